@@ -1,0 +1,182 @@
+# Kontor's one makefile. `make help` lists what it can do.
+#
+#   B=DIR   where things are built (default build/release)
+#   V=1     show whole commands
+
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
+.DELETE_ON_ERROR:
+SHELL := bash
+
+B ?= build/release
+V ?=
+SAN ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
+
+VERSION := 0.1.0
+CC := gcc
+CLANG := clang
+AR := ar
+
+# ---- flags ------------------------------------------------------------------
+
+PACKAGES_RPC := libuv libnghttp2 openssl libprotobuf-c
+PACKAGES := $(PACKAGES_RPC) sqlite3 libcurl libarchive libzstd libisal jansson \
+	libseccomp libnl-route-3.0 libnftables libcap
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual \
+	-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wformat=2 \
+	-Wswitch-enum -Wimplicit-fallthrough -Wnull-dereference -Wwrite-strings
+WERROR ?= -Werror
+DEFINES := -D_GNU_SOURCE -DKONTOR_VERSION='"$(VERSION)"'
+CPPFLAGS = -I. -I$(G) -isystem $(GENERATED) $(DEFINES) \
+	$(filter-out -pthread,$(PACKAGE_CFLAGS))
+HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
+	-fstack-clash-protection -fcf-protection -fPIE
+OPTIMIZE := -O2 -g $(HARDENING)
+LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed \
+	-Wl,--gc-sections
+ifneq ($(SAN),)
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined -fPIE
+LDFLAGS := -pie -fsanitize=address,undefined
+endif
+CFLAGS = -std=c17 -pthread -ffunction-sections $(OPTIMIZE)
+
+# pkg-config is asked only when something is built, after `make deps` ran.
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags \
+	$(PACKAGES)))$(PACKAGE_CFLAGS)
+LIBS_RPC := -luv -lnghttp2 -lssl -lcrypto -lprotobuf-c
+LIBS := $(LIBS_RPC) -lsqlite3 -lcurl -larchive -lzstd -lisal -ljansson \
+	-lseccomp -lnl-route-3 -lnl-3 -lnftables -lcap -pthread
+
+# ---- sources ----------------------------------------------------------------
+
+PROTOS := $(wildcard proto/kontor/v1/*.proto proto/grpc/*/*/*.proto)
+G := $(B)/gen
+GENERATED := $(G)/proto
+PB_C := $(PROTOS:proto/%.proto=$(GENERATED)/%.pb-c.c)
+PB_H := $(PB_C:.c=.h)
+
+sources = $(wildcard $(addsuffix /*.c,$1))
+objects = $(patsubst %.c,$(B)/%.o,$(filter-out %/main.c,$(call sources,$1)))
+
+LAYERS := base proto rpc raft master node client
+DIRS_base := base
+DIRS_rpc := rpc
+DIRS_raft := raft raft/core
+DIRS_master := master master/placement
+DIRS_node := node node/image node/pod node/cgroup node/net node/supervisor
+DIRS_client := client
+OBJECTS_proto := $(PB_C:.c=.o) $(GENERATED)/descriptors.o
+$(foreach l,base rpc raft master node client,\
+	$(eval OBJECTS_$l := $(call objects,$(DIRS_$l))))
+$(foreach l,$(LAYERS),$(eval LIB_$l := $(B)/lib/lib$l.a))
+
+LIBS_BELOW_master := $(LIB_master) $(LIB_raft) $(LIB_rpc) $(LIB_proto) $(LIB_base)
+LIBS_BELOW_node := $(LIB_node) $(LIB_rpc) $(LIB_proto) $(LIB_base)
+LIBS_BELOW_client := $(LIB_client) $(LIB_rpc) $(LIB_proto) $(LIB_base)
+LIBS_ALL := $(LIB_client) $(LIB_master) $(LIB_node) $(LIB_raft) $(LIB_rpc) \
+	$(LIB_proto) $(LIB_base)
+
+PROGRAMS := kmaster knode kpod kctl
+BINARIES := $(PROGRAMS:%=$(B)/bin/%)
+
+.PHONY: all
+all: $(BINARIES)
+
+.PHONY: help
+help:
+	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,t,":"); printf "  make %-10s %s\n",t[1],$$2}' $(MAKEFILE_LIST)
+
+# ---- generated --------------------------------------------------------------
+
+$(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h &: proto/%.proto
+	$(call say,PROTO,$<)
+	$(Q)mkdir -p $(GENERATED)
+	$(Q)protoc-c -Iproto --c_out=$(GENERATED) $<
+
+# Every .proto as one FileDescriptorSet, for server reflection.
+$(G)/descriptors.bin: $(PROTOS)
+	$(call say,PROTO,$@)
+	$(Q)mkdir -p $(G)
+	$(Q)protoc -Iproto --include_imports --descriptor_set_out=$@ $(PROTOS)
+
+$(GENERATED)/descriptors.o: proto/descriptors.S $(G)/descriptors.bin
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -c -DDESCRIPTORS='"$(G)/descriptors.bin"' -o $@ $<
+
+.SECONDARY: $(PB_C) $(PB_H)
+
+$(GENERATED)/%.o: $(GENERATED)/%.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# ---- objects, libraries, programs -------------------------------------------
+
+# The pb-c headers must be there before the first object is compiled; the .d
+# files know afterwards which object needs which.
+$(B)/%.o: %.c | $(PB_H)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(WERROR) -MMD -MP -c -o $@ $<
+
+define library
+$(LIB_$1): $(OBJECTS_$1)
+	$$(call say,AR,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)rm -f $$@
+	$$(Q)$(AR) crs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call library,$l)))
+
+link = $(Q)mkdir -p $(@D); $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $1
+
+$(B)/bin/kmaster: $(B)/master/main.o $(LIBS_BELOW_master)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+$(B)/bin/knode: $(B)/node/main.o $(LIBS_BELOW_node)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+$(B)/bin/kctl: $(B)/client/main.o $(LIBS_BELOW_client)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+# kpod is static: one small process a pod, independent of the node's files.
+# (The sanitizers' runtimes cannot be linked statically.)
+$(B)/bin/kpod: $(B)/node/supervisor/main.o $(LIB_node) $(LIB_proto) $(LIB_base)
+	$(call say,LINK,$@)
+ifneq ($(SAN),)
+	$(call link,$^ -lprotobuf-c)
+else
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -static-pie $(filter-out -pie,$(LDFLAGS)) -o $@ $^ \
+		-l:libprotobuf-c.a
+endif
+
+# ---- tests ------------------------------------------------------------------
+
+UNIT_TESTS := $(patsubst test/unit/%.c,$(B)/test/unit/%,\
+	$(wildcard test/unit/test_*.c))
+UNIT_HELPERS := $(patsubst %.c,$(B)/%.o,\
+	$(filter-out test/unit/test_%,$(wildcard test/unit/*.c)))
+
+$(UNIT_TESTS): $(B)/test/unit/%: $(B)/test/unit/%.o $(UNIT_HELPERS) $(LIBS_ALL)
+	$(call say,LINK,$@)
+	$(call link,$^ -lcmocka $(LIBS))
+
+SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c))
+$(B)/test/sim/sim: $(SIM_OBJECTS) $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_base)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+.PHONY: unit
+unit: $(UNIT_TESTS) ## run the unit tests
+	$(Q)test/run-unit $(UNIT_TESTS)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,62 @@
+/* image.h - images: fetched, verified, unpacked once, ready for overlayfs.
+ *
+ *   FOLDER/layers/sha256/<diffID>/   one unpacked layer, whiteouts in
+ *                                    overlay's form; there only when whole
+ *   FOLDER/images/sha256/<digest>.pb the Image message of a manifest
+ *   FOLDER/refs/...                  which digest a reference led to
+ *   FOLDER/tmp/                      work in progress; emptied at open
+ *
+ * A pull runs in a child process: its memory goes back when it ends, and a
+ * hostile registry or archive meets no more than that child. */
+#pragma once
+
+#include "base/error.h"
+#include "base/list.h"
+#include "kontor/v1/bundle.pb-c.h"
+
+#include <stdint.h>
+#include <uv.h>
+
+struct image_store;
+
+struct image_store_config {
+    const char *folder;
+    /* "HOST:PORT" of registries to speak plain http to; loopback ones are
+     * spoken to so without being named. Copied. */
+    const char *const *insecure;
+    size_t insecure_count;
+};
+
+int image_store_open(struct image_store **out, uv_loop_t *loop,
+                     const struct image_store_config *config,
+                     struct error *why);
+
+/* Pulls that are under way are killed; their callbacks run with CANCELLED. */
+void image_store_close(struct image_store *store, void (*closed)(void *data),
+                       void *data);
+
+struct image_pull {
+    /* May be NULL; at most ten a second. total 0: not known yet. */
+    void (*progress)(struct image_pull *pull, uint64_t done_bytes,
+                     uint64_t total_bytes);
+    /* Exactly once. `image` is borrowed for the callback; its layer folders
+     * are relative to the store's. NOT_FOUND, UNAVAILABLE, DATA_LOSS,
+     * INVALID_ARGUMENT ... name the image and what was wrong. */
+    void (*done)(struct image_pull *pull, const Kontor__V1__Image *image,
+                 const struct error *why);
+    struct list link; /* the store's */
+};
+
+/* Fetch `reference` ("registry/name:tag", "...@sha256:...", "oci:DIR:TAG")
+ * for this machine's platform. `pull` (its callbacks set) belongs to the
+ * store until `done`. Pulls of one reference at one time share the work; a
+ * layer that is there is not fetched again; a reference by digest that is
+ * there needs no registry. */
+void image_pull_start(struct image_store *store, struct image_pull *pull,
+                      const char *reference);
+
+/* `done` comes with CANCELLED. */
+void image_pull_cancel(struct image_pull *pull);
+
+/* The child's main: `knode image-pull ...`. Returns the exit code. */
+int image_pull_main(int argc, char **argv);

@@ -1,0 +1,61 @@
+/* engine.h - the pods of this node: made, watched, stopped, adopted.
+ *
+ * Every pod is one operation that walks
+ *
+ *   pull -> claim address -> attach network -> cgroup -> bundle -> kpod
+ *     -> running ... -> ended -> clean -> gone
+ *
+ * What must survive is in the pod's folder before it happens, so that after
+ * a crash pod_engine_open() finds each pod where it was: adopts the ones
+ * whose kpod lives, finishes those half made or half removed. */
+#pragma once
+
+#include "base/error.h"
+#include "kontor/v1/node.pb-c.h"
+#include "node/image/image.h"
+#include "node/net/net.h"
+
+struct pod_engine;
+
+struct pod_engine_config {
+    const char *folder;         /* pods/ of the node's data */
+    const char *image_folder;   /* the store's, for layer paths */
+    const char *kpod;           /* path of the supervisor program */
+    const char *cgroup;         /* "kontor/n1" */
+    struct image_store *images; /* borrowed */
+    uint64_t log_limit_bytes;
+    /* A pod's status changed; borrowed. POD_STOPPED: nothing is left of it
+     * and it is forgotten after this. */
+    void (*changed)(void *data, const Kontor__V1__PodStatus *status);
+    void *data;
+};
+
+int pod_engine_open(struct pod_engine **out, uv_loop_t *loop,
+                    const struct pod_engine_config *config, struct error *why);
+
+/* The network is known (after registration): pods that wait for it go on.
+ * `net` is borrowed. */
+void pod_engine_set_net(struct pod_engine *engine, struct net *net);
+
+/* Take an order; when this returns 0 it is on disk. The same order again is
+ * success; an older generation FAILED_PRECONDITION; a newer one replaces
+ * what runs. */
+int pod_engine_create(struct pod_engine *engine,
+                      const Kontor__V1__PodOrder *order, struct error *why);
+
+/* Stop (signal, grace, SIGKILL) and remove. Not there is success. */
+int pod_engine_delete(struct pod_engine *engine, uint64_t pod_id,
+                      uint32_t generation, struct error *why);
+
+/* Every pod's status, in order of id. */
+void pod_engine_each(struct pod_engine *engine,
+                     void (*each)(void *data,
+                                  const Kontor__V1__PodStatus *status),
+                     void *data);
+
+/* The folder of a pod, for its log; NULL when there is no such pod. */
+const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id);
+
+/* Let go of everything; pods go on running. */
+void pod_engine_close(struct pod_engine *engine, void (*closed)(void *data),
+                      void *data);

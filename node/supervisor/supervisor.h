@@ -1,0 +1,47 @@
+/* supervisor.h - what knode and kpod agree on.
+ *
+ * A pod's folder, made by knode:
+ *
+ *   bundle.pb     Bundle: what to run; written before kpod starts
+ *   order.pb      PodOrder: what the master asked for; knode's own
+ *   upper/ work/  the container's writable layer (upper/<container>, ...)
+ *   root/         where its root is mounted, in kpod's mount namespace only
+ *   status.pb     PodStatus, replaced by kpod at every change
+ *   log, log.1    stdout and stderr in records; see log_record
+ *   kpod.sock     SOCK_SEQPACKET; to each who connects kpod sends a
+ *                 PodStatus at once and at every change, and takes
+ *                 SupervisorMessage
+ *   kpod.lock     flock()ed by kpod as long as it lives
+ *
+ * kpod is started as `kpod FOLDER` with the pod's network namespace as
+ * descriptor 3, in a session of its own; it makes the other namespaces,
+ * enters the cgroup with the pod's processes (not with itself), runs the
+ * container, restarts it by policy with back-off (100 ms doubling to 60 s,
+ * reset after 10 min of running), and ends when the pod has ended for good
+ * or was stopped, after the last status is on disk. */
+#pragma once
+
+#include <stdint.h>
+
+#define SUPERVISOR_BUNDLE "bundle.pb"
+#define SUPERVISOR_STATUS "status.pb"
+#define SUPERVISOR_SOCKET "kpod.sock"
+#define SUPERVISOR_LOCK "kpod.lock"
+#define SUPERVISOR_LOG "log"
+#define SUPERVISOR_LOG_OLD "log.1"
+
+enum { SUPERVISOR_NETNS_FD = 3, SUPERVISOR_FILE_MAX_BYTES = 1 << 20 };
+
+enum log_stream { LOG_STREAM_STDOUT = 1, LOG_STREAM_STDERR = 2 };
+
+/* One piece of output in a log file, in the machine's byte order, followed
+ * by `length` bytes. */
+struct log_record {
+    uint64_t wall_ms;
+    uint32_t length; /* at most LOG_RECORD_MAX_BYTES */
+    uint8_t stream;  /* enum log_stream */
+    uint8_t container;
+    uint16_t reserved;
+};
+
+enum { LOG_RECORD_MAX_BYTES = 65536 };

@@ -1,0 +1,63 @@
+/* message.h - what masters say to each other, and the entries they agree on.
+ *
+ * Pure. The wire form is proto/kontor/v1/raft.proto; raft/codec.c turns one
+ * into the other. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RAFT_NOBODY = 0, RAFT_MEMBERS_MAX = 9 };
+
+enum raft_entry_kind {
+    RAFT_ENTRY_NOOP = 0,    /* a new leader's first (section 5.4.2) */
+    RAFT_ENTRY_COMMAND = 1, /* bytes for the state machine */
+};
+
+/* Counted, immutable bytes, shared by log, messages and store requests. The
+ * count is not atomic: take and drop on the thread that steps the core. */
+struct raft_payload {
+    unsigned references;
+    uint32_t length;
+    uint8_t bytes[];
+};
+
+struct raft_payload *raft_payload_new(const void *bytes, size_t length);
+struct raft_payload *raft_payload_take(struct raft_payload *payload);
+void raft_payload_drop(struct raft_payload *payload); /* NULL-safe */
+
+struct raft_entry {
+    uint64_t term;
+    enum raft_entry_kind kind;
+    struct raft_payload *payload; /* NULL: no bytes */
+};
+
+enum raft_message_kind {
+    RAFT_PRE_VOTE = 1,    /* would you vote for me? (dissertation 9.6) */
+    RAFT_PRE_VOTE_RESULT, /* granted */
+    RAFT_VOTE,            /* RequestVote (section 5.2) */
+    RAFT_VOTE_RESULT,     /* granted */
+    RAFT_APPEND,          /* AppendEntries (section 5.3); empty: heartbeat */
+    RAFT_APPEND_RESULT,   /* granted: match_index; else hint_index */
+};
+
+struct raft_message {
+    enum raft_message_kind kind;
+    uint32_t from;
+    uint32_t to;
+    uint64_t term;
+    uint64_t last_index;   /* votes: candidate's last; append: previous */
+    uint64_t last_term;    /* of last_index */
+    uint64_t commit_index; /* append */
+    uint64_t match_index;  /* append result, granted: durable up to here */
+    uint64_t hint_index;   /* append result, refused: try from here */
+    uint64_t read_context; /* append and its result: newest ReadIndex round */
+    bool granted;
+    /* Append: entries last_index + 1 ... Owned by the message. */
+    struct raft_entry *entries;
+    size_t entry_count;
+};
+
+/* Drop the entries. */
+void raft_message_fini(struct raft_message *message);

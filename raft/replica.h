@@ -1,0 +1,97 @@
+/* replica.h - one member of the cluster: core, store and network together.
+ *
+ * The state machine is the caller's: it is told of each committed entry in
+ * order, writes itself to a file in a forked child for a snapshot, and reads
+ * such a file back. */
+#pragma once
+
+#include "base/error.h"
+#include "raft/core/raft.h"
+#include "rpc/server.h"
+
+struct replica;
+
+struct replica_member {
+    const char *name;    /* "m1" */
+    const char *address; /* HOST:PORT */
+};
+
+struct replica_machine {
+    /* Entry `index` is committed. The same calls in the same order on every
+     * member. Noops are not shown. */
+    void (*apply)(void *data, uint64_t index, const uint8_t *bytes,
+                  size_t length);
+    /* Write the state to `fd`. Runs in a forked child: nothing but reading
+     * memory and writing `fd`. */
+    int (*save)(void *data, int fd, struct error *why);
+    /* Replace the state by what `fd` holds; unchanged when it fails. */
+    int (*load)(void *data, int fd, uint64_t index, struct error *why);
+    /* Role, term, leader or readiness changed; see replica_status(). */
+    void (*changed)(void *data);
+    void *data;
+};
+
+struct replica_config {
+    const char *name;                     /* which member this is */
+    const char *folder;                   /* for the store and snapshots */
+    const struct replica_member *members; /* all of them, copied */
+    unsigned member_count;
+    struct tls_context *tls;      /* borrowed, outlives the replica */
+    uint64_t election_timeout_ms; /* 0: 150 */
+    uint64_t heartbeat_ms;        /* 0: 50 */
+    uint64_t snapshot_entries;    /* entries between snapshots; 0: 50,000 */
+    uint64_t snapshot_bytes;      /* or bytes of entries; 0: 64 MiB */
+    struct replica_machine machine;
+};
+
+/* Opens the store, loads the newest snapshot, adds the Raft service to
+ * `server` (which is not yet serving) and connects to the other members.
+ * Fails with what the store or the snapshot says. */
+int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
+                 const struct replica_config *config, struct error *why);
+
+struct replica_proposal {
+    /* code 0: committed and applied at `index`. ABORTED: lost to another
+     * leader, or its fate is unknown: ask again with the same request id.
+     * UNAVAILABLE: not the leader. */
+    void (*done)(struct replica_proposal *proposal, uint64_t index,
+                 const struct error *why);
+    struct replica_proposal *next; /* the replica's */
+    uint64_t index;
+    uint64_t term;
+};
+
+/* Propose a command (bytes are copied). `proposal` belongs to the replica
+ * until `done` runs. Proposals of one loop turn travel together. */
+void replica_propose(struct replica *replica, struct replica_proposal *proposal,
+                     const uint8_t *bytes, size_t length);
+
+struct replica_read {
+    /* code 0: the state machine is at least as new as when the read was
+     * asked for, so it may be read now. UNAVAILABLE: not the leader. */
+    void (*done)(struct replica_read *read, const struct error *why);
+    struct replica_read *next;
+    uint64_t id;
+};
+
+void replica_read(struct replica *replica, struct replica_read *read);
+
+struct replica_status {
+    enum raft_role role;
+    bool ready; /* leads and may serve */
+    uint64_t term;
+    const char *leader; /* name, or NULL; borrowed */
+    uint64_t last_index;
+    uint64_t commit_index;
+    uint64_t applied_index;
+};
+
+struct replica_status replica_status(const struct replica *replica);
+
+/* The warm connection to another member, for forwarding calls and asking
+ * its status. NULL for ourselves or an unknown name. Borrowed. */
+struct channel *replica_channel(const struct replica *replica,
+                                const char *name);
+
+void replica_close(struct replica *replica, void (*closed)(void *data),
+                   void *data);
