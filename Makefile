@@ -10,6 +10,7 @@ SHELL := bash
 B ?= build/release
 V ?=
 SAN ?=
+FUZZ ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 Q := $(if $(V),,@)
@@ -38,6 +39,12 @@ HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong \
 OPTIMIZE := -O2 -g $(HARDENING)
 LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed \
 	-Wl,--gc-sections
+ifneq ($(FUZZ),)
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fPIE \
+	-fsanitize=fuzzer-no-link,address,undefined
+LDFLAGS := -pie
+WERROR :=
+endif
 ifneq ($(SAN),)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=undefined -fPIE
@@ -175,8 +182,82 @@ $(B)/test/sim/sim: $(SIM_OBJECTS) $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_b
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))
 
-.PHONY: unit
-unit: $(UNIT_TESTS) ## run the unit tests
-	$(Q)test/run-unit $(UNIT_TESTS)
+SEEDS ?= 1-2000
+
+.PHONY: test unit sim e2e
+test: deps ## everything: unit tests, simulator, end to end
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)B=$(B) SEEDS=$(SEEDS) test/run unit sim e2e
+
+.PHONY: tests
+tests: $(UNIT_TESTS) $(B)/test/sim/sim
+
+unit: all $(UNIT_TESTS) ## the unit tests alone
+	$(Q)B=$(B) test/run unit
+
+sim: $(B)/test/sim/sim ## the simulator alone (SEEDS=1-2000)
+	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
+
+e2e: all ## the end-to-end tests alone
+	$(Q)B=$(B) test/run e2e
+
+# The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.
+.PHONY: check-san
+check-san: deps ## unit tests and simulator under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory SAN=1 B=build/san all tests
+	$(Q)B=build/san SEEDS=1-200 test/run unit sim
+
+BENCHES := $(patsubst test/bench/%.c,$(B)/test/bench/%,\
+	$(wildcard test/bench/*.c))
+
+$(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(UNIT_HELPERS) $(LIBS_ALL)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+.PHONY: bench
+bench: deps ## the figures of the README, beside etcd, crun and containerd
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)B=$(B) test/bench/run
+
+# ---- fuzzing ----------------------------------------------------------------
+
+FUZZERS := $(patsubst test/fuzz/%.c,build/fuzz/%,$(wildcard test/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz fuzzers
+fuzz: deps ## every fuzzer for FUZZ_SECONDS each (default 60)
+	$(Q)$(MAKE) --no-print-directory FUZZ=1 CC=clang B=build/fuzz fuzzers
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) test/fuzz/run $(FUZZERS)
+
+fuzzers: $(FUZZERS)
+
+build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(UNIT_HELPERS) $(LIBS_ALL)
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# ---- what the code must look like -------------------------------------------
+
+.PHONY: tidy
+tidy: deps ## layers, pure folders, sizes, format, clang-tidy
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(B) test/tidy/run "$(CPPFLAGS)"
+
+# ---- the machine ------------------------------------------------------------
+
+.PHONY: deps demo install clean
+deps: ## install the Debian packages that are missing
+	$(Q)deploy/deps
+
+demo: deps ## a cluster on this machine, told as a tour
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)deploy/demo $(B)/bin
+
+install: all ## into DESTDIR/PREFIX
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -s -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove what was built
+	$(Q)rm -rf build
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

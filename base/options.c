@@ -1,5 +1,6 @@
 #include "base/options.h"
 
+#include "base/nearest.h"
 #include "base/quantity.h"
 
 #include <errno.h>
@@ -86,6 +87,22 @@ static int store(const struct option *option, const char *value,
     return error_set(why, ERROR_INTERNAL, "option of no kind");
 }
 
+static int unknown(const struct option *table, const char *word, size_t length,
+                   struct error *why)
+{
+    char name[NEAREST_WORD_MAX + 1] = "";
+
+    if (length > 2 && length - 2 <= NEAREST_WORD_MAX)
+        memcpy(name, word + 2, length - 2);
+    for (; table->name; table++)
+        if (name[0] && nearest_likely(name, long_name(table)))
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "unknown option %.*s; did you mean --%s?",
+                             (int)length, word, long_name(table));
+    return error_set(why, ERROR_INVALID_ARGUMENT, "unknown option %.*s",
+                     (int)length, word);
+}
+
 /* One option at argv[*at]; moves *at to its last word. */
 static int parse_one(const struct option *table, int argc, char **argv, int *at,
                      struct error *why)
@@ -101,8 +118,7 @@ static int parse_one(const struct option *table, int argc, char **argv, int *at,
     const char *value = equals ? equals + 1 : NULL;
 
     if (!option)
-        return error_set(why, ERROR_INVALID_ARGUMENT, "unknown option %.*s",
-                         (int)length, word);
+        return unknown(table, word, length, why);
     if (option->kind == OPTION_FLAG && value)
         return error_set(why, ERROR_INVALID_ARGUMENT, "%.*s takes no value",
                          (int)length, word);

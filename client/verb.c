@@ -1,0 +1,147 @@
+#include "client/verb.h"
+
+#include "base/nearest.h"
+#include "client/exit.h"
+
+#include <string.h>
+
+static void print_help(const struct verb *verb, const struct option *options)
+{
+    printf("%s\n\n%s\n\nusage: %s\n", verb->example, verb->summary,
+           verb->synopsis);
+    if (verb->details)
+        printf("\n%s\n", verb->details);
+    printf("\noptions:\n");
+    options_print(options, stdout);
+}
+
+static int check_operands(const struct words *words, struct error *why)
+{
+    const struct verb *verb = words->verb;
+    const struct operands *operands = &words->operands;
+
+    if (operands->count < verb->operands_min)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "something is missing: %s", verb->synopsis);
+    if (operands->count > verb->operands_max)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "\"%s\" is one word too many: %s",
+                         operands->values[verb->operands_max], verb->synopsis);
+    if (operands->rest && !verb->takes_rest)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "nothing may follow --: %s", verb->synopsis);
+    return 0;
+}
+
+bool verb_parse(struct words *words, const struct option *options)
+{
+    struct error why;
+    bool help;
+
+    words->exit_code = EXIT_CODE_DONE;
+    if (options_parse(options, words->argc, words->argv, &words->operands,
+                      &help, &why) != 0 ||
+        (!help && check_operands(words, &why) != 0)) {
+        words->exit_code = exit_report(&why);
+        fprintf(stderr, "for example: %.*s\n",
+                (int)strcspn(words->verb->example, "\n"),
+                words->verb->example);
+        return false;
+    }
+    if (help)
+        print_help(words->verb, options);
+    return !help;
+}
+
+static void print_verbs(FILE *out)
+{
+    fprintf(out,
+            "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
+            "--name web\n\n"
+            "kctl runs containers on a Kontor cluster.\n\n"
+            "usage: kctl VERB [OPTIONS]; kctl VERB --help tells more\n\n");
+    for (const struct verb *const *at = verbs; *at; at++)
+        if (!(*at)->hidden)
+            fprintf(out, "  %-14s %s\n", (*at)->name, (*at)->summary);
+    fprintf(out, "\nThe cluster is the one of --config FILE, of "
+                 "KONTOR_CONFIG, or of ~/.kontor/config.json.\n");
+}
+
+/* How many of argv[1..] spell the verb's name; 0: they do not. */
+static int matches(const struct verb *verb, int argc, char **argv)
+{
+    const char *name = verb->name;
+
+    for (int at = 1; at < argc; at++) {
+        size_t length = strcspn(name, " ");
+
+        if (strlen(argv[at]) != length || strncmp(argv[at], name, length) != 0)
+            return 0;
+        name += length;
+        if (*name++ == '\0')
+            return at;
+    }
+    return 0;
+}
+
+/* The verb that argv[1..] probably meant, by its first or both words. */
+static const struct verb *nearest_verb(int argc, char **argv)
+{
+    char both[2 * NEAREST_WORD_MAX];
+    size_t first = strlen(argv[1]);
+
+    snprintf(both, sizeof both, "%s %s", argv[1], argc > 2 ? argv[2] : "");
+    for (const struct verb *const *at = verbs; *at; at++)
+        if (!(*at)->hidden && (nearest_likely(both, (*at)->name) ||
+                               nearest_likely(argv[1], (*at)->name)))
+            return *at;
+    for (const struct verb *const *at = verbs; *at; at++)
+        if (!(*at)->hidden && strncmp((*at)->name, argv[1], first) == 0 &&
+            (*at)->name[first] == ' ')
+            return *at;
+    return NULL;
+}
+
+static int unknown_verb(int argc, char **argv)
+{
+    const struct verb *near = nearest_verb(argc, argv);
+    struct error why;
+
+    if (argv[1][0] == '-')
+        error_set(&why, ERROR_INVALID_ARGUMENT,
+                  "%s: the verb comes first, its options after it", argv[1]);
+    else if (near)
+        error_set(&why, ERROR_INVALID_ARGUMENT,
+                  "there is no verb \"%s%s%s\"; did you mean \"%s\"?", argv[1],
+                  argc > 2 ? " " : "", argc > 2 ? argv[2] : "", near->name);
+    else
+        error_set(&why, ERROR_INVALID_ARGUMENT,
+                  "there is no verb \"%s\"; kctl --help lists them", argv[1]);
+    return exit_report(&why);
+}
+
+int verb_dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_verbs(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_verbs(stdout);
+        return EXIT_CODE_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("kctl %s\n", KONTOR_VERSION);
+        return EXIT_CODE_DONE;
+    }
+    for (const struct verb *const *at = verbs; *at; at++) {
+        int used = matches(*at, argc, argv);
+        struct words words = {
+            .verb = *at, .argc = argc - used, .argv = argv + used};
+
+        if (used > 0)
+            return (*at)->run(&words);
+    }
+    return unknown_verb(argc, argv);
+}

@@ -1,0 +1,22 @@
+/* verbs.h - the verbs by name; each is in the file of its name. */
+#pragma once
+
+#include "client/verb.h"
+
+extern const struct verb verb_schedule;
+extern const struct verb verb_get_pods;
+extern const struct verb verb_get_nodes;
+extern const struct verb verb_describe_pod;
+extern const struct verb verb_describe_node;
+extern const struct verb verb_why;
+extern const struct verb verb_logs;
+extern const struct verb verb_events;
+extern const struct verb verb_stop;
+extern const struct verb verb_cordon;
+extern const struct verb verb_uncordon;
+extern const struct verb verb_masters;
+extern const struct verb verb_pki_init;
+extern const struct verb verb_dev_up;
+extern const struct verb verb_dev_down;
+extern const struct verb verb_dev_relay;
+extern const struct verb verb_version;
