@@ -53,8 +53,8 @@ endif
 CFLAGS = -std=c17 -pthread -ffunction-sections $(OPTIMIZE)
 
 # pkg-config is asked only when something is built, after `make deps` ran.
-PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags \
-	$(PACKAGES)))$(PACKAGE_CFLAGS)
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(patsubst -I%,-isystem %,$(shell \
+	pkg-config --cflags $(PACKAGES))))$(PACKAGE_CFLAGS)
 LIBS_RPC := -luv -lnghttp2 -lssl -lcrypto -lprotobuf-c
 LIBS := $(LIBS_RPC) -lsqlite3 -lcurl -larchive -lzstd -lisal -ljansson \
 	-lseccomp -lnl-route-3 -lnl-3 -lnftables -lcap -pthread
@@ -208,9 +208,12 @@ check-san: deps ## unit tests and simulator under ASan and UBSan
 	$(Q)B=build/san SEEDS=1-200 test/run unit sim
 
 BENCHES := $(patsubst test/bench/%.c,$(B)/test/bench/%,\
-	$(wildcard test/bench/*.c))
+	$(wildcard test/bench/bench_*.c))
+BENCH_HELPERS := $(patsubst %.c,$(B)/%.o,\
+	$(filter-out test/bench/bench_%,$(wildcard test/bench/*.c)))
 
-$(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(UNIT_HELPERS) $(LIBS_ALL)
+$(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
+		$(UNIT_HELPERS) $(LIBS_ALL)
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))
 
