@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,24 +109,49 @@ static int sync_parent(int dir, const char *path, struct error *why)
     return 0;
 }
 
-int file_replace(int dir, const char *path, const void *bytes, size_t length,
-                 unsigned mode, struct error *why)
+/* What file_replace() and file_exchange() share. */
+struct replacement {
+    int dir;
+    const char *path;
+    unsigned mode;
+    bool sync;
+};
+
+static int replace(const struct replacement *file, const void *bytes,
+                   size_t length, struct error *why)
 {
-    CLEANUP(free_pointer) char *fresh = memory_format("%s.new", path);
+    CLEANUP(free_pointer) char *fresh = memory_format("%s.new", file->path);
     CLEANUP(fd_close)
-    int fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    int fd = openat(file->dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                    file->mode);
 
     if (fd < 0)
         return error_errno(why, "create %s", fresh);
-    if (fchmod(fd, mode) != 0)
+    if (fchmod(fd, file->mode) != 0)
         return error_errno(why, "set the mode of %s", fresh);
     if (fd_write_all(fd, bytes, length, why) != 0)
         return error_wrap(why, "%s", fresh);
-    if (fsync(fd) != 0)
+    if (file->sync && fsync(fd) != 0)
         return error_errno(why, "sync %s", fresh);
-    if (renameat(dir, fresh, dir, path) != 0)
-        return error_errno(why, "rename %s to %s", fresh, path);
-    return sync_parent(dir, path, why);
+    if (renameat(file->dir, fresh, file->dir, file->path) != 0)
+        return error_errno(why, "rename %s to %s", fresh, file->path);
+    return file->sync ? sync_parent(file->dir, file->path, why) : 0;
+}
+
+int file_replace(int dir, const char *path, const void *bytes, size_t length,
+                 unsigned mode, struct error *why)
+{
+    struct replacement file = {dir, path, mode, .sync = true};
+
+    return replace(&file, bytes, length, why);
+}
+
+int file_exchange(int dir, const char *path, const void *bytes, size_t length,
+                  unsigned mode, struct error *why)
+{
+    struct replacement file = {dir, path, mode, .sync = false};
+
+    return replace(&file, bytes, length, why);
 }
 
 int folder_make(const char *path, unsigned mode, struct error *why)

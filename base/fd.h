@@ -10,6 +10,15 @@ void fd_close(int *fd);
 /* Close *fd and set it to -1. */
 void fd_reset(int *fd);
 
+/* What *fd is; it becomes -1, so that a CLEANUP leaves it open. */
+static inline int fd_take(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
 /* OUT_OF_RANGE when the file ends before `length` bytes. */
 int fd_read_exact(int fd, void *bytes, size_t length, struct error *why);
 int fd_write_all(int fd, const void *bytes, size_t length, struct error *why);
@@ -21,6 +30,11 @@ int file_read(int dir, const char *path, struct buffer *out, struct error *why);
  * folder. `dir` as openat(2). */
 int file_replace(int dir, const char *path, const void *bytes, size_t length,
                  unsigned mode, struct error *why);
+
+/* file_replace() without the syncs: whole for every reader and whatever
+ * happens to this process, but not if the machine stops. */
+int file_exchange(int dir, const char *path, const void *bytes, size_t length,
+                  unsigned mode, struct error *why);
 
 /* mkdir -p: every missing folder of `path` with `mode`. */
 int folder_make(const char *path, unsigned mode, struct error *why);

@@ -21,3 +21,15 @@ static inline void free_pointer(void *pointer)
 {
     free(*(void **)pointer);
 }
+
+/* For interfaces that take a plain pointer and only read: drops the const
+ * without a cast that the warnings would have to let pass. */
+static inline void *without_const(const void *pointer)
+{
+    union {
+        const void *in;
+        void *out;
+    } either = {.in = pointer};
+
+    return either.out;
+}

@@ -37,7 +37,7 @@ struct call;
 struct call_events {
     /* A message; borrowed for the duration of the callback. */
     void (*message)(struct call *call, const ProtobufCMessage *message);
-    /* The peer will send no more messages. */
+    /* Server: the client will send no more messages. */
     void (*half_closed)(struct call *call);
     /* The queue fell below CALL_QUEUE_HIGH_BYTES after having been above. */
     void (*writable)(struct call *call);

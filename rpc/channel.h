@@ -2,7 +2,8 @@
  *
  * Connects at once, reconnects with back-off (20 ms doubling to 1 s, with
  * jitter) until closed. Calls made while it is connecting wait for it, until
- * their deadline. */
+ * their deadline; then they end with UNAVAILABLE and what stands in the way,
+ * as the server never heard of them. */
 #pragma once
 
 #include "rpc/call.h"

@@ -35,6 +35,7 @@ struct server_limits {
     unsigned connections;            /* 0: the default, 4096 */
     unsigned streams_per_connection; /* 0: 1024 */
     uint64_t keepalive_ms;           /* PING an idle peer; 0: 10 s */
+    uint64_t handshake_ms;           /* until TLS is set up; 0: 10 s */
 };
 
 /* Listen on HOST:PORT ("[::1]:7400" for IPv6; port 0 takes a free one).

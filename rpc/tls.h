@@ -29,10 +29,13 @@ struct tls *tls_new_client(struct tls_context *context, const char *host,
                            enum rpc_role role);
 void tls_free(struct tls *tls);
 
-/* Bytes that came from the peer go in; decrypted bytes are appended to
+/* A client begins with tls_receive() of no bytes.
+ *
+ * Bytes that came from the peer go in; decrypted bytes are appended to
  * `plain` and bytes for the peer (handshake, alerts) to `wire`. Errors say
- * what is wrong with the peer's certificate, or that it speaks no TLS; what
- * stands in `wire` then is the alert to send before closing. */
+ * what is wrong with the peer's certificate, or that it speaks no TLS, or
+ * (UNAVAILABLE) that it closed the connection; what stands in `wire` then is
+ * the alert to send before closing. */
 int tls_receive(struct tls *tls, const void *bytes, size_t length,
                 struct buffer *plain, struct buffer *wire, struct error *why);
 
