@@ -11,6 +11,12 @@
 
 struct replica;
 
+/* A larger command is RESOURCE_EXHAUSTED. */
+enum { REPLICA_COMMAND_MAX_BYTES = 1 << 20 };
+
+/* Proposals that wait or are under way; more are RESOURCE_EXHAUSTED. */
+enum { REPLICA_PROPOSALS_MAX = 1 << 16 };
+
 struct replica_member {
     const char *name;    /* "m1" */
     const char *address; /* HOST:PORT */
@@ -39,21 +45,24 @@ struct replica_config {
     struct tls_context *tls;      /* borrowed, outlives the replica */
     uint64_t election_timeout_ms; /* 0: 150 */
     uint64_t heartbeat_ms;        /* 0: 50 */
-    uint64_t snapshot_entries;    /* entries between snapshots; 0: 50,000 */
+    uint64_t snapshot_entries;    /* entries between snapshots; 0: 50,000. A
+                                     fifth of it stays in the log after one */
     uint64_t snapshot_bytes;      /* or bytes of entries; 0: 64 MiB */
     struct replica_machine machine;
 };
 
 /* Opens the store, loads the newest snapshot, adds the Raft service to
  * `server` (which is not yet serving) and connects to the other members.
- * Fails with what the store or the snapshot says. */
+ * INVALID_ARGUMENT names what is wrong with the members; else what the store
+ * or the snapshot says. Blocks while it reads the disk. */
 int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
                  const struct replica_config *config, struct error *why);
 
 struct replica_proposal {
     /* code 0: committed and applied at `index`. ABORTED: lost to another
      * leader, or its fate is unknown: ask again with the same request id.
-     * UNAVAILABLE: not the leader. */
+     * UNAVAILABLE: not the leader. RESOURCE_EXHAUSTED: the command is too
+     * large, too many wait, or the disk is nearly full. */
     void (*done)(struct replica_proposal *proposal, uint64_t index,
                  const struct error *why);
     struct replica_proposal *next; /* the replica's */
@@ -84,6 +93,7 @@ struct replica_status {
     uint64_t last_index;
     uint64_t commit_index;
     uint64_t applied_index;
+    uint64_t snapshot_index;
 };
 
 struct replica_status replica_status(const struct replica *replica);
@@ -93,5 +103,7 @@ struct replica_status replica_status(const struct replica *replica);
 struct channel *replica_channel(const struct replica *replica,
                                 const char *name);
 
+/* Proposals and reads that wait end with ABORTED or UNAVAILABLE. `server`
+ * must have closed: it holds calls of the Raft service. */
 void replica_close(struct replica *replica, void (*closed)(void *data),
                    void *data);

@@ -13,12 +13,19 @@
 
 struct store;
 
+enum { STORE_SHA256_BYTES = 32 };
+
+/* Kept free on the disk, so that a full one refuses new commands while what
+ * is under way and compaction still go through. */
+enum { STORE_RESERVE_BYTES = 16 << 20 };
+
 /* What a store held when it was opened. */
 struct store_content {
     uint64_t term;
     uint32_t voted_for;
     uint64_t snapshot_index;
     uint64_t snapshot_term;
+    uint8_t snapshot_sha256[STORE_SHA256_BYTES];
     uint64_t first_index;
     struct raft_entry *entries; /* owned */
     size_t entry_count;
@@ -26,12 +33,23 @@ struct store_content {
 
 void store_content_fini(struct store_content *content);
 
+struct store_options {
+    const char *folder;  /* made when it is not there */
+    const char *self;    /* our name */
+    const char *cluster; /* every member's name, in a defined order */
+};
+
 /* Open or create `folder`/raft.db for master `self` of `cluster`; a store of
- * another one is FAILED_PRECONDITION. DATA_LOSS names what is damaged: the
- * file, a gap in the log, a checksum. */
-int store_open(struct store **out, uv_loop_t *loop, const char *folder,
-               const char *self, struct store_content *content,
-               struct error *why);
+ * another one, or one that another process has open, is FAILED_PRECONDITION.
+ * DATA_LOSS names what is damaged: the file, a gap in the log, a checksum. */
+int store_open(struct store **out, const struct store_options *options,
+               struct store_content *content, struct error *why);
+
+/* Begin to take requests; `done` and `closed` run on `loop`. */
+void store_start(struct store *store, uv_loop_t *loop);
+
+/* Close one that was not started. */
+void store_free(struct store *store);
 
 struct store_write {
     bool has_state;
@@ -43,7 +61,6 @@ struct store_write {
     size_t entry_count;
     void (*done)(struct store_write *write); /* durable */
     void *data;
-    struct store_write *next; /* the store's */
 };
 
 /* `write` belongs to the store until `done` runs, on the loop's thread. */
@@ -52,16 +69,20 @@ void store_submit(struct store *store, struct store_write *write);
 struct store_compaction {
     uint64_t snapshot_index;
     uint64_t snapshot_term;
-    uint8_t snapshot_sha256[32];
+    uint8_t snapshot_sha256[STORE_SHA256_BYTES];
     uint64_t keep_from; /* entries before it are dropped */
-    bool replaces_log;  /* an installed snapshot: drop the whole log */
+    bool replaces_log;  /* an installed snapshot: drop the whole log, which
+                           goes on at snapshot_index + 1 */
     void (*done)(struct store_compaction *compaction);
     void *data;
-    struct store_compaction *next;
 };
 
-/* Record a snapshot and drop the log's prefix, in one transaction. */
+/* Record a snapshot and drop the log's prefix, in one transaction; in order
+ * with writes. As store_submit() otherwise. */
 void store_compact(struct store *store, struct store_compaction *compaction);
 
-/* Finish what was submitted, then close. */
+/* Bytes left on the store's disk, as of the last transaction. */
+uint64_t store_free_bytes(const struct store *store);
+
+/* Finish what was submitted, then close one that was started. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);

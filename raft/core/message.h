@@ -24,6 +24,7 @@ struct raft_payload {
 };
 
 struct raft_payload *raft_payload_new(const void *bytes, size_t length);
+/* One reference more; NULL-safe. */
 struct raft_payload *raft_payload_take(struct raft_payload *payload);
 void raft_payload_drop(struct raft_payload *payload); /* NULL-safe */
 
@@ -46,12 +47,17 @@ struct raft_message {
     enum raft_message_kind kind;
     uint32_t from;
     uint32_t to;
+    /* The sender's. Pre-vote, and its result when granted: the term that the
+     * candidate would stand in, one above its own. */
     uint64_t term;
-    uint64_t last_index;   /* votes: candidate's last; append: previous */
-    uint64_t last_term;    /* of last_index */
+    /* Votes: the candidate's last. Append: the one before the entries.
+     * Append result, granted: the sender's log equals the leader's up to
+     * here, durable or not; refused: the last_index that was refused. */
+    uint64_t last_index;
+    uint64_t last_term;    /* of last_index; refused: of hint_index */
     uint64_t commit_index; /* append */
     uint64_t match_index;  /* append result, granted: durable up to here */
-    uint64_t hint_index;   /* append result, refused: try from here */
+    uint64_t hint_index;   /* append result, refused: may be equal up to here */
     uint64_t read_context; /* append and its result: newest ReadIndex round */
     bool granted;
     /* Append: entries last_index + 1 ... Owned by the message. */

@@ -1,0 +1,174 @@
+/* election.c - how a leader is chosen (section 5.2, chapter 9.6).
+ *
+ * A member whose timer ran out first asks, in the term after its own and
+ * without entering it, whether a quorum would vote for it: one that is cut
+ * off, or behind, thus disturbs nobody. Yes means: a log at least as new as
+ * mine, and no leader heard within the shortest election timeout. */
+#include "raft/core/parts.h"
+
+void raft_election_reset_timer(struct raft *raft)
+{
+    uint64_t timeout_ms = raft->config.election_timeout_ms;
+
+    raft->election_due_ms =
+        raft->now_ms + timeout_ms + random_below(&raft->random, timeout_ms);
+}
+
+static void ask_all(struct raft *raft, enum raft_message_kind kind,
+                    uint64_t term, struct raft_output *out)
+{
+    for (unsigned i = 0; i < raft->config.member_count; i++) {
+        struct raft_message message = {
+            .kind = kind,
+            .to = raft->config.members[i],
+            .term = term,
+            .last_index = raft_log_last(&raft->log),
+            .last_term = raft_log_last_term(&raft->log),
+        };
+
+        if (i != raft->self_position)
+            raft_send(raft, &message, out);
+    }
+}
+
+static bool won(const struct raft *raft)
+{
+    unsigned votes = 0;
+
+    for (unsigned i = 0; i < raft->config.member_count; i++)
+        votes += (raft->granted >> i) & 1;
+    return votes >= raft->quorum;
+}
+
+/* Enter the next term and ask for votes. The requests wait until the own vote
+ * is durable, and only then does it count: who forgets it in a crash could
+ * be answered a request that its log no longer deserves. */
+static void stand(struct raft *raft, struct raft_output *out)
+{
+    raft->role = RAFT_CANDIDATE;
+    raft->granted = 0;
+    out->changed = true;
+    raft_election_reset_timer(raft);
+    raft_adopt_term(raft, raft->term + 1, raft->config.self, out);
+    ask_all(raft, RAFT_VOTE, raft->term, out);
+}
+
+void raft_election_start(struct raft *raft, struct raft_output *out)
+{
+    raft_election_reset_timer(raft);
+    if (raft->role == RAFT_CANDIDATE && !raft_state_durable(raft))
+        return; /* the requests have not even left */
+
+    raft->role = RAFT_PRE_CANDIDATE;
+    raft->leader = RAFT_NOBODY;
+    raft->granted = 1u << raft->self_position;
+    out->changed = true;
+    if (won(raft))
+        stand(raft, out); /* a cluster of one */
+    else
+        ask_all(raft, RAFT_PRE_VOTE, raft->term + 1, out);
+}
+
+void raft_election_check(struct raft *raft, struct raft_output *out)
+{
+    if (!raft_state_durable(raft))
+        return;
+    raft->granted |= 1u << raft->self_position;
+    if (won(raft))
+        raft_become_leader(raft, out);
+}
+
+/* The leader's process is gone, or so it seems. Everybody notices at the same
+ * time; the member after the leader goes first and the others take turns. Who
+ * asks before the others have noticed is refused, and soon asks again. */
+void raft_election_hurry(struct raft *raft, unsigned lost_position,
+                         struct raft_output *out)
+{
+    unsigned count = raft->config.member_count;
+    unsigned turn = (raft->self_position + count - lost_position - 1) % count;
+    uint64_t heartbeat_ms = raft->config.heartbeat_ms;
+    uint64_t due_ms = raft->now_ms + turn * heartbeat_ms / 2;
+
+    raft->leader = RAFT_NOBODY;
+    out->changed = true;
+    if (turn == 0) {
+        raft_election_start(raft, out);
+        due_ms = raft->now_ms + heartbeat_ms +
+                 random_below(&raft->random, heartbeat_ms);
+    }
+    if (due_ms < raft->election_due_ms)
+        raft->election_due_ms = due_ms;
+}
+
+/* Section 5.4.1. */
+static bool as_new_as_mine(const struct raft *raft,
+                           const struct raft_message *in)
+{
+    uint64_t last_term = raft_log_last_term(&raft->log);
+
+    return in->last_term > last_term ||
+           (in->last_term == last_term &&
+            in->last_index >= raft_log_last(&raft->log));
+}
+
+static bool leader_is_live(const struct raft *raft)
+{
+    if (raft->role == RAFT_LEADER)
+        return true; /* or it would have stepped down: CheckQuorum */
+    return raft->leader != RAFT_NOBODY &&
+           raft->now_ms <
+               raft->leader_heard_ms + raft->config.election_timeout_ms;
+}
+
+void raft_on_pre_vote(struct raft *raft, const struct raft_message *in,
+                      struct raft_output *out)
+{
+    bool granted = in->term > raft->term && as_new_as_mine(raft, in) &&
+                   !leader_is_live(raft);
+    struct raft_message answer = {
+        .kind = RAFT_PRE_VOTE_RESULT,
+        .to = in->from,
+        .term = granted ? in->term : raft->term,
+        .granted = granted,
+    };
+
+    raft_send(raft, &answer, out);
+}
+
+void raft_on_vote(struct raft *raft, const struct raft_message *in,
+                  struct raft_output *out)
+{
+    bool unbound =
+        raft->voted_for == RAFT_NOBODY || raft->voted_for == in->from;
+    struct raft_message answer = {
+        .kind = RAFT_VOTE_RESULT,
+        .to = in->from,
+        .granted =
+            in->term == raft->term && unbound && as_new_as_mine(raft, in),
+    };
+
+    if (answer.granted) {
+        raft_election_reset_timer(raft);
+        if (raft->voted_for == RAFT_NOBODY) {
+            raft->voted_for = in->from;
+            raft_store_state(raft, out);
+        }
+    }
+    raft_send(raft, &answer, out);
+}
+
+void raft_on_vote_result(struct raft *raft, const struct raft_message *in,
+                         struct raft_output *out)
+{
+    bool pre = in->kind == RAFT_PRE_VOTE_RESULT;
+    uint64_t term = pre ? raft->term + 1 : raft->term;
+    enum raft_role role = pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE;
+
+    if (!in->granted || in->term != term || raft->role != role)
+        return;
+    raft->granted |= 1u << raft_position(raft, in->from);
+    if (!pre)
+        raft_election_check(raft, out);
+    else if (won(raft))
+        stand(raft, out);
+}

@@ -1,0 +1,81 @@
+/* leader.c - beginning and end of a reign. */
+#include "raft/core/parts.h"
+
+#include <assert.h>
+
+/* The leader's first entry is its own: only once that is committed does it
+ * know what is (section 8), and may count replicas (5.4.2). */
+void raft_become_leader(struct raft *raft, struct raft_output *out)
+{
+    struct raft_entry noop = {.term = raft->term, .kind = RAFT_ENTRY_NOOP};
+
+    raft->role = RAFT_LEADER;
+    raft->leader = raft->config.self;
+    raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
+    raft->term_start_index = raft_log_last(&raft->log) + 1;
+    out->changed = true;
+    for (unsigned i = 0; i < raft->config.member_count; i++)
+        raft_peer_start(raft, &raft->peers[i]);
+
+    raft_log_append(&raft->log, &noop);
+    raft_store_entries(raft, raft->term_start_index, out);
+    raft_replicate_all(raft, out);
+}
+
+/* When a quorum, we too, was last heard. */
+static uint64_t quorum_heard_ms(const struct raft *raft)
+{
+    uint64_t heard_ms[RAFT_MEMBERS_MAX];
+
+    for (unsigned i = 0; i < raft->config.member_count; i++)
+        heard_ms[i] = raft->peers[i].heard_ms;
+    heard_ms[raft->self_position] = raft->now_ms;
+    return raft_quorum_value(raft, heard_ms);
+}
+
+/* CheckQuorum (chapter 6.2): a leader that nobody answers makes room, so that
+ * its clients look for another one. So does one whose disk hangs: it answers
+ * well and would never be replaced. */
+void raft_leader_tick(struct raft *raft, struct raft_output *out)
+{
+    uint64_t silent_ms = raft->now_ms - quorum_heard_ms(raft);
+
+    if (silent_ms >= raft->config.election_timeout_ms ||
+        raft_disk_hangs(raft)) {
+        raft_become_follower(raft, raft->term, RAFT_NOBODY, out);
+        return;
+    }
+    if (raft->now_ms >= raft->heartbeat_due_ms) {
+        raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
+        raft_heartbeat_all(raft, out);
+    }
+}
+
+uint64_t raft_leader_next_tick_ms(const struct raft *raft)
+{
+    uint64_t quorum_due_ms =
+        quorum_heard_ms(raft) + raft->config.election_timeout_ms;
+
+    return quorum_due_ms < raft->heartbeat_due_ms ? quorum_due_ms
+                                                  : raft->heartbeat_due_ms;
+}
+
+uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
+                      size_t count, struct raft_output *out)
+{
+    uint64_t first = raft_log_last(&raft->log) + 1;
+
+    assert(raft->role == RAFT_LEADER && count > 0);
+    for (size_t i = 0; i < count; i++) {
+        struct raft_entry entry = {
+            .term = raft->term,
+            .kind = RAFT_ENTRY_COMMAND,
+            .payload = commands[i],
+        };
+
+        raft_log_append(&raft->log, &entry);
+    }
+    raft_store_entries(raft, first, out);
+    raft_replicate_all(raft, out);
+    return first;
+}

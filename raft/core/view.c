@@ -1,0 +1,67 @@
+#include "raft/core/view.h"
+
+#include "raft/core/parts.h"
+
+#include <assert.h>
+
+enum raft_role raft_role(const struct raft *raft)
+{
+    return raft->role;
+}
+
+uint64_t raft_term(const struct raft *raft)
+{
+    return raft->term;
+}
+
+uint32_t raft_vote(const struct raft *raft)
+{
+    return raft->voted_for;
+}
+
+uint32_t raft_leader(const struct raft *raft)
+{
+    return raft->leader;
+}
+
+uint64_t raft_first_index(const struct raft *raft)
+{
+    return raft->log.first_index;
+}
+
+uint64_t raft_last_index(const struct raft *raft)
+{
+    return raft_log_last(&raft->log);
+}
+
+uint64_t raft_commit_index(const struct raft *raft)
+{
+    return raft->commit_index;
+}
+
+uint64_t raft_settled_index(const struct raft *raft)
+{
+    return raft->commit_index < raft->durable_index ? raft->commit_index
+                                                    : raft->durable_index;
+}
+
+bool raft_leader_ready(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER &&
+           raft->commit_index >= raft->term_start_index;
+}
+
+const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)
+{
+    return raft_log_at(&raft->log, index);
+}
+
+uint64_t raft_match_index(const struct raft *raft, uint32_t member)
+{
+    int position = raft_position(raft, member);
+
+    assert(position >= 0 && raft->role == RAFT_LEADER);
+    if (member == raft->config.self)
+        return raft->durable_index;
+    return raft->peers[position].match_index;
+}

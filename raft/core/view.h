@@ -1,0 +1,30 @@
+/* view.h - what may be asked of a core. Nothing here changes it. */
+#pragma once
+
+#include "raft/core/message.h"
+
+struct raft;
+
+enum raft_role {
+    RAFT_FOLLOWER,
+    RAFT_PRE_CANDIDATE,
+    RAFT_CANDIDATE,
+    RAFT_LEADER,
+};
+
+enum raft_role raft_role(const struct raft *raft);
+uint64_t raft_term(const struct raft *raft);
+uint32_t raft_vote(const struct raft *raft);   /* or RAFT_NOBODY */
+uint32_t raft_leader(const struct raft *raft); /* or RAFT_NOBODY */
+uint64_t raft_first_index(const struct raft *raft);
+uint64_t raft_last_index(const struct raft *raft);
+uint64_t raft_commit_index(const struct raft *raft);
+/* Committed and durable here. */
+uint64_t raft_settled_index(const struct raft *raft);
+/* A leader may serve once its first entry is committed (section 8). */
+bool raft_leader_ready(const struct raft *raft);
+/* Borrowed until the next event; first_index <= index <= last_index. */
+const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
+/* The index up to which `member` is known to have the log durably; as
+ * leader. */
+uint64_t raft_match_index(const struct raft *raft, uint32_t member);

@@ -1,0 +1,139 @@
+/* replica_parts.h - what the files of the replica share. Nobody else includes
+ * it.
+ *
+ * Invariants:
+ * 1. Every event of a loop turn appends to one `out`; it is performed once,
+ *    at the end of the turn (replica.c).
+ * 2. Writes reach the store in the order of their ids, before messages of the
+ *    same output leave. A message in `held` leaves when durable_id reaches its
+ *    id.
+ * 3. applied_index <= the core's commit index; all that is applied was
+ *    submitted to the store before.
+ * 4. `pending` is in order of index, each of the term that we lead in.
+ * 5. `snapshot` is what the store has durably recorded. At most one of these
+ *    goes on at a time: a save with its compaction, or the end of an install.
+ */
+#pragma once
+
+#include "raft/codec.h"
+#include "raft/install.h"
+#include "raft/peers.h"
+#include "raft/replica.h"
+#include "raft/snapshot.h"
+#include "raft/store.h"
+
+/* A command that waits for the end of the loop turn. */
+struct replica_command {
+    struct replica_proposal *proposal;
+    struct raft_payload *payload; /* owned; NULL: too large */
+};
+
+/* A message that waits for a write. */
+struct replica_held {
+    uint64_t store_id;
+    struct raft_message message; /* owned */
+};
+
+/* First in, first out; elements link by `next`. */
+struct replica_proposals {
+    struct replica_proposal *first;
+    struct replica_proposal **last;
+    size_t count;
+};
+
+struct replica_reads {
+    struct replica_read *first;
+    struct replica_read **last;
+};
+
+/* What machine.changed was last told of. */
+struct replica_known {
+    enum raft_role role;
+    uint64_t term;
+    uint32_t leader;
+    bool ready;
+};
+
+struct replica {
+    uv_loop_t *loop;
+    char *folder;
+    struct replica_machine machine;
+    uint64_t snapshot_entries;
+    uint64_t snapshot_bytes;
+    uint32_t self;
+    unsigned member_count;
+    char *names[RAFT_MEMBERS_MAX]; /* owned; by id - 1, sorted */
+    char *addresses[RAFT_MEMBERS_MAX];
+
+    struct raft *raft;
+    struct raft_output out;
+    bool stepped; /* `out` may hold something */
+    struct replica_known known;
+
+    uv_timer_t tick;
+    uint64_t tick_due_ms; /* what `tick` is set to; 0: nothing */
+    bool tick_put_off;
+    uv_prepare_t prepare;
+    uv_check_t check;
+
+    struct store *store;
+    uint64_t submitted_id; /* newest write given to the store */
+    uint64_t durable_id;
+    struct replica_held *held; /* owned; a ring would be of no use: it is */
+    size_t held_first;         /* empty most of the time, then starts anew */
+    size_t held_count;
+    size_t held_capacity;
+    struct peers *peers;
+
+    struct replica_command *commands; /* owned: of this turn */
+    size_t command_count;
+    size_t command_capacity;
+    struct replica_proposals pending;
+    struct replica_reads new_reads; /* of this turn */
+    struct replica_reads reads;     /* that the core knows */
+
+    uint64_t applied_index;
+    uint64_t applied_bytes; /* since the last snapshot */
+    struct snapshot snapshot;
+    struct snapshot_save save;
+    uint64_t save_term;
+    uint64_t save_started_ms;
+    uint64_t save_again_ms; /* after a failure not before then */
+    bool compacting;
+    struct install_send sends[RAFT_MEMBERS_MAX]; /* by id - 1 */
+    struct install_receive *receive;             /* NULL: none */
+
+    bool closing;
+    unsigned open_parts;
+    void (*closed)(void *data);
+    void *closed_data;
+};
+
+/* ---- replica.c ---- */
+
+/* "m2", or "nobody". */
+const char *replica_name(const struct replica *replica, uint32_t member);
+uint64_t replica_now_ms(const struct replica *replica);
+void replica_part_closed(struct replica *replica);
+
+/* ---- replica_output.c ---- */
+
+/* Do what the core wants done, in the order that output.h gives. */
+void replica_perform(struct replica *replica);
+/* Every write up to `store_id` is durable: tell the core, let messages go. */
+void replica_durable(struct replica *replica, uint64_t store_id);
+void replica_fail_proposals(struct replica *replica, enum error_code code,
+                            const char *text);
+void replica_fail_reads(struct replica *replica, struct replica_reads *reads,
+                        const char *text);
+
+/* ---- replica_snapshot.c ---- */
+
+/* Begin one when enough was applied since the last. */
+void replica_snapshot_check(struct replica *replica);
+/* Stream the newest one to each member in the set (a bit for each position).
+ */
+void replica_snapshot_send(struct replica *replica, uint32_t members);
+/* peers_events.install */
+void replica_snapshot_receive(void *data, uint32_t member, struct call *call);
+void replica_snapshot_close(struct replica *replica);

@@ -1,0 +1,361 @@
+/* replica_snapshot.c - when a snapshot is made, sent and taken.
+ *
+ *   made    enough applied -> snapshot_save (child) -> store_compact
+ *           -> raft_compact, the older file removed
+ *   sent    the core asks -> install_send -> raft_snapshot_sent
+ *   taken   install_receive -> machine.load, raft_installed, store_compact in
+ *           one turn -> answered when durable */
+#include "raft/replica_parts.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* What stays in the log after a snapshot, for followers that are a little
+ * behind: this part of snapshot_entries, and no more than so many bytes. */
+enum { TAIL_DIVISOR = 5, TAIL_BYTES_MAX = 8 << 20 };
+
+enum { SAVE_RETRY_MS = 10000, SEND_RETRY_MS = 1000 };
+
+struct compaction {
+    struct store_compaction store;
+    struct replica *replica;
+    uint64_t store_id;               /* of an installed one */
+    struct install_receive *receive; /* of an installed one */
+};
+
+static struct compaction *compaction_new(struct replica *replica,
+                                         const struct snapshot *snapshot)
+{
+    struct compaction *compaction = memory_new(sizeof *compaction);
+
+    compaction->replica = replica;
+    compaction->store.snapshot_index = snapshot->index;
+    compaction->store.snapshot_term = snapshot->term;
+    memcpy(compaction->store.snapshot_sha256, snapshot->sha256,
+           sizeof snapshot->sha256);
+    return compaction;
+}
+
+/* The store has recorded it. */
+static void record(struct replica *replica,
+                   const struct store_compaction *compaction)
+{
+    uint64_t older = replica->snapshot.index;
+
+    replica->snapshot.index = compaction->snapshot_index;
+    replica->snapshot.term = compaction->snapshot_term;
+    memcpy(replica->snapshot.sha256, compaction->snapshot_sha256,
+           sizeof replica->snapshot.sha256);
+    if (older)
+        snapshot_remove(replica->loop, replica->folder, older);
+}
+
+/* ---- made ---- */
+
+static uint64_t tail_from(const struct replica *replica, uint64_t index)
+{
+    uint64_t entries = replica->snapshot_entries / TAIL_DIVISOR;
+    uint64_t from = index + 1;
+    size_t bytes = 0;
+
+    while (from > raft_first_index(replica->raft) &&
+           index + 1 - from < entries) {
+        const struct raft_entry *entry = raft_entry_at(replica->raft, from - 1);
+
+        bytes += sizeof *entry;
+        if (entry->payload)
+            bytes += entry->payload->length;
+        if (bytes > TAIL_BYTES_MAX)
+            break;
+        from--;
+    }
+    return from;
+}
+
+static void on_compacted(struct store_compaction *done)
+{
+    struct compaction *compaction =
+        container_of(done, struct compaction, store);
+    struct replica *replica = compaction->replica;
+
+    replica->compacting = false;
+    if (!replica->closing) {
+        raft_compact(replica->raft, done->snapshot_index, done->keep_from);
+        record(replica, done);
+        log_info("raft: snapshot %" PRIu64 " saved in %" PRIu64
+                 " ms; the log begins at %" PRIu64,
+                 done->snapshot_index,
+                 replica_now_ms(replica) - replica->save_started_ms,
+                 raft_first_index(replica->raft));
+    }
+    free(compaction);
+}
+
+static void on_saved(struct snapshot_save *save, const struct error *why)
+{
+    struct replica *replica = save->data;
+    struct snapshot snapshot = {.index = save->index,
+                                .term = replica->save_term};
+    struct compaction *compaction;
+
+    if (why->code) {
+        log_warn("raft: no snapshot, again in %d s: %s", SAVE_RETRY_MS / 1000,
+                 why->message);
+        replica->save_again_ms = replica_now_ms(replica) + SAVE_RETRY_MS;
+        return;
+    }
+    memcpy(snapshot.sha256, save->sha256, sizeof snapshot.sha256);
+    compaction = compaction_new(replica, &snapshot);
+    compaction->store.keep_from = tail_from(replica, save->index);
+    compaction->store.done = on_compacted;
+    replica->compacting = true;
+    store_compact(replica->store, &compaction->store);
+}
+
+static bool due(const struct replica *replica)
+{
+    uint64_t entries = replica->applied_index - replica->snapshot.index;
+
+    return (entries >= replica->snapshot_entries ||
+            (entries > 0 &&
+             replica->applied_bytes >= replica->snapshot_bytes)) &&
+           replica_now_ms(replica) >= replica->save_again_ms;
+}
+
+/* Is a stream past the point where it can be given up? */
+static bool installing(const struct replica *replica)
+{
+    return replica->receive && install_receive_whole(replica->receive);
+}
+
+void replica_snapshot_check(struct replica *replica)
+{
+    struct error why;
+
+    if (replica->closing || replica->save.running || replica->compacting ||
+        !due(replica) || installing(replica))
+        return;
+    replica->save.index = replica->applied_index;
+    replica->save.done = on_saved;
+    replica->save.data = replica;
+    replica->save_term =
+        raft_entry_at(replica->raft, replica->applied_index)->term;
+    replica->save_started_ms = replica_now_ms(replica);
+    if (snapshot_save_start(&replica->save, replica->loop, replica->folder,
+                            &replica->machine, &why) == 0)
+        replica->applied_bytes = 0;
+    else
+        on_saved(&replica->save, &why);
+}
+
+/* ---- sent ---- */
+
+static void on_sent(struct install_send *send, uint64_t index,
+                    const struct error *why)
+{
+    struct replica *replica = send->data;
+    uint32_t member = (uint32_t)(send - replica->sends) + 1;
+
+    if (replica->closing)
+        return;
+    if (why->code) {
+        log_warn("raft: snapshot %" PRIu64 " to %s: %s", send->snapshot.index,
+                 replica_name(replica, member), why->message);
+        send->again_ms = replica_now_ms(replica) + SEND_RETRY_MS;
+    } else {
+        log_info("raft: %s has snapshot %" PRIu64,
+                 replica_name(replica, member), index);
+    }
+    raft_snapshot_sent(replica->raft, member, index, replica_now_ms(replica),
+                       &replica->out);
+    replica->stepped = true;
+}
+
+/* False: not now. */
+static bool send_to(struct replica *replica, uint32_t member)
+{
+    struct install_send *send = &replica->sends[member - 1];
+    const struct install_send_to to = {
+        .channel = peers_channel(replica->peers, member),
+        .folder = replica->folder,
+        .from = replica->self,
+        .term = raft_term(replica->raft),
+    };
+    struct error why;
+
+    if (send->call)
+        return true; /* its end is the answer */
+    /* A call would wait for the connection, and the snapshot would age. */
+    if (!channel_connected(to.channel) ||
+        replica_now_ms(replica) < send->again_ms)
+        return false;
+    send->done = on_sent;
+    send->data = replica;
+    if (install_send_start(send, &replica->snapshot, &to, &why) == 0)
+        return true;
+    log_error("raft: snapshot to %s: %s", replica_name(replica, member),
+              why.message);
+    send->again_ms = replica_now_ms(replica) + SEND_RETRY_MS;
+    return false;
+}
+
+/* The core offers again with each heartbeat what was not sent. */
+void replica_snapshot_send(struct replica *replica, uint32_t members)
+{
+    for (uint32_t i = 0; i < replica->member_count; i++) {
+        if (!(members & (1u << i)) || send_to(replica, i + 1))
+            continue;
+        raft_snapshot_sent(replica->raft, i + 1, 0, replica_now_ms(replica),
+                           &replica->out);
+        replica->stepped = true;
+    }
+}
+
+/* ---- taken ---- */
+
+static int on_chunk(void *data, uint32_t from, uint64_t term, struct error *why)
+{
+    struct replica *replica = data;
+
+    replica->stepped = true;
+    if (raft_snapshot_incoming(replica->raft, from, term,
+                               replica_now_ms(replica), &replica->out))
+        return 0;
+    return error_set(
+        why, ERROR_FAILED_PRECONDITION,
+        "%s does not lead in term %" PRIu64 ", the term is %" PRIu64,
+        replica_name(replica, from), term, raft_term(replica->raft));
+}
+
+static bool is_wanted(void *data, const struct snapshot *snapshot,
+                      uint64_t *settled)
+{
+    struct replica *replica = data;
+
+    if (replica->closing)
+        return false;
+    if (raft_snapshot_arrived(replica->raft, snapshot->index, snapshot->term,
+                              &replica->out))
+        return true;
+    replica->stepped = true;
+    *settled = raft_settled_index(replica->raft);
+    return false;
+}
+
+static void on_installed(struct store_compaction *done)
+{
+    struct compaction *compaction =
+        container_of(done, struct compaction, store);
+    struct replica *replica = compaction->replica;
+    struct install_receive *receive = compaction->receive;
+    uint64_t store_id = compaction->store_id;
+
+    if (!replica->closing) {
+        record(replica, done);
+        log_info("raft: snapshot %" PRIu64 " installed", done->snapshot_index);
+    }
+    replica_durable(replica, store_id);
+    install_receive_answer(receive, done->snapshot_index);
+    free(compaction);
+}
+
+/* From here to the submitted write there is no other event: what was asked
+ * stays true. */
+static void install(struct replica *replica, struct install_receive *receive,
+                    const struct snapshot *snapshot)
+{
+    struct compaction *compaction = compaction_new(replica, snapshot);
+
+    snapshot_save_cancel(&replica->save); /* of an older state */
+    raft_installed(replica->raft, snapshot->index, snapshot->term,
+                   &replica->out);
+    assert(replica->out.store_id && !replica->out.store_state);
+    compaction->receive = receive;
+    compaction->store_id = replica->out.store_id;
+    compaction->store.replaces_log = true;
+    compaction->store.done = on_installed;
+    replica->submitted_id = replica->out.store_id;
+    replica->out.store_id = 0;
+    store_compact(replica->store, &compaction->store);
+    replica->applied_index = snapshot->index;
+    replica->applied_bytes = 0;
+    replica_perform(replica);
+}
+
+static int load(struct replica *replica, const struct snapshot *snapshot,
+                struct error *why)
+{
+    CLEANUP(fd_close) int fd = -1;
+    const struct replica_machine *machine = &replica->machine;
+
+    if (snapshot_open(replica->folder, snapshot->index, &fd, why) != 0)
+        return why->code;
+    return machine->load(machine->data, fd, snapshot->index, why);
+}
+
+static void on_ready(void *data, struct install_receive *receive,
+                     const struct snapshot *snapshot)
+{
+    struct replica *replica = data;
+    uint64_t settled = 0;
+    struct error why;
+
+    if (!replica->closing)
+        replica_perform(replica); /* raft_installed() wants it empty */
+    if (!is_wanted(replica, snapshot, &settled)) {
+        snapshot_remove(replica->loop, replica->folder, snapshot->index);
+        install_receive_answer(receive, settled);
+    } else if (load(replica, snapshot, &why) != 0) {
+        log_error("raft: install snapshot %" PRIu64 ": %s", snapshot->index,
+                  why.message);
+        install_receive_fail(receive, &why);
+    } else {
+        install(replica, receive, snapshot);
+    }
+}
+
+static void on_receive_ended(void *data, struct install_receive *receive)
+{
+    struct replica *replica = data;
+
+    if (replica->receive != receive)
+        return; /* another took its place */
+    replica->receive = NULL;
+    if (replica->closing)
+        replica_part_closed(replica);
+}
+
+void replica_snapshot_receive(void *data, uint32_t member, struct call *call)
+{
+    static const struct install_receive_events events = {
+        .chunk = on_chunk,
+        .wanted = is_wanted,
+        .ready = on_ready,
+        .ended = on_receive_ended,
+    };
+    struct replica *replica = data;
+
+    if (replica->receive &&
+        !install_receive_cancel(replica->receive, ERROR_ABORTED,
+                                "a newer stream took its place")) {
+        call_fail(call, ERROR_UNAVAILABLE, "a snapshot is being installed");
+        return;
+    }
+    replica->receive = install_receive_new(replica->loop, replica->folder,
+                                           member, &events, replica);
+    install_receive_start(replica->receive, call);
+}
+
+void replica_snapshot_close(struct replica *replica)
+{
+    snapshot_save_cancel(&replica->save);
+    if (replica->receive &&
+        !install_receive_cancel(replica->receive, ERROR_UNAVAILABLE,
+                                "this master is shutting down"))
+        replica->open_parts++;
+}

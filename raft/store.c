@@ -1,0 +1,350 @@
+/* store.c - the store's thread and the way to it and back.
+ *
+ *   loop's thread                          the store's thread
+ *   store_submit() --> waiting --signal--> take all, one transaction
+ *   done() <-- on_finished <--async-- finished (in order)
+ *
+ * Invariants:
+ * 1. `waiting`, `finished` and `closing` are touched under `lock`; `file` by
+ *    the store's thread alone once it runs.
+ * 2. A request is in `finished` only after its transaction was synced.
+ * 3. Requests finish in the order they were submitted. */
+#include "raft/store.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "raft/store_file.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/statvfs.h>
+
+/* A checkpoint costs a few ms, so it waits until nothing else does; yet the
+ * write-ahead log stays bounded. In pages of 4 KiB. When it is due is drawn
+ * from [IDLE, 2 x IDLE), as members that write the same would otherwise all
+ * stand still at the same time. */
+enum { CHECKPOINT_IDLE_PAGES = 1000, CHECKPOINT_PAGES_MAX = 4000 };
+
+enum { THREAD_STACK_BYTES = 512 << 10 };
+
+enum request_kind { REQUEST_WRITE, REQUEST_COMPACTION };
+
+struct request {
+    enum request_kind kind;
+    union {
+        struct store_write *write;
+        struct store_compaction *compaction;
+    };
+};
+
+/* Requests in order; grows, never shrinks: bounded by the core's in-flight
+ * limits. */
+struct queue {
+    struct request *requests; /* owned */
+    size_t count;
+    size_t capacity;
+};
+
+struct store {
+    struct store_file file;
+    struct random random;
+    unsigned checkpoint_pages; /* due when nothing else is */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work;
+    struct queue waiting;
+    struct queue finished;
+    bool closing;
+    bool ended; /* the thread will do nothing more */
+    _Atomic uint64_t free_bytes;
+
+    struct queue delivering; /* the loop's thread's */
+    uv_async_t async;
+    void (*closed)(void *data);
+    void *closed_data;
+};
+
+static void queue_append(struct queue *queue, const struct request *requests,
+                         size_t count)
+{
+    if (queue->count + count > queue->capacity) {
+        queue->capacity = 2 * (queue->count + count);
+        queue->requests = memory_resize(
+            queue->requests, queue->capacity * sizeof *queue->requests);
+    }
+    for (size_t i = 0; i < count; i++)
+        queue->requests[queue->count++] = requests[i];
+}
+
+/* `empty` gets what `full` holds and the other way round. */
+static void queue_swap(struct queue *full, struct queue *empty)
+{
+    struct queue kept = *full;
+
+    assert(empty->count == 0);
+    *full = *empty;
+    *empty = kept;
+}
+
+/* ---- the store's thread ---- */
+
+/* The core has promised what this transaction was to hold; whether it is on
+ * the disk cannot be known any more. A restart reads what is. The one place
+ * of this layer that ends the process, so it logs. */
+static _Noreturn void die(const struct error *why)
+{
+    log_error("raft: the log cannot be written, so this master ends: %s",
+              why->message);
+    _exit(EXIT_FAILURE);
+}
+
+static int perform(struct store *store, const struct queue *batch,
+                   struct error *why)
+{
+    if (store_file_begin(&store->file, why) != 0)
+        return why->code;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct request *request = &batch->requests[i];
+        int code = 0;
+
+        switch (request->kind) {
+        case REQUEST_WRITE:
+            code = store_file_write(&store->file, request->write, why);
+            break;
+        case REQUEST_COMPACTION:
+            code = store_file_compact(&store->file, request->compaction, why);
+            break;
+        }
+        if (code)
+            return code;
+    }
+    return store_file_commit(&store->file, why);
+}
+
+static void measure_free(struct store *store)
+{
+    struct statvfs disk;
+
+    if (statvfs(store->file.path, &disk) == 0)
+        atomic_store(&store->free_bytes,
+                     (uint64_t)disk.f_bavail * disk.f_frsize);
+}
+
+/* Wait for requests and move them to `batch`. With `idle_work` do not wait.
+ * False when closing and nothing is left. */
+static bool take(struct store *store, struct queue *batch, bool idle_work)
+{
+    bool go_on;
+
+    pthread_mutex_lock(&store->lock);
+    while (store->waiting.count == 0 && !store->closing && !idle_work)
+        pthread_cond_wait(&store->work, &store->lock);
+    queue_swap(&store->waiting, batch);
+    go_on = batch->count > 0 || !store->closing;
+    pthread_mutex_unlock(&store->lock);
+    return go_on;
+}
+
+static void finish(struct store *store, struct queue *batch)
+{
+    pthread_mutex_lock(&store->lock);
+    queue_append(&store->finished, batch->requests, batch->count);
+    pthread_mutex_unlock(&store->lock);
+    batch->count = 0;
+    uv_async_send(&store->async);
+}
+
+static int checkpoint(struct store *store, struct error *why)
+{
+    store->checkpoint_pages =
+        CHECKPOINT_IDLE_PAGES +
+        (unsigned)random_below(&store->random, CHECKPOINT_IDLE_PAGES);
+    return store_file_checkpoint(&store->file, why);
+}
+
+/* One thing that can wait: delete some garbage or make a checkpoint. */
+static int do_idle_work(struct store *store, struct error *why)
+{
+    if (store->file.wal_pages >= store->checkpoint_pages)
+        return checkpoint(store, why);
+    if (store_file_begin(&store->file, why) != 0)
+        return why->code;
+    return store_file_commit(&store->file, why);
+}
+
+static bool has_idle_work(const struct store *store)
+{
+    return store->file.wal_pages >= store->checkpoint_pages ||
+           store_file_has_garbage(&store->file);
+}
+
+static void *run(void *data)
+{
+    struct store *store = data;
+    struct queue batch = {0};
+    struct error why;
+
+    prctl(PR_SET_NAME, "store");
+    while (take(store, &batch, has_idle_work(store))) {
+        if (batch.count == 0) {
+            if (do_idle_work(store, &why) != 0)
+                die(&why);
+            continue;
+        }
+        if (perform(store, &batch, &why) != 0)
+            die(&why);
+        finish(store, &batch);
+        measure_free(store);
+        if (store->file.wal_pages >= CHECKPOINT_PAGES_MAX &&
+            checkpoint(store, &why) != 0)
+            die(&why);
+    }
+    store_file_close(&store->file);
+    free(batch.requests);
+
+    pthread_mutex_lock(&store->lock);
+    store->ended = true;
+    pthread_mutex_unlock(&store->lock);
+    uv_async_send(&store->async);
+    return NULL;
+}
+
+/* ---- the loop's thread ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct store *store = container_of(handle, struct store, async);
+    void (*closed)(void *data) = store->closed;
+    void *data = store->closed_data;
+
+    pthread_join(store->thread, NULL);
+    pthread_mutex_destroy(&store->lock);
+    pthread_cond_destroy(&store->work);
+    free(store->waiting.requests);
+    free(store->finished.requests);
+    free(store->delivering.requests);
+    free(store);
+    closed(data);
+}
+
+static void on_finished(uv_async_t *async)
+{
+    struct store *store = container_of(async, struct store, async);
+    bool ended;
+
+    pthread_mutex_lock(&store->lock);
+    queue_swap(&store->finished, &store->delivering);
+    ended = store->ended;
+    pthread_mutex_unlock(&store->lock);
+
+    for (size_t i = 0; i < store->delivering.count; i++) {
+        const struct request *request = &store->delivering.requests[i];
+
+        switch (request->kind) {
+        case REQUEST_WRITE:
+            request->write->done(request->write);
+            break;
+        case REQUEST_COMPACTION:
+            request->compaction->done(request->compaction);
+            break;
+        }
+    }
+    store->delivering.count = 0;
+    if (ended && !uv_is_closing((uv_handle_t *)async))
+        uv_close((uv_handle_t *)async, on_closed);
+}
+
+static void submit(struct store *store, const struct request *request)
+{
+    bool first;
+
+    pthread_mutex_lock(&store->lock);
+    assert(!store->closing);
+    first = store->waiting.count == 0;
+    queue_append(&store->waiting, request, 1);
+    pthread_mutex_unlock(&store->lock);
+    if (first)
+        pthread_cond_signal(&store->work);
+}
+
+void store_submit(struct store *store, struct store_write *write)
+{
+    submit(store, &(struct request){.kind = REQUEST_WRITE, .write = write});
+}
+
+void store_compact(struct store *store, struct store_compaction *compaction)
+{
+    submit(store, &(struct request){.kind = REQUEST_COMPACTION,
+                                    .compaction = compaction});
+}
+
+uint64_t store_free_bytes(const struct store *store)
+{
+    return atomic_load(&store->free_bytes);
+}
+
+/* Signals are the loop's thread's. */
+static int start_thread(struct store *store)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t kept;
+    int result;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &kept);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    result = pthread_create(&store->thread, &attributes, run, store);
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &kept, NULL);
+    return result;
+}
+
+int store_open(struct store **out, const struct store_options *options,
+               struct store_content *content, struct error *why)
+{
+    struct store *store = memory_new(sizeof *store);
+
+    if (store_file_open(&store->file, options, content, why) != 0) {
+        free(store);
+        return why->code;
+    }
+    measure_free(store);
+    random_bytes(&store->random.state, sizeof store->random.state);
+    store->checkpoint_pages = CHECKPOINT_IDLE_PAGES;
+    *out = store;
+    return 0;
+}
+
+void store_free(struct store *store)
+{
+    store_file_close(&store->file);
+    free(store);
+}
+
+void store_start(struct store *store, uv_loop_t *loop)
+{
+    int result;
+
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->work, NULL);
+    result = uv_async_init(loop, &store->async, on_finished);
+    assert(result == 0);
+    result = start_thread(store);
+    assert(result == 0);
+}
+
+void store_close(struct store *store, void (*closed)(void *data), void *data)
+{
+    store->closed = closed;
+    store->closed_data = data;
+    pthread_mutex_lock(&store->lock);
+    store->closing = true;
+    pthread_mutex_unlock(&store->lock);
+    pthread_cond_signal(&store->work);
+}

@@ -1,0 +1,41 @@
+#include "test/sim/sim.h"
+
+/* Who believes that it leads; there may be several. */
+static struct master *some_leader(struct sim *sim)
+{
+    unsigned count = sim->traits.masters;
+    unsigned first = (unsigned)random_below(&sim->random, count);
+
+    for (unsigned i = 0; i < count; i++) {
+        struct master *master = &sim->masters[(first + i) % count];
+
+        if (master->up && master->stalled_until_us <= sim->now_us &&
+            raft_role(master->raft) == RAFT_LEADER)
+            return master;
+    }
+    return NULL;
+}
+
+static void on_client(struct sim *sim, struct event *event)
+{
+    struct master *leader = some_leader(sim);
+    uint64_t wait_us = sim->traits.client_every_us;
+
+    (void)event;
+    if (sim->quiet)
+        return;
+    if (leader && sim_chance(sim, 50))
+        master_read(sim, leader);
+    else if (leader)
+        master_propose(
+            sim, leader,
+            1 + (unsigned)random_below(&sim->random, sim->traits.burst));
+    client_wait(sim, 1 + random_below(&sim->random, 2 * wait_us));
+}
+
+void client_wait(struct sim *sim, uint64_t wait_us)
+{
+    struct event event = {.run = on_client};
+
+    sim_after(sim, wait_us, &event);
+}

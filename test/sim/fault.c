@@ -1,0 +1,191 @@
+/* fault.c - what goes wrong: crashes, partitions, disks, processes, hints. */
+#include "test/sim/sim.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum {
+    HANG_MAX_US = 2500000,
+    SLOW_MAX_US = 200000,
+    STALL_MAX_US = 700000,
+};
+
+static struct master *any_master(struct sim *sim)
+{
+    return &sim->masters[random_below(&sim->random, sim->traits.masters)];
+}
+
+/* More often than by chance, as it is the one that matters. */
+static struct master *leader_or_any(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->traits.masters; i++) {
+        struct master *master = &sim->masters[i];
+
+        if (master->up && raft_role(master->raft) == RAFT_LEADER &&
+            sim_chance(sim, 60))
+            return master;
+    }
+    return any_master(sim);
+}
+
+static void on_restart(struct sim *sim, struct event *event)
+{
+    struct master *master = &sim->masters[event->a];
+
+    if (!master->up)
+        master_start(sim, master);
+}
+
+static void crash(struct sim *sim, struct master *master)
+{
+    struct event event = {.run = on_restart, .a = master->position};
+
+    master_crash(sim, master);
+    sim_after(sim, 1 + random_below(&sim->random, sim->traits.down_us), &event);
+}
+
+static void crash_many(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->traits.masters; i++)
+        if (sim_chance(sim, 70))
+            crash(sim, &sim->masters[i]);
+}
+
+static void heal_links(struct sim *sim)
+{
+    story_line(&sim->story, sim->now_us, 0, "links heal");
+    memset(sim->blocked, 0, sizeof sim->blocked);
+}
+
+static void isolate(struct sim *sim)
+{
+    unsigned lonely = leader_or_any(sim)->position;
+
+    story_line(&sim->story, sim->now_us, 0, "m%u is cut off", lonely + 1);
+    for (unsigned i = 0; i < sim->traits.masters; i++) {
+        sim->blocked[lonely][i] = true;
+        sim->blocked[i][lonely] = true;
+    }
+}
+
+static void split(struct sim *sim)
+{
+    uint64_t side = random_next(&sim->random);
+
+    story_line(&sim->story, sim->now_us, 0, "split: sides %" PRIx64,
+               side & ((1u << sim->traits.masters) - 1));
+    for (unsigned i = 0; i < sim->traits.masters; i++)
+        for (unsigned j = 0; j < sim->traits.masters; j++)
+            sim->blocked[i][j] = ((side >> i) & 1) != ((side >> j) & 1);
+}
+
+/* One link, or all that lead from or to one master, in one direction. */
+static void block_one_way(struct sim *sim)
+{
+    unsigned from = leader_or_any(sim)->position;
+    unsigned to = any_master(sim)->position;
+    unsigned kind = (unsigned)random_below(&sim->random, 3);
+
+    story_line(&sim->story, sim->now_us, 0, "one way: m%u %s m%u", from + 1,
+               kind == 0 ? "cannot reach" : "alone, not", to + 1);
+    for (unsigned i = 0; i < sim->traits.masters; i++) {
+        if (kind == 0)
+            sim->blocked[from][to] = true;
+        else if (kind == 1)
+            sim->blocked[from][i] = true;
+        else
+            sim->blocked[i][from] = true;
+    }
+}
+
+static void hang_disk(struct sim *sim, uint64_t most_us)
+{
+    struct master *master = leader_or_any(sim);
+    uint64_t for_us = random_below(&sim->random, most_us);
+
+    STORY(sim, master, "disk hangs for %" PRIu64 " ms", for_us / 1000);
+    master->disk.hangs_until_us = sim->now_us + for_us;
+}
+
+static void stall(struct sim *sim)
+{
+    struct master *master = leader_or_any(sim);
+    uint64_t for_us = random_below(&sim->random, STALL_MAX_US);
+
+    STORY(sim, master, "process stalls for %" PRIu64 " ms", for_us / 1000);
+    master->stalled_until_us = sim->now_us + for_us;
+}
+
+static void any_fault(struct sim *sim)
+{
+    uint64_t choice = random_below(&sim->random, 100);
+
+    if (choice < 30)
+        crash(sim, leader_or_any(sim));
+    else if (choice < 35)
+        crash_many(sim);
+    else if (choice < 50)
+        heal_links(sim);
+    else if (choice < 60)
+        isolate(sim);
+    else if (choice < 67)
+        split(sim);
+    else if (choice < 77)
+        block_one_way(sim);
+    else if (choice < 82)
+        hang_disk(sim, HANG_MAX_US);
+    else if (choice < 90)
+        hang_disk(sim, SLOW_MAX_US);
+    else if (choice < 95)
+        stall(sim);
+    else
+        network_hint(sim, leader_or_any(sim), 50); /* a false one */
+}
+
+static void leader_falls(struct sim *sim)
+{
+    uint64_t choice = random_below(&sim->random, 100);
+
+    if (choice < 60)
+        crash(sim, leader_or_any(sim));
+    else if (choice < 75)
+        isolate(sim);
+    else
+        heal_links(sim);
+}
+
+static void on_fault(struct sim *sim, struct event *event)
+{
+    uint64_t wait_us =
+        1 + random_below(&sim->random, 2 * sim->traits.fault_every_us);
+
+    if (sim->healed)
+        return;
+    if (sim->traits.churn && sim_chance(sim, 70))
+        leader_falls(sim);
+    else
+        any_fault(sim);
+    sim_after(sim, wait_us, event);
+}
+
+void fault_start(struct sim *sim)
+{
+    struct event event = {.run = on_fault};
+
+    sim_after(sim, sim->traits.fault_every_us, &event);
+}
+
+void fault_heal(struct sim *sim)
+{
+    sim->healed = true;
+    heal_links(sim);
+    sim->traits.loss_percent = 0;
+    sim->traits.twice_percent = 0;
+    sim->traits.delay_us = 1000;
+    sim->traits.sync_us = 2000;
+    for (unsigned i = 0; i < sim->traits.masters; i++) {
+        sim->masters[i].disk.hangs_until_us = 0;
+        if (!sim->masters[i].up)
+            master_start(sim, &sim->masters[i]);
+    }
+}

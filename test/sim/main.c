@@ -1,0 +1,169 @@
+/* main.c - run seeds: `sim --seeds 1-2000`, `sim --seed 42 --story`. */
+#include "base/options.h"
+#include "test/sim/sim.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct range {
+    uint64_t from;
+    uint64_t to;
+};
+
+/* A failed assert of the core is a failed check of its seed. */
+static sigjmp_buf aborted;
+
+static void on_abort(int number)
+{
+    (void)number;
+    siglongjmp(aborted, 1);
+}
+
+/* "FROM-TO", or "N" for 1-N. */
+static bool parse_range(const char *text, struct range *range)
+{
+    char *end;
+
+    range->from = 1;
+    range->to = strtoull(text, &end, 10);
+    if (end != text && *end == '-') {
+        const char *second = end + 1;
+
+        range->from = range->to;
+        range->to = strtoull(second, &end, 10);
+        if (end == second)
+            return false;
+    }
+    return end != text && *end == '\0' && range->from <= range->to;
+}
+
+/* What the run found stays in `sim`, what it owned does not. */
+static bool run(struct sim *sim, uint64_t seed, enum story_telling telling)
+{
+    bool passed = false;
+
+    if (sigsetjmp(aborted, 1)) {
+        story_fail(&sim->story, "the core's own assert failed");
+        story_print_tail(&sim->story);
+        return false; /* left as it was: it cannot be trusted */
+    }
+    passed = sim_run(sim, seed, telling, &machine_ledger);
+    story_print_tail(&sim->story);
+    sim_fini(sim);
+    return passed;
+}
+
+static void add(struct checks *sum, const struct checks *checks)
+{
+    sum->elections += checks->elections;
+    sum->commits += checks->commits;
+    sum->reads += checks->reads;
+    sum->installs += checks->installs;
+    sum->truncations += checks->truncations;
+    sum->crashes += checks->crashes;
+}
+
+static void explain(uint64_t seed, const char *program)
+{
+    struct sim sim;
+
+    run(&sim, seed, STORY_TAIL);
+    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
+           sim.now_us / 1000, sim.story.failure);
+    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
+}
+
+/* A seed is a run: the same again, to the last message. */
+static bool replays(uint64_t seed, uint64_t hash)
+{
+    struct sim sim;
+
+    if (run(&sim, seed, STORY_SILENT) && sim.story.hash == hash)
+        return true;
+    printf("seed %" PRIu64 " does not replay: hash %016" PRIx64
+           ", then %016" PRIx64 "\n",
+           seed, hash, sim.story.hash);
+    return false;
+}
+
+/* Returns the number that failed. The first few tell why. */
+static uint64_t run_all(struct range range, bool verbose, const char *program)
+{
+    enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
+    struct checks sum = {0};
+    uint64_t failed = 0;
+
+    for (uint64_t seed = range.from; seed <= range.to; seed++) {
+        struct sim sim;
+        bool passed = run(&sim, seed, STORY_SILENT);
+
+        if (verbose)
+            printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", seed,
+                   sim.story.hash, passed ? "passed" : sim.story.failure);
+        add(&sum, &sim.checks);
+        if (!passed && ++failed <= EXPLAINED_MAX)
+            explain(seed, program);
+        if (passed && seed % REPLAYED_EVERY == 0 &&
+            !replays(seed, sim.story.hash))
+            failed++;
+    }
+    printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
+           " entries committed, %" PRIu64 " overwritten, %" PRIu64
+           " reads, %" PRIu64 " snapshots installed\n",
+           sum.elections, sum.crashes, sum.commits, sum.truncations, sum.reads,
+           sum.installs);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
+           range.to - range.from + 1 - failed, failed);
+    return failed;
+}
+
+static int run_one(uint64_t seed, bool story)
+{
+    struct sim sim;
+    bool passed = run(&sim, seed, story ? STORY_ALL : STORY_SILENT);
+
+    printf("seed %" PRIu64 " hash %016" PRIx64 " at %" PRIu64 " ms: %s\n", seed,
+           sim.story.hash, sim.now_us / 1000,
+           passed ? "passed" : sim.story.failure);
+    printf("%d passed, %d failed\n", passed, !passed);
+    return passed ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *seeds = "1-2000";
+    uint64_t seed = 0;
+    bool story = false;
+    bool verbose = false;
+    bool help = false;
+    struct operands operands;
+    struct range range;
+    struct error why;
+    const struct option table[] = {
+        {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
+        {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
+        {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
+        {"v|verbose", OPTION_FLAG, &verbose, NULL, "a line for every seed"},
+        {NULL, OPTION_FLAG, NULL, NULL, NULL},
+    };
+
+    if (options_parse(table, argc, argv, &operands, &help, &why) != 0) {
+        fprintf(stderr, "sim: %s\n", why.message);
+        return 2;
+    }
+    if (help) {
+        options_print(table, stdout);
+        return 0;
+    }
+    signal(SIGABRT, on_abort);
+    if (seed)
+        return run_one(seed, story);
+    if (!parse_range(seeds, &range)) {
+        fprintf(stderr, "sim: --seeds %s: want FROM-TO or a number\n", seeds);
+        return 2;
+    }
+    return run_all(range, verbose, argv[0]) ? 1 : 0;
+}

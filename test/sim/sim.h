@@ -1,0 +1,92 @@
+/* sim.h - a cluster of real cores on a virtual clock, network and disks.
+ *
+ * All that happens is an event; all that is left to chance comes from one
+ * seeded generator; so a seed is a run. */
+#pragma once
+
+#include "test/sim/check.h"
+#include "test/sim/story.h"
+
+/* What a seed draws for its whole run. */
+struct sim_traits {
+    unsigned masters;
+    bool turns;            /* events share an output for a moment */
+    bool ordered;          /* links are like TCP */
+    unsigned loss_percent; /* of messages */
+    unsigned twice_percent;
+    uint64_t delay_us; /* of a message: up to this, now and then 20 times */
+    uint64_t sync_us;  /* of a disk: likewise */
+    uint64_t fault_every_us;
+    bool churn;       /* leaders fall often, and come back soon */
+    uint64_t down_us; /* a crashed process, at most */
+    uint64_t client_every_us;
+    unsigned burst; /* commands in one call, at most */
+    uint64_t snapshot_every;
+    unsigned hints_percent; /* crashes that the others are told of */
+    struct raft_config config;
+};
+
+struct sim {
+    uint64_t seed;
+    struct random random;
+    struct sim_traits traits;
+    const struct machine_kind *machine;
+    uint64_t now_us;
+    bool healed; /* nothing goes wrong any more */
+    bool quiet;  /* clients ask for nothing more */
+    struct event_queue events;
+    struct master masters[RAFT_MEMBERS_MAX];
+    bool blocked[RAFT_MEMBERS_MAX][RAFT_MEMBERS_MAX];     /* [from][to] */
+    uint64_t link_us[RAFT_MEMBERS_MAX][RAFT_MEMBERS_MAX]; /* newest arrival */
+    uint64_t command_number;
+    uint64_t stream_number;
+    struct checks checks;
+    struct story story;
+};
+
+/* Run one seed to its end. Returns whether all checks held. */
+bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
+             const struct machine_kind *machine);
+void sim_fini(struct sim *sim);
+
+/* Happens after `delay_us`. Takes what `event` owns. */
+void sim_after(struct sim *sim, uint64_t delay_us, struct event *event);
+/* Up to `most_us`, now and then much more. */
+uint64_t sim_latency_us(struct sim *sim, uint64_t most_us);
+bool sim_chance(struct sim *sim, unsigned percent);
+
+void traits_draw(struct sim *sim);
+
+/* ---- network.c ---- */
+
+/* Takes the message. */
+void network_send(struct sim *sim, const struct raft_message *message);
+/* The same for what is no message of the core. */
+void network_event(struct sim *sim, unsigned from, unsigned to,
+                   struct event *event);
+/* The others are told that `master`'s process is gone. */
+void network_hint(struct sim *sim, const struct master *master,
+                  unsigned percent);
+
+/* ---- master.c ---- */
+
+/* Begin a sync when something waits for one. */
+void disk_kick(struct sim *sim, struct master *master);
+
+/* ---- stream.c: snapshots ---- */
+
+void stream_start(struct sim *sim, struct master *master, unsigned to);
+void stream_installed(struct sim *sim, struct master *master,
+                      const struct disk_write *write);
+/* Save the state when enough was applied. */
+void stream_save(struct sim *sim, struct master *master);
+
+/* ---- fault.c, client.c: they keep themselves going ---- */
+
+void fault_start(struct sim *sim);
+void fault_heal(struct sim *sim);
+void client_wait(struct sim *sim, uint64_t wait_us);
+
+#define STORY(sim, master, ...)                                       \
+    story_line(&(sim)->story, (sim)->now_us, (master)->position + 1u, \
+               __VA_ARGS__)

@@ -1,0 +1,59 @@
+#include "test/sim/sim.h"
+
+static uint64_t between(struct sim *sim, uint64_t least, uint64_t most)
+{
+    return least + random_below(&sim->random, most - least + 1);
+}
+
+static unsigned masters(struct sim *sim)
+{
+    uint64_t choice = random_below(&sim->random, 100);
+
+    return choice < 65 ? 3 : choice < 95 ? 5 : 1;
+}
+
+/* Limits small enough that every run reaches them; now and then so narrow
+ * that each entry travels alone, which is when a leader may fall in between. */
+static void draw_config(struct sim *sim, bool narrow)
+{
+    struct raft_config *config = &sim->traits.config;
+
+    config->election_timeout_ms = 150;
+    config->heartbeat_ms = 50;
+    config->inflight_messages_max = narrow ? 1 : (unsigned)between(sim, 1, 12);
+    config->inflight_bytes_max = (size_t)between(sim, 64, 8192);
+    config->append_bytes_max = narrow ? 1 : (size_t)between(sim, 64, 4096);
+    config->member_count = sim->traits.masters;
+    for (unsigned i = 0; i < config->member_count; i++)
+        config->members[i] = i + 1;
+}
+
+void traits_draw(struct sim *sim)
+{
+    struct sim_traits *traits = &sim->traits;
+    bool calm = sim_chance(sim, 40);
+    bool narrow = sim_chance(sim, 25);
+
+    traits->masters = masters(sim);
+    traits->turns = sim_chance(sim, 50);
+    traits->ordered = sim_chance(sim, 30);
+    traits->loss_percent = calm ? 0 : (unsigned)between(sim, 0, 20);
+    traits->twice_percent = calm ? 0 : (unsigned)between(sim, 0, 20);
+    traits->delay_us = calm ? between(sim, 50, 2000) : between(sim, 500, 40000);
+    traits->sync_us = between(sim, 500, calm ? 5000 : 30000);
+    traits->fault_every_us = between(sim, 40, 400) * 1000;
+    traits->churn = sim_chance(sim, 35);
+    traits->down_us = traits->churn ? between(sim, 20, 300) * 1000 : 1000000;
+    traits->client_every_us = between(sim, narrow ? 40 : 3, 60) * 1000;
+    traits->burst = narrow ? 2 : (unsigned)between(sim, 1, 12);
+    traits->snapshot_every = between(sim, 10, 150);
+    traits->hints_percent = (unsigned)between(sim, 0, 100);
+    draw_config(sim, narrow);
+    story_line(&sim->story, 0, 0,
+               "%u masters, %s, %s links, %u %% lost, %u %% twice, "
+               "delay %u us, sync %u us, hints %u %%",
+               traits->masters, narrow ? "narrow" : "wide",
+               traits->ordered ? "ordered" : "loose", traits->loss_percent,
+               traits->twice_percent, (unsigned)traits->delay_us,
+               (unsigned)traits->sync_us, traits->hints_percent);
+}
