@@ -1,0 +1,40 @@
+/* cluster_apply.h - one command being applied; for cluster_*.c only. */
+#pragma once
+
+#include "kontor/v1/command.pb-c.h"
+#include "master/cluster.h"
+
+enum { PLACEMENTS_PER_COMMAND_MAX = 4096, REPORTS_PER_COMMAND_MAX = 4096 };
+
+struct apply {
+    struct cluster *cluster;
+    uint64_t index;
+    uint64_t time_ms;
+    struct cluster_result *result;
+};
+
+/* The operations. Each fills result->error and subject_id. */
+void apply_create_pod(struct apply *apply, const Kontor__V1__CreatePod *in);
+void apply_stop_pod(struct apply *apply, const Kontor__V1__StopPod *in);
+void apply_place_pods(struct apply *apply, const Kontor__V1__PlacePods *in);
+void apply_report_pods(struct apply *apply, const Kontor__V1__ReportPods *in);
+void apply_register_node(struct apply *apply,
+                         const Kontor__V1__RegisterNode *in);
+void apply_set_node_state(struct apply *apply,
+                          const Kontor__V1__SetNodeState *in);
+void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in);
+
+/* The changes a pod goes through, each with its event. */
+bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node);
+void pod_unplace(struct apply *apply, struct pod *pod, struct node *node);
+void pod_end(struct apply *apply, struct pod *pod, int32_t phase);
+
+/* Add an event; takes `message`. */
+void pod_event(struct apply *apply, struct pod *pod, int32_t kind,
+               struct text *message);
+void node_event(struct apply *apply, const struct node *node, int32_t kind,
+                struct text *message);
+
+/* One line for a person: "running on n2, 10.42.2.7". Owned by the caller. */
+struct text *pod_status_text(const struct cluster *cluster,
+                             const struct pod_facts *facts);

@@ -1,0 +1,191 @@
+#include "base/memory.h"
+#include "base/quantity.h"
+#include "master/cluster_apply.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int check_text(const char *what, const char *text, struct error *why)
+{
+    if (strlen(text) <= NODE_TEXT_MAX)
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT, "%s is longer than %d bytes",
+                     what, NODE_TEXT_MAX);
+}
+
+static int check(const Kontor__V1__RegisterNode *in, struct error *why)
+{
+    struct resources capacity = resources_of(in->capacity);
+
+    if (!node_name_valid(in->name))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "node name \"%.80s\": letters, digits and \".-_\" "
+                         "inside, %d characters at most",
+                         in->name, NODE_NAME_MAX);
+    if (in->n_labels > NODE_LABELS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "node %s has %zu labels, %d are allowed", in->name,
+                         in->n_labels, NODE_LABELS_MAX);
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        if (capacity.amount[i] > SPEC_AMOUNT_MAX)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "node %s offers more %s than there can be",
+                             in->name, resource_name((enum resource_kind)i));
+    }
+    for (size_t i = 0; i < in->n_labels; i++) {
+        if (check_text("a label's key", in->labels[i]->key, why) != 0 ||
+            check_text("a label's value", in->labels[i]->value, why) != 0)
+            return why->code;
+    }
+    if (check_text("the node's address", in->address, why) != 0)
+        return why->code;
+    return check_text("the node's version", in->version, why);
+}
+
+/* A node of that name: the one that is known, or a new one. */
+static struct node *admit(struct apply *apply,
+                          const Kontor__V1__RegisterNode *in, struct error *why)
+{
+    struct cluster *cluster = apply->cluster;
+    struct node *node = nodes_find_name(&cluster->nodes, in->name);
+    struct pod_network network = cluster->network;
+
+    if (node)
+        return node;
+    if (network.prefix == 0 &&
+        pod_network_parse(in->pod_network, &network, why) != 0)
+        return NULL;
+    if (cluster->nodes.count >= NODES_MAX ||
+        cluster->nodes.count >= pod_network_subnets(&network)) {
+        error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                  "node %s: %zu nodes are registered and the pod network has "
+                  "no subnet left",
+                  in->name, cluster->nodes.count);
+        return NULL;
+    }
+    cluster->network = network;
+    node = nodes_add(&cluster->nodes, cluster->next_node_id++, in->name);
+    node->subnet_number = (uint32_t)cluster->nodes.count;
+    node->registered_at_ms = apply->time_ms;
+    return node;
+}
+
+void apply_register_node(struct apply *apply,
+                         const Kontor__V1__RegisterNode *in)
+{
+    struct error *why = &apply->result->error;
+    char cpu[QUANTITY_TEXT_MAX];
+    char memory[QUANTITY_TEXT_MAX];
+    struct node *node;
+
+    if (check(in, why) != 0)
+        return;
+    node = admit(apply, in, why);
+    if (!node)
+        return;
+    apply->result->subject_id = node->id;
+    text_replace(&node->address, in->address);
+    text_replace(&node->version, in->version);
+    node_set_labels(node, in->labels, in->n_labels);
+    node->capacity = resources_of(in->capacity);
+    nodes_touch(&apply->cluster->nodes, node);
+    quantity_format_cpu(cpu, node->capacity.amount[RESOURCE_CPU]);
+    quantity_format_bytes(memory, node->capacity.amount[RESOURCE_MEMORY]);
+    node_event(apply, node, KONTOR__V1__EVENT_KIND__EVENT_NODE_REGISTERED,
+               text_format("registered with %s cpu, %s memory", cpu, memory));
+}
+
+static struct node *find(struct apply *apply, uint64_t id)
+{
+    struct node *node = nodes_find(&apply->cluster->nodes, id);
+
+    if (node)
+        apply->result->subject_id = id;
+    else
+        error_set(&apply->result->error, ERROR_NOT_FOUND,
+                  "no node has the id %" PRIu64, id);
+    return node;
+}
+
+static int by_id(const void *left, const void *right)
+{
+    const struct pod *a = *(struct pod *const *)left;
+    const struct pod *b = *(struct pod *const *)right;
+
+    return a->facts.id < b->facts.id ? -1 : 1;
+}
+
+/* A pod whose node is lost. One that was to stop has stopped; one that must
+ * not run twice has failed; others are placed anew. */
+static void lose_pod(struct apply *apply, struct node *node, struct pod *pod)
+{
+    bool stop = pod->facts.stop_requested;
+    bool once = pod->facts.spec->message->restart ==
+                KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+    struct text *reason;
+
+    if (!stop && !once) {
+        pod_unplace(apply, pod, node);
+        return;
+    }
+    reason = text_format("node %s is lost", text_string(node->name));
+    text_replace(&pod->facts.reason, text_string(reason));
+    text_drop(reason);
+    pod_end(apply, pod,
+            stop ? KONTOR__V1__POD_PHASE__POD_STOPPED
+                 : KONTOR__V1__POD_PHASE__POD_FAILED);
+}
+
+/* In order of id: the order on the node's list is not part of the state. */
+static void lose_pods(struct apply *apply, struct node *node)
+{
+    size_t count = 0;
+    struct pod **pods = memory_array(node->pod_count + 1, sizeof(struct pod *));
+
+    list_for_each(link, next, &node->pods) pods[count++] =
+        container_of(link, struct pod, queue);
+    qsort(pods, count, sizeof(struct pod *), by_id);
+    for (size_t i = 0; i < count; i++)
+        lose_pod(apply, node, pods[i]);
+    free(pods);
+}
+
+void apply_set_node_state(struct apply *apply,
+                          const Kontor__V1__SetNodeState *in)
+{
+    static const char *const texts[] = {
+        [KONTOR__V1__NODE_STATE__NODE_READY] = "ready",
+        [KONTOR__V1__NODE_STATE__NODE_SUSPECT] = "suspect: no sign of life",
+        [KONTOR__V1__NODE_STATE__NODE_LOST] = "lost: its pods are placed anew",
+    };
+    struct node *node = find(apply, in->node_id);
+    int32_t state = (int32_t)in->state;
+
+    if (!node)
+        return;
+    if (state < 0 || (size_t)state >= ARRAY_LEN(texts)) {
+        error_set(&apply->result->error, ERROR_INVALID_ARGUMENT,
+                  "node state %d is none", state);
+        return;
+    }
+    if (node->state == state)
+        return;
+    node->state = state;
+    nodes_touch(&apply->cluster->nodes, node);
+    node_event(apply, node, KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE,
+               text_new(texts[state]));
+    if (state == KONTOR__V1__NODE_STATE__NODE_LOST)
+        lose_pods(apply, node);
+}
+
+void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in)
+{
+    struct node *node = find(apply, in->node_id);
+
+    if (!node || node->cordoned == (in->cordoned != 0))
+        return;
+    node->cordoned = in->cordoned;
+    nodes_touch(&apply->cluster->nodes, node);
+    node_event(apply, node, KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED,
+               text_new(node->cordoned ? "cordoned" : "open again"));
+}

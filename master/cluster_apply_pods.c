@@ -1,0 +1,111 @@
+#include "master/cluster_apply.h"
+
+#include <inttypes.h>
+
+/* May a pod of this app and spec be made? Its number, or 0. */
+static uint32_t admit(const struct apply *apply,
+                      const Kontor__V1__CreatePod *in, struct error *why)
+{
+    const struct pods *pods = &apply->cluster->pods;
+    const char *name = in->spec ? in->spec->app : "";
+    const struct app *app;
+    uint32_t number;
+
+    if (!app_name_valid(name)) {
+        error_set(why, ERROR_INVALID_ARGUMENT,
+                  "spec.app \"%.80s\": a name has a-z, 0-9 and \"-\" inside, "
+                  "%d characters at most",
+                  name, APP_NAME_MAX);
+        return 0;
+    }
+    app = pods_find_app(pods, name);
+    if (in->named && app && app->living > 0) {
+        error_set(why, ERROR_ALREADY_EXISTS,
+                  "app %s has a pod that lives: stop it first, or choose "
+                  "another name",
+                  name);
+        return 0;
+    }
+    if (pods->by_id.count - pods->ended_count >= PODS_LIVING_MAX) {
+        error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                  "the cluster holds %d pods, there is no room for more",
+                  PODS_LIVING_MAX);
+        return 0;
+    }
+    number = pods_next_number(pods, name);
+    if (number == 0)
+        error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                  "app %s has no numbers left for pods", name);
+    return number;
+}
+
+void apply_create_pod(struct apply *apply, const Kontor__V1__CreatePod *in)
+{
+    struct cluster *cluster = apply->cluster;
+    struct error *why = &apply->result->error;
+    uint32_t number = admit(apply, in, why);
+    struct spec *spec;
+    struct node *node;
+    struct pod *pod;
+
+    if (number == 0 || specs_intern(&cluster->specs, in->spec, &spec, why) != 0)
+        return;
+
+    pod = pods_add(&cluster->pods, cluster->next_pod_id++, in->spec->app,
+                   number, spec);
+    pod->facts.created_at_ms = apply->time_ms;
+    pod->facts.reason = text_new(in->reason);
+    list_append(&cluster->pods.fresh, &pod->queue);
+    apply->result->subject_id = pod->facts.id;
+
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED,
+              in->node_id ? text_new("created") : text_new(in->reason));
+    node = nodes_find(&cluster->nodes, in->node_id);
+    if (in->node_id && (!node || !pod_try_place(apply, pod, node)))
+        text_replace(&pod->facts.reason,
+                     "the node that was chosen has filled up or closed");
+}
+
+void apply_stop_pod(struct apply *apply, const Kontor__V1__StopPod *in)
+{
+    struct pod *pod = pods_find(&apply->cluster->pods, in->pod_id);
+
+    if (!pod) {
+        error_set(&apply->result->error, ERROR_NOT_FOUND,
+                  "no pod has the id %" PRIu64, in->pod_id);
+        return;
+    }
+    apply->result->subject_id = pod->facts.id;
+    if (pod->facts.stop_requested || pod_ended(pod))
+        return;
+    pod->facts.stop_requested = true;
+    if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING) {
+        text_replace(&pod->facts.reason, ""); /* why it was pending */
+        pod_end(apply, pod, KONTOR__V1__POD_PHASE__POD_STOPPED);
+        return;
+    }
+    pod->facts.phase = KONTOR__V1__POD_PHASE__POD_STOPPING;
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_STOP_REQUESTED,
+              text_new("asked to stop"));
+}
+
+void apply_place_pods(struct apply *apply, const Kontor__V1__PlacePods *in)
+{
+    struct cluster *cluster = apply->cluster;
+
+    if (in->n_placements > PLACEMENTS_PER_COMMAND_MAX) {
+        error_set(&apply->result->error, ERROR_INVALID_ARGUMENT,
+                  "%zu placements in one command, %d are allowed",
+                  in->n_placements, PLACEMENTS_PER_COMMAND_MAX);
+        return;
+    }
+    for (size_t i = 0; i < in->n_placements; i++) {
+        struct pod *pod = pods_find(&cluster->pods, in->placements[i]->pod_id);
+        struct node *node =
+            nodes_find(&cluster->nodes, in->placements[i]->node_id);
+
+        if (pod && node &&
+            pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+            pod_try_place(apply, pod, node); /* else it stays pending */
+    }
+}

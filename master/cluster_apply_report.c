@@ -1,0 +1,132 @@
+/* What a node says of its pods, taken into the state. */
+#include "master/cluster_apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a node may report: what a master alone decides is not among it. */
+static bool reportable(int32_t phase)
+{
+    return phase >= KONTOR__V1__POD_PHASE__POD_PLACED &&
+           phase <= KONTOR__V1__POD_PHASE__POD_STOPPED;
+}
+
+static const char *phase_text(int32_t phase)
+{
+    static const char *const texts[] = {
+        [KONTOR__V1__POD_PHASE__POD_PENDING] = "pending",
+        [KONTOR__V1__POD_PHASE__POD_PLACED] = "placed",
+        [KONTOR__V1__POD_PHASE__POD_PULLING] = "pulling",
+        [KONTOR__V1__POD_PHASE__POD_STARTING] = "starting",
+        [KONTOR__V1__POD_PHASE__POD_RUNNING] = "running",
+        [KONTOR__V1__POD_PHASE__POD_BACKOFF] = "waiting to start again",
+        [KONTOR__V1__POD_PHASE__POD_STOPPING] = "stopping",
+        [KONTOR__V1__POD_PHASE__POD_SUCCEEDED] = "succeeded",
+        [KONTOR__V1__POD_PHASE__POD_FAILED] = "failed",
+        [KONTOR__V1__POD_PHASE__POD_STOPPED] = "stopped",
+    };
+
+    return texts[phase];
+}
+
+/* How the last run ended, where it did: ", killed for want of memory". */
+static void exit_text(const struct pod_facts *facts, char text[64])
+{
+    text[0] = '\0';
+    if (facts->oom_killed)
+        snprintf(text, 64, ", killed for want of memory");
+    else if (facts->signal != 0)
+        snprintf(text, 64, ", killed by signal %d", facts->signal);
+    else if (facts->exit_code != 0)
+        snprintf(text, 64, ", exit code %d", facts->exit_code);
+}
+
+struct text *pod_status_text(const struct cluster *cluster,
+                             const struct pod_facts *facts)
+{
+    const struct node *node = nodes_find(&cluster->nodes, facts->node_id);
+    const char *reason = text_string(facts->reason);
+    const char *colon = reason[0] ? ": " : "";
+    char exit[64];
+
+    if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING) {
+        const char *address = text_string(facts->address);
+
+        return text_format("running on %s%s%s",
+                           node ? text_string(node->name) : "-",
+                           address[0] ? ", " : "", address);
+    }
+    exit_text(facts, exit);
+    return text_format("%s%s%s%s", phase_text(facts->phase), exit, colon,
+                       reason);
+}
+
+/* Take over what matters; true when something of it is new. The phase is the
+ * caller's. */
+static bool take_over(struct pod_facts *facts,
+                      const Kontor__V1__PodStatus *status)
+{
+    struct pod_facts before = *facts;
+    bool changed = text_replace(&facts->reason, status->reason);
+
+    changed |= text_replace(&facts->address, status->address);
+    facts->pid = status->pid;
+    facts->restarts = status->restarts;
+    facts->exit_code = status->exit_code;
+    facts->signal = status->signal;
+    facts->oom_killed = status->oom_killed;
+    facts->started_at_ms = status->started_at_ms;
+    facts->finished_at_ms = status->finished_at_ms;
+    return changed || before.pid != facts->pid ||
+           before.restarts != facts->restarts ||
+           before.exit_code != facts->exit_code ||
+           before.signal != facts->signal ||
+           before.oom_killed != facts->oom_killed ||
+           before.started_at_ms != facts->started_at_ms ||
+           before.finished_at_ms != facts->finished_at_ms;
+}
+
+/* One status of a placement that still stands. */
+static void take_status(struct apply *apply, struct pod *pod,
+                        const Kontor__V1__PodStatus *status)
+{
+    int32_t phase = (int32_t)status->phase;
+    bool changed = take_over(&pod->facts, status);
+
+    if (pod_phase_ended(phase)) {
+        /* However it ended after being asked to: it was stopped. */
+        pod_end(apply, pod,
+                pod->facts.stop_requested
+                    ? (int32_t)KONTOR__V1__POD_PHASE__POD_STOPPED
+                    : phase);
+        return;
+    }
+    if (pod->facts.stop_requested) /* said before the order arrived */
+        phase = KONTOR__V1__POD_PHASE__POD_STOPPING;
+    if (!changed && phase == pod->facts.phase)
+        return;
+    pod->facts.phase = phase;
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS,
+              pod_status_text(apply->cluster, &pod->facts));
+}
+
+void apply_report_pods(struct apply *apply, const Kontor__V1__ReportPods *in)
+{
+    const struct cluster *cluster = apply->cluster;
+
+    if (in->n_pods > REPORTS_PER_COMMAND_MAX || in->node_id == 0) {
+        error_set(&apply->result->error, ERROR_INVALID_ARGUMENT,
+                  "report of %zu pods (%d are allowed) by no node", in->n_pods,
+                  REPORTS_PER_COMMAND_MAX);
+        return;
+    }
+    for (size_t i = 0; i < in->n_pods; i++) {
+        const Kontor__V1__PodStatus *status = in->pods[i];
+        struct pod *pod = pods_find(&cluster->pods, status->pod_id);
+
+        if (pod && !pod_ended(pod) && pod->facts.node_id == in->node_id &&
+            pod->facts.generation == status->generation &&
+            reportable((int32_t)status->phase))
+            take_status(apply, pod, status);
+    }
+}

@@ -1,0 +1,123 @@
+#include "base/error.h"
+#include "master/cluster_apply.h"
+
+#include <assert.h>
+#include <string.h>
+
+void pod_event(struct apply *apply, struct pod *pod, int32_t kind,
+               struct text *message)
+{
+    struct cluster *cluster = apply->cluster;
+
+    pod->facts.changed_index = apply->index;
+    events_add(&cluster->events, &cluster->specs,
+               &(struct event){
+                   .index = apply->index,
+                   .time_ms = apply->time_ms,
+                   .kind = kind,
+                   .subject = text_take(pod->facts.name),
+                   .message = message,
+                   .pod = pod_facts_copy(&pod->facts),
+               });
+}
+
+void node_event(struct apply *apply, const struct node *node, int32_t kind,
+                struct text *message)
+{
+    struct cluster *cluster = apply->cluster;
+
+    events_add(&cluster->events, &cluster->specs,
+               &(struct event){
+                   .index = apply->index,
+                   .time_ms = apply->time_ms,
+                   .kind = kind,
+                   .subject = text_take(node->name),
+                   .message = message,
+               });
+}
+
+/* Nothing is known of the pod's run any more. */
+static void forget_run(struct pod_facts *facts)
+{
+    text_replace(&facts->reason, "");
+    text_replace(&facts->address, "");
+    facts->pid = 0;
+    facts->restarts = 0;
+    facts->exit_code = 0;
+    facts->signal = 0;
+    facts->oom_killed = false;
+    facts->started_at_ms = 0;
+    facts->finished_at_ms = 0;
+}
+
+/* The node is open, is the one asked for and has room. */
+static bool node_accepts(const struct node *node, const struct spec *spec)
+{
+    struct placement_node view = node_placement(node);
+    const char *asked = spec->message->node;
+
+    return view.closed == PLACEMENT_OPEN &&
+           resources_fit(&view.free, &spec->want) &&
+           (asked[0] == '\0' || strcmp(asked, view.name) == 0);
+}
+
+bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
+{
+    struct pod_facts *facts = &pod->facts;
+
+    assert(facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING);
+    if (facts->generation == UINT32_MAX || !node_accepts(node, facts->spec))
+        return false;
+    node_put(&apply->cluster->nodes, node, pod);
+    forget_run(facts);
+    facts->node_id = node->id;
+    facts->generation++;
+    facts->phase = KONTOR__V1__POD_PHASE__POD_PLACED;
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED,
+              text_format("placed on %s", text_string(node->name)));
+    return true;
+}
+
+void pod_unplace(struct apply *apply, struct pod *pod, struct node *node)
+{
+    struct pod_facts *facts = &pod->facts;
+    struct text *message =
+        text_format("node %s is lost", text_string(node->name));
+
+    node_take(&apply->cluster->nodes, node, pod);
+    list_append(&apply->cluster->pods.displaced, &pod->queue);
+    forget_run(facts);
+    facts->node_id = 0;
+    facts->phase = KONTOR__V1__POD_PHASE__POD_PENDING;
+    text_replace(&facts->reason, text_string(message));
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED, message);
+}
+
+static void forget_oldest(struct cluster *cluster)
+{
+    struct pods *pods = &cluster->pods;
+
+    while (pods->ended_count > PODS_ENDED_MAX)
+        pods_remove(pods, &cluster->specs,
+                    list_first(&pods->ended, struct pod, queue));
+}
+
+void pod_end(struct apply *apply, struct pod *pod, int32_t phase)
+{
+    struct cluster *cluster = apply->cluster;
+    struct pod_facts *facts = &pod->facts;
+    struct node *node = nodes_find(&cluster->nodes, facts->node_id);
+
+    assert(!pod_ended(pod) && pod_phase_ended(phase));
+    if (node)
+        node_take(&cluster->nodes, node, pod);
+    list_remove(&pod->queue);
+    list_append(&cluster->pods.ended, &pod->queue);
+    cluster->pods.ended_count++;
+    pod->app->living--;
+    facts->phase = phase;
+    facts->pid = 0;
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED,
+              pod_status_text(cluster, facts));
+    forget_oldest(cluster);
+}

@@ -1,0 +1,161 @@
+#include "master/cluster_nodes.h"
+
+#include "base/memory.h"
+
+#include <assert.h>
+#include <string.h>
+
+void nodes_init(struct nodes *nodes)
+{
+    map_init(&nodes->by_id);
+    map_init(&nodes->by_name);
+    list_init(&nodes->all);
+    list_init(&nodes->changed);
+    nodes->count = 0;
+}
+
+static void labels_free(struct node *node)
+{
+    for (size_t i = 0; i < node->label_count; i++)
+        kontor__v1__label__free_unpacked(node->labels[i], NULL);
+    free(node->labels);
+}
+
+void nodes_fini(struct nodes *nodes)
+{
+    list_for_each(link, next, &nodes->all)
+    {
+        struct node *node = container_of(link, struct node, all);
+
+        text_drop(node->name);
+        text_drop(node->address);
+        text_drop(node->version);
+        labels_free(node);
+        free(node);
+    }
+    map_fini(&nodes->by_id);
+    map_fini(&nodes->by_name);
+}
+
+struct node *nodes_find(const struct nodes *nodes, uint64_t id)
+{
+    uint64_t hash = map_hash_id(id);
+    struct map_link *link = map_chain(&nodes->by_id, hash);
+
+    while (link && link->hash != hash) /* distinct ids, distinct hashes */
+        link = link->next;
+    return link ? container_of(link, struct node, by_id) : NULL;
+}
+
+struct node *nodes_find_name(const struct nodes *nodes, const char *name)
+{
+    uint64_t hash = map_hash_bytes(name, strlen(name));
+    struct map_link *link = map_chain(&nodes->by_name, hash);
+
+    for (; link; link = link->next) {
+        struct node *node = container_of(link, struct node, by_name);
+
+        if (link->hash == hash && strcmp(text_string(node->name), name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+struct node *nodes_add(struct nodes *nodes, uint64_t id, const char *name)
+{
+    struct node *node = memory_new(sizeof *node);
+
+    node->id = id;
+    node->name = text_new(name);
+    node->state = KONTOR__V1__NODE_STATE__NODE_READY;
+    list_init(&node->changed);
+    list_init(&node->pods);
+    list_append(&nodes->all, &node->all);
+    map_insert(&nodes->by_id, &node->by_id, map_hash_id(id));
+    map_insert(&nodes->by_name, &node->by_name,
+               map_hash_bytes(name, strlen(name)));
+    nodes->count++;
+    nodes_touch(nodes, node);
+    return node;
+}
+
+static Kontor__V1__Label *label_copy(const Kontor__V1__Label *label)
+{
+    Kontor__V1__Label *copy = memory_new(sizeof *copy);
+
+    kontor__v1__label__init(copy);
+    copy->key = memory_string(label->key);
+    copy->value = memory_string(label->value);
+    return copy;
+}
+
+void node_set_labels(struct node *node, Kontor__V1__Label *const *labels,
+                     size_t count)
+{
+    Kontor__V1__Label **copies = NULL;
+
+    assert(count <= NODE_LABELS_MAX);
+    if (count > 0)
+        copies = memory_array(count, sizeof(Kontor__V1__Label *));
+    for (size_t i = 0; i < count; i++)
+        copies[i] = label_copy(labels[i]);
+    labels_free(node);
+    node->labels = copies;
+    node->label_count = count;
+}
+
+void nodes_touch(struct nodes *nodes, struct node *node)
+{
+    if (list_empty(&node->changed))
+        list_append(&nodes->changed, &node->changed);
+}
+
+struct node *nodes_take_changed(struct nodes *nodes)
+{
+    struct node *node = list_first(&nodes->changed, struct node, changed);
+
+    if (node)
+        list_remove(&node->changed);
+    return node;
+}
+
+void node_put(struct nodes *nodes, struct node *node, struct pod *pod)
+{
+    list_remove(&pod->queue);
+    list_append(&node->pods, &pod->queue);
+    resources_add(&node->allocated, &pod->facts.spec->want);
+    node->pod_count++;
+    nodes_touch(nodes, node);
+}
+
+void node_take(struct nodes *nodes, struct node *node, struct pod *pod)
+{
+    assert(node->pod_count > 0);
+    assert(resources_fit(&node->allocated, &pod->facts.spec->want));
+    list_remove(&pod->queue);
+    node->allocated = resources_less(&node->allocated, &pod->facts.spec->want);
+    node->pod_count--;
+    nodes_touch(nodes, node);
+}
+
+static enum placement_closed closed_of(const struct node *node)
+{
+    if (node->state == KONTOR__V1__NODE_STATE__NODE_LOST)
+        return PLACEMENT_LOST;
+    if (node->cordoned)
+        return PLACEMENT_CORDONED;
+    return node->state == KONTOR__V1__NODE_STATE__NODE_READY
+               ? PLACEMENT_OPEN
+               : PLACEMENT_SUSPECT;
+}
+
+struct placement_node node_placement(const struct node *node)
+{
+    return (struct placement_node){
+        .id = node->id,
+        .name = text_string(node->name),
+        .capacity = node->capacity,
+        .free = resources_less(&node->capacity, &node->allocated),
+        .closed = closed_of(node),
+    };
+}

@@ -1,0 +1,164 @@
+#include "master/dispatch.h"
+
+#include "base/clock.h"
+#include "master/link.h"
+
+enum { TICK_MS = 100 };
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct dispatch *dispatch = timer->data;
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (dispatch->term == 0)
+        return;
+    list_for_each(item, next, &dispatch->all)
+        link_tick(container_of(item, struct link, all), now_ms);
+}
+
+void dispatch_init(struct dispatch *dispatch,
+                   const struct dispatch_config *config,
+                   struct cluster *cluster)
+{
+    *dispatch = (struct dispatch){.config = *config, .cluster = cluster};
+    map_init(&dispatch->links);
+    list_init(&dispatch->all);
+    list_init(&dispatch->busy);
+    uv_timer_init(config->loop, &dispatch->tick);
+    dispatch->tick.data = dispatch;
+}
+
+void dispatch_start(struct dispatch *dispatch, struct replica *replica)
+{
+    dispatch->replica = replica;
+    dispatch_reset(dispatch, dispatch->cluster);
+    uv_timer_start(&dispatch->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static struct link *find(const struct dispatch *dispatch, uint64_t node_id)
+{
+    uint64_t hash = map_hash_id(node_id);
+    struct map_link *at = map_chain(&dispatch->links, hash);
+
+    while (at && at->hash != hash) /* distinct ids, distinct hashes */
+        at = at->next;
+    return at ? container_of(at, struct link, by_id) : NULL;
+}
+
+struct channel *dispatch_channel(const struct dispatch *dispatch,
+                                 uint64_t node_id)
+{
+    const struct link *link = find(dispatch, node_id);
+
+    return link ? link->channel : NULL;
+}
+
+/* A node registered, perhaps again with another address. */
+static void meet(struct dispatch *dispatch, const struct node *node)
+{
+    struct link *link = find(dispatch, node->id);
+
+    if (link) {
+        link_connect(link, text_string(node->address));
+        return;
+    }
+    link = link_new(dispatch, node);
+    list_append(&dispatch->all, &link->all);
+    map_insert(&dispatch->links, &link->by_id, map_hash_id(node->id));
+    link_connect(link, text_string(node->address));
+    if (dispatch->term != 0)
+        link_start(link, clock_monotonic_ms());
+}
+
+/* Every node's routes name every other node. */
+static void routes_changed(struct dispatch *dispatch)
+{
+    list_for_each(item, next, &dispatch->all)
+        container_of(item, struct link, all)
+            ->routes_due = true;
+}
+
+void dispatch_reset(struct dispatch *dispatch, struct cluster *cluster)
+{
+    dispatch->cluster = cluster;
+    dispatch->cursor = cluster->events.next;
+    list_for_each(item, next, &cluster->nodes.all)
+        meet(dispatch, container_of(item, struct node, all));
+    routes_changed(dispatch);
+}
+
+void dispatch_lead(struct dispatch *dispatch, uint64_t term)
+{
+    dispatch_follow(dispatch);
+    dispatch->term = term;
+    list_for_each(item, next, &dispatch->all)
+        link_start(container_of(item, struct link, all), clock_monotonic_ms());
+}
+
+void dispatch_follow(struct dispatch *dispatch)
+{
+    dispatch->term = 0;
+    list_for_each(item, next, &dispatch->all)
+        link_stop(container_of(item, struct link, all));
+}
+
+/* What one event means for the nodes. */
+static void act_on(struct dispatch *dispatch, const struct event *event)
+{
+    struct link *link = find(dispatch, event->pod.node_id);
+    const struct node *node;
+
+    switch ((Kontor__V1__EventKind)event->kind) {
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED:
+        if (link)
+            link_order_create(link, event->pod.id);
+        return;
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_STOP_REQUESTED:
+        if (link)
+            link_order_delete(link, event->pod.id, event->pod.generation);
+        return;
+    case KONTOR__V1__EVENT_KIND__EVENT_NODE_REGISTERED:
+        node = nodes_find_name(&dispatch->cluster->nodes,
+                               text_string(event->subject));
+        if (node)
+            meet(dispatch, node);
+        routes_changed(dispatch);
+        return;
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED:
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS:
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED:
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED:
+    case KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE:
+    case KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED:
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_PROGRESS:
+    case _KONTOR__V1__EVENT_KIND_IS_INT_SIZE:
+        return;
+    }
+}
+
+void dispatch_step(struct dispatch *dispatch)
+{
+    const struct events *events = &dispatch->cluster->events;
+
+    if (dispatch->cursor < events->first)
+        dispatch->cursor = events->first; /* the comparison finds the rest */
+    while (dispatch->cursor < events->next)
+        act_on(dispatch, events_at(events, dispatch->cursor++));
+    while (!list_empty(&dispatch->busy)) {
+        struct link *link = list_first(&dispatch->busy, struct link, busy);
+
+        list_remove(&link->busy);
+        link_propose_reports(link);
+        link_flush(link);
+    }
+}
+
+void dispatch_close(struct dispatch *dispatch)
+{
+    dispatch_follow(dispatch);
+    uv_timer_stop(&dispatch->tick);
+    uv_close((uv_handle_t *)&dispatch->tick, NULL);
+    list_for_each(item, next, &dispatch->all)
+        link_free(container_of(item, struct link, all));
+    map_fini(&dispatch->links);
+}

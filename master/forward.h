@@ -1,0 +1,43 @@
+/* forward.h - a call that came to the wrong master, brought to the leader.
+ *
+ *   WAITING --leader known--> SENT --status--> ended
+ *      ^                        |
+ *      +---- UNAVAILABLE, nothing answered yet
+ *
+ * With no leader a call waits for its deadline or two election timeouts,
+ * whichever is first, then fails with UNAVAILABLE. Sending again is safe:
+ * reads change nothing and writes carry a request id. */
+#pragma once
+
+#include "base/list.h"
+#include "rpc/channel.h"
+#include "rpc/server.h"
+
+struct master;
+
+struct forwarder {
+    struct master *master; /* borrowed */
+    struct list waiting;
+    uv_timer_t timer; /* runs while calls wait */
+    size_t count;     /* of calls, waiting or sent */
+};
+
+enum { FORWARDS_MAX = 65536 };
+
+void forwarder_init(struct forwarder *forwarder, struct master *master);
+
+/* Take over a call to one of our services that cannot be answered here; its
+ * request is copied. When we come to lead ourselves, the method's handler
+ * gets it back. */
+void forward_call(struct forwarder *forwarder, struct call *call,
+                  const ProtobufCMessage *request);
+
+/* The same for a serialised request. */
+void forward_bytes(struct forwarder *forwarder, struct call *call,
+                   const uint8_t *bytes, size_t length);
+
+/* Who leads may have changed: look after those that wait. */
+void forwarder_kick(struct forwarder *forwarder);
+
+/* Fail those that wait, and stop the timer (closed with the loop). */
+void forwarder_close(struct forwarder *forwarder);

@@ -1,0 +1,307 @@
+/* Orders to one node: what is ready at the same time travels together. */
+#include "master/link.h"
+
+#include "base/memory.h"
+#include "master/pipe.h"
+#include "master/routes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    ORDERS_PER_RPC_MAX = 256,
+    ORDER_BYTES_MAX = 1 << 20,
+    ORDER_TIMEOUT_MS = 10000,
+};
+
+static void on_rpc_ended(struct call *call, const struct error *why);
+
+static const struct call_events ordering = {.ended = on_rpc_ended};
+
+/* ---- what is to be ordered ---- */
+
+static size_t waiting(const struct link_orders *orders)
+{
+    return orders->count - orders->first;
+}
+
+static void clear(struct link_orders *orders)
+{
+    orders->first = 0;
+    orders->count = 0;
+}
+
+static void push(struct link_orders *orders, struct link_order order)
+{
+    if (orders->count == orders->capacity) {
+        orders->capacity = orders->capacity ? orders->capacity * 2 : 16;
+        orders->orders = memory_resize(
+            orders->orders, orders->capacity * sizeof *orders->orders);
+    }
+    orders->orders[orders->count++] = order;
+}
+
+/* The first that waits; one does. */
+static struct link_order take(struct link_orders *orders)
+{
+    struct link_order order = orders->orders[orders->first++];
+
+    if (waiting(orders) == 0)
+        clear(orders);
+    return order;
+}
+
+void link_order_create(struct link *link, uint64_t pod_id)
+{
+    if (link->state != LINK_SYNCED)
+        return; /* the comparison will find it */
+    push(&link->creates, (struct link_order){.pod_id = pod_id});
+    link_touch(link);
+}
+
+void link_order_delete(struct link *link, uint64_t pod_id, uint32_t generation)
+{
+    if (link->state != LINK_SYNCED)
+        return;
+    push(&link->deletes, (struct link_order){pod_id, generation});
+    link_touch(link);
+}
+
+void link_forget_orders(struct link *link)
+{
+    clear(&link->creates);
+    clear(&link->deletes);
+    clear(&link->sent);
+}
+
+/* ---- comparing ---- */
+
+/* What the node has and what the state says of it. */
+static void compare_one(struct link *link, const Kontor__V1__PodStatus *status)
+{
+    const struct cluster *cluster = link->dispatch->cluster;
+    const struct pod *pod = pods_find(&cluster->pods, status->pod_id);
+    bool gone = pod_phase_ended((int32_t)status->phase);
+
+    if (!pod || pod->facts.node_id != link->node_id ||
+        pod->facts.generation != status->generation) {
+        link_order_delete(link, status->pod_id, status->generation);
+        return;
+    }
+    if (pod_ended(pod)) {
+        /* One that ended by itself keeps its output until it is forgotten. */
+        if (!gone || pod->facts.stop_requested)
+            link_order_delete(link, status->pod_id, status->generation);
+        return;
+    }
+    if (pod->facts.stop_requested)
+        link_order_delete(link, status->pod_id, status->generation);
+    link_report(link, status);
+}
+
+static int by_number(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+/* A pod that should be on the node and is not. */
+static void compare_missing(struct link *link, const struct pod *pod)
+{
+    if (pod->facts.stop_requested)
+        link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
+    else
+        link_order_create(link, pod->facts.id);
+}
+
+void link_compare(struct link *link,
+                  const Kontor__V1__NodeListPodsResponse *list)
+{
+    const struct node *node =
+        nodes_find(&link->dispatch->cluster->nodes, link->node_id);
+    uint64_t *there = memory_array(list->n_pods + 1, sizeof *there);
+
+    for (size_t i = 0; i < list->n_pods; i++) {
+        there[i] = list->pods[i]->pod_id;
+        compare_one(link, list->pods[i]);
+    }
+    qsort(there, list->n_pods, sizeof *there, by_number);
+    list_for_each(item, next, &node->pods)
+    {
+        const struct pod *pod = container_of(item, struct pod, queue);
+
+        if (!bsearch(&pod->facts.id, there, list->n_pods, sizeof *there,
+                     by_number))
+            compare_missing(link, pod);
+    }
+    free(there);
+}
+
+/* ---- sending ---- */
+
+static void call_node(struct link *link, enum link_rpc kind,
+                      const ProtobufCMessage *message)
+{
+    static const struct {
+        const char *path;
+        const ProtobufCMessageDescriptor *response;
+    } rpcs[] = {
+        [LINK_RPC_CREATE] = {"/kontor.v1.Node/CreatePods",
+                             &kontor__v1__create_pods_response__descriptor},
+        [LINK_RPC_DELETE] = {"/kontor.v1.Node/DeletePods",
+                             &kontor__v1__delete_pods_response__descriptor},
+        [LINK_RPC_ROUTES] = {"/kontor.v1.Node/SetRoutes",
+                             &kontor__v1__set_routes_response__descriptor},
+    };
+
+    link->rpc_kind = kind;
+    link->rpc = channel_call_unary(link->channel,
+                                   &(struct call_request){
+                                       .path = rpcs[kind].path,
+                                       .response = rpcs[kind].response,
+                                       .timeout_ms = ORDER_TIMEOUT_MS,
+                                       .events = &ordering,
+                                       .data = link,
+                                   },
+                                   message);
+}
+
+static void send_routes(struct link *link)
+{
+    const struct cluster *cluster = link->dispatch->cluster;
+    Kontor__V1__SetRoutesRequest request = KONTOR__V1__SET_ROUTES_REQUEST__INIT;
+    struct routes routes;
+
+    link->routes_due = false;
+    routes_init(&routes, cluster, link->node_id);
+    request.term = link->dispatch->term;
+    request.routes = routes.pointers;
+    request.n_routes = routes.count;
+    call_node(link, LINK_RPC_ROUTES, &request.base);
+    routes_fini(&routes);
+}
+
+static void send_deletes(struct link *link)
+{
+    Kontor__V1__DeletePodsRequest request =
+        KONTOR__V1__DELETE_PODS_REQUEST__INIT;
+    Kontor__V1__PodOrder orders[ORDERS_PER_RPC_MAX];
+    Kontor__V1__PodOrder *pointers[ORDERS_PER_RPC_MAX];
+
+    while (waiting(&link->deletes) > 0 && request.n_pods < ORDERS_PER_RPC_MAX) {
+        struct link_order order = take(&link->deletes);
+        Kontor__V1__PodOrder *message = &orders[request.n_pods];
+
+        kontor__v1__pod_order__init(message);
+        message->pod_id = order.pod_id;
+        message->generation = order.generation;
+        pointers[request.n_pods++] = message;
+    }
+    request.term = link->dispatch->term;
+    request.pods = pointers;
+    call_node(link, LINK_RPC_DELETE, &request.base);
+}
+
+/* Is the pod still to be created there? One that was asked to stop before the
+ * node heard of it has stopped. */
+static struct pod *still_wanted(struct link *link, uint64_t pod_id)
+{
+    struct pod *pod = pods_find(&link->dispatch->cluster->pods, pod_id);
+
+    if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id)
+        return NULL;
+    if (!pod->facts.stop_requested)
+        return pod;
+    link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
+    return NULL;
+}
+
+static void send_creates(struct link *link)
+{
+    Kontor__V1__CreatePodsRequest request =
+        KONTOR__V1__CREATE_PODS_REQUEST__INIT;
+    Kontor__V1__PodOrder orders[ORDERS_PER_RPC_MAX];
+    Kontor__V1__PodOrder *pointers[ORDERS_PER_RPC_MAX];
+    size_t bytes = 0;
+
+    clear(&link->sent);
+    while (waiting(&link->creates) > 0 && request.n_pods < ORDERS_PER_RPC_MAX &&
+           request.n_pods < link->batch_max && bytes < ORDER_BYTES_MAX) {
+        struct link_order order = take(&link->creates);
+        struct pod *pod = still_wanted(link, order.pod_id);
+        Kontor__V1__PodOrder *message = &orders[request.n_pods];
+
+        if (!pod)
+            continue;
+        kontor__v1__pod_order__init(message);
+        message->pod_id = pod->facts.id;
+        message->generation = pod->facts.generation;
+        message->name = pod->facts.name->bytes;
+        message->spec = pod->facts.spec->message;
+        pointers[request.n_pods++] = message;
+        bytes += pod->facts.spec->length;
+        push(&link->sent, order);
+    }
+    request.term = link->dispatch->term;
+    request.pods = pointers;
+    if (request.n_pods > 0)
+        call_node(link, LINK_RPC_CREATE, &request.base);
+}
+
+void link_flush(struct link *link)
+{
+    if (link->state != LINK_SYNCED || link->rpc)
+        return;
+    if (link->routes_due)
+        send_routes(link);
+    else if (waiting(&link->deletes) > 0)
+        send_deletes(link);
+    else if (waiting(&link->creates) > 0)
+        send_creates(link);
+}
+
+/* The node refused what was sent. Of several it is not known which one, so
+ * they are sent again one by one; a single one has failed. */
+static void creates_refused(struct link *link, const struct error *why)
+{
+    char reason[TEXT_MAX_BYTES];
+    struct pod *pod;
+
+    if (waiting(&link->sent) > 1) {
+        link->batch_max = 1;
+        while (waiting(&link->sent) > 0)
+            push(&link->creates, take(&link->sent));
+        return;
+    }
+    pod = still_wanted(link, take(&link->sent).pod_id);
+    snprintf(reason, sizeof reason, "the node refused it: %.400s",
+             why->message);
+    if (pod)
+        link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_FAILED, reason);
+}
+
+/* A refusal that says something about what was asked, not about the session. */
+static bool is_refusal(enum error_code code)
+{
+    return code == ERROR_INVALID_ARGUMENT || code == ERROR_OUT_OF_RANGE ||
+           code == ERROR_UNIMPLEMENTED || code == ERROR_RESOURCE_EXHAUSTED;
+}
+
+static void on_rpc_ended(struct call *call, const struct error *why)
+{
+    struct link *link = call_data(call);
+    enum link_rpc kind = link->rpc_kind;
+
+    link->rpc = NULL;
+    link->rpc_kind = LINK_RPC_NONE;
+    if (why->code != 0 && !(kind == LINK_RPC_CREATE && is_refusal(why->code))) {
+        link_fail(link, why); /* connected again, all is compared */
+        return;
+    }
+    if (why->code != 0)
+        creates_refused(link, why);
+    clear(&link->sent);
+    link_touch(link);
+}

@@ -1,0 +1,307 @@
+/* kmaster - one of the cluster's masters. */
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/options.h"
+#include "master/master.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+    /* For calls under way, which take a few ms. Not more: while a leader
+     * drains, the others hear less and less of it and cannot replace it yet;
+     * what is cut off is sent again to the next leader. */
+    DRAIN_MS = 50,
+    TIMEOUT_MIN_MS = 20,
+    NOFILE_WANTED = 65536,
+    EXIT_USAGE = 2,
+};
+
+static const char usage[] =
+    "Example, the first of three:\n"
+    "\n"
+    "  kmaster --name m1 --data /var/lib/kontor/m1 --pki /etc/kontor \\\n"
+    "    --members m1=10.0.0.1:7400,m2=10.0.0.2:7400,m3=10.0.0.3:7400\n"
+    "\n"
+    "Runs one master of a cluster: its replica of the log, placement, orders\n"
+    "to the nodes, and the service that kctl speaks to.\n"
+    "\n";
+
+struct command_line {
+    const char *name;
+    const char *members;
+    const char *data;
+    const char *pki;
+    const char *listen;
+    const char *pod_network;
+    uint64_t election_timeout_ms;
+    uint64_t heartbeat_ms;
+    uint64_t suspect_after_ms;
+    uint64_t lost_after_ms;
+    bool version;
+};
+
+struct program {
+    uv_loop_t loop;
+    uv_signal_t term;
+    uv_signal_t interrupt;
+    struct master *master;
+    struct tls_context *tls;
+    struct replica_member members[RAFT_MEMBERS_MAX];
+    unsigned member_count;
+    char *member_text; /* owned; what the members borrow */
+    bool closing;
+};
+
+static int parse_line(struct command_line *line, int argc, char **argv,
+                      bool *done, struct error *why)
+{
+    const struct option options[] = {
+        {"name", OPTION_STRING, &line->name, "NAME",
+         "this master's name, as in --members and its certificate"},
+        {"members", OPTION_STRING, &line->members, "NAME=HOST:PORT,...",
+         "all masters of the cluster, this one too"},
+        {"data", OPTION_STRING, &line->data, "DIR",
+         "the log and the snapshots; made when missing"},
+        {"pki", OPTION_STRING, &line->pki, "DIR",
+         "holds ca.crt, NAME.crt and NAME.key"},
+        {"listen", OPTION_STRING, &line->listen, "HOST:PORT",
+         "where to listen (this master's address in --members)"},
+        {"election-timeout", OPTION_DURATION, &line->election_timeout_ms,
+         "TIME", "without a leader for so long: elect one (150ms)"},
+        {"heartbeat", OPTION_DURATION, &line->heartbeat_ms, "TIME",
+         "between the leader's signs of life (50ms)"},
+        {"suspect-after", OPTION_DURATION, &line->suspect_after_ms, "TIME",
+         "a node silent for so long gets no more pods (3s)"},
+        {"lost-after", OPTION_DURATION, &line->lost_after_ms, "TIME",
+         "its pods are placed anew (15s)"},
+        {"pod-network", OPTION_STRING, &line->pod_network, "ADDRESS/PREFIX",
+         "the pods' addresses, a /24 a node (10.42.0.0/16)"},
+        {"version", OPTION_FLAG, &line->version, NULL, "print the version"},
+        {0},
+    };
+    struct operands operands;
+    bool help = false;
+
+    if (options_parse(options, argc, argv, &operands, &help, why) != 0)
+        return why->code;
+    *done = help || line->version;
+    if (help) {
+        fputs(usage, stdout);
+        options_print(options, stdout);
+    } else if (line->version) {
+        puts("kmaster " KONTOR_VERSION);
+    }
+    if (operands.count > 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "\"%s\" is not understood", operands.values[0]);
+    return 0;
+}
+
+static int check_line(const struct command_line *line, struct error *why)
+{
+    const struct {
+        const char *option;
+        const char *value;
+    } needed[] = {
+        {"name", line->name},
+        {"members", line->members},
+        {"data", line->data},
+        {"pki", line->pki},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+        if (!needed[i].value)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "--%s is missing; kmaster --help shows an "
+                             "example",
+                             needed[i].option);
+    }
+    if (line->heartbeat_ms == 0 || line->election_timeout_ms < TIMEOUT_MIN_MS ||
+        line->heartbeat_ms * 2 > line->election_timeout_ms)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--election-timeout must be %d ms or more, and twice "
+                         "--heartbeat or more",
+                         TIMEOUT_MIN_MS);
+    if (line->suspect_after_ms < 1000 ||
+        line->lost_after_ms < line->suspect_after_ms)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--suspect-after must be 1 s or more, and "
+                         "--lost-after not shorter");
+    return 0;
+}
+
+/* "m1=HOST:PORT,m2=..." into program->members. */
+static int parse_members(struct program *program, const char *text,
+                         struct error *why)
+{
+    char *rest;
+
+    program->member_text = memory_string(text);
+    for (char *item = strtok_r(program->member_text, ",", &rest); item;
+         item = strtok_r(NULL, ",", &rest)) {
+        char *equals = strchr(item, '=');
+
+        if (!equals || equals == item || equals[1] == '\0')
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "--members: \"%s\" should be NAME=HOST:PORT",
+                             item);
+        if (program->member_count == RAFT_MEMBERS_MAX)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "--members: more than %d", RAFT_MEMBERS_MAX);
+        *equals = '\0';
+        program->members[program->member_count++] =
+            (struct replica_member){item, equals + 1};
+    }
+    return 0;
+}
+
+/* The address that `name` has among the members. */
+static int find_address(const struct program *program, const char *name,
+                        const char **address, struct error *why)
+{
+    for (unsigned i = 0; i < program->member_count; i++) {
+        if (strcmp(program->members[i].name, name) == 0) {
+            *address = program->members[i].address;
+            return 0;
+        }
+    }
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "--name %s is not among --members", name);
+}
+
+static int load_identity(struct program *program,
+                         const struct command_line *line, struct error *why)
+{
+    const struct rpc_identity *self;
+
+    if (tls_context_new(&program->tls, line->pki, line->name, why) != 0)
+        return why->code;
+    self = tls_context_identity(program->tls);
+    if (self->role != RPC_ROLE_MASTER || strcmp(self->name, line->name) != 0)
+        return error_set(why, ERROR_PERMISSION_DENIED,
+                         "certificate %s/%s.crt is for %s %s, not for master "
+                         "%s",
+                         line->pki, line->name, rpc_role_name(self->role),
+                         self->name, line->name);
+    return 0;
+}
+
+/* A connection to every node, client and master is a file. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_cur < NOFILE_WANTED)
+        limit.rlim_cur =
+            limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warn("the limit of open files stays as it is");
+}
+
+/* ---- running ---- */
+
+static void on_closed(void *data)
+{
+    struct program *program = data;
+
+    uv_close((uv_handle_t *)&program->term, NULL);
+    uv_close((uv_handle_t *)&program->interrupt, NULL);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct program *program = signal->data;
+
+    if (program->closing)
+        return;
+    program->closing = true;
+    log_info("signal %d: draining", number);
+    master_close(program->master, DRAIN_MS, on_closed, program);
+}
+
+static void watch_signals(struct program *program)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&program->loop, &program->term);
+    uv_signal_init(&program->loop, &program->interrupt);
+    program->term.data = program;
+    program->interrupt.data = program;
+    uv_signal_start(&program->term, on_signal, SIGTERM);
+    uv_signal_start(&program->interrupt, on_signal, SIGINT);
+}
+
+static int prepare(struct program *program, const struct command_line *line,
+                   struct master_config *config, struct error *why)
+{
+    const char *address = NULL;
+
+    if (check_line(line, why) != 0 ||
+        parse_members(program, line->members, why) != 0 ||
+        find_address(program, line->name, &address, why) != 0 ||
+        pod_network_parse(line->pod_network, &config->pod_network, why) != 0 ||
+        load_identity(program, line, why) != 0 ||
+        folder_make(line->data, 0700, why) != 0)
+        return why->code;
+    config->name = line->name;
+    config->listen = line->listen ? line->listen : address;
+    config->folder = line->data;
+    config->members = program->members;
+    config->member_count = program->member_count;
+    config->tls = program->tls;
+    config->election_timeout_ms = line->election_timeout_ms;
+    config->heartbeat_ms = line->heartbeat_ms;
+    config->suspect_after_ms = line->suspect_after_ms;
+    config->lost_after_ms = line->lost_after_ms;
+    return 0;
+}
+
+static int run(const struct command_line *line, struct error *why)
+{
+    static struct program program;
+    struct master_config config = {0};
+
+    if (prepare(&program, line, &config, why) != 0)
+        return why->code;
+    raise_file_limit();
+    uv_loop_init(&program.loop);
+    watch_signals(&program);
+    if (master_open(&program.master, &program.loop, &config, why) != 0)
+        return why->code;
+    log_info("kmaster " KONTOR_VERSION " %s listens on %s", line->name,
+             config.listen);
+    uv_run(&program.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&program.loop);
+    tls_context_free(program.tls);
+    free(program.member_text);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line = {
+        .pod_network = "10.42.0.0/16",
+        .election_timeout_ms = 150,
+        .heartbeat_ms = 50,
+        .suspect_after_ms = 3000,
+        .lost_after_ms = 15000,
+    };
+    struct error why = {0};
+    bool done = false;
+
+    if (parse_line(&line, argc, argv, &done, &why) != 0) {
+        fprintf(stderr, "kmaster: %s\n", why.message);
+        return EXIT_USAGE;
+    }
+    if (done)
+        return EXIT_SUCCESS;
+    if (run(&line, &why) == 0)
+        return EXIT_SUCCESS;
+    log_error("%s", why.message);
+    return why.code == ERROR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILURE;
+}

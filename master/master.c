@@ -1,0 +1,221 @@
+#include "master/master.h"
+
+#include "base/memory.h"
+#include "master/service.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+const struct replica_member *master_member(const struct master *master)
+{
+    const struct master_config *config = &master->config;
+    unsigned i = 0;
+
+    while (strcmp(config->members[i].name, config->name) != 0) {
+        i++;
+        assert(i < config->member_count); /* replica_open() has checked */
+    }
+    return &config->members[i];
+}
+
+/* ---- the state machine, as the replica drives it ---- */
+
+static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
+                     size_t length)
+{
+    struct master *master = data;
+    struct cluster_result result;
+
+    cluster_apply(master->cluster, index, bytes, length, &result);
+    placer_refresh(&master->placer);
+}
+
+static int on_save(void *data, int fd, struct error *why)
+{
+    struct master *master = data;
+
+    return cluster_save(master->cluster, fd, why);
+}
+
+static int on_load(void *data, int fd, uint64_t index, struct error *why)
+{
+    struct master *master = data;
+    struct cluster *loaded;
+
+    if (cluster_load(&loaded, fd, why) != 0)
+        return why->code;
+    /* The log may end in entries that are no commands. */
+    if (loaded->index > index) {
+        int code = error_set(why, ERROR_DATA_LOSS,
+                             "snapshot of index %" PRIu64
+                             " holds the state at %" PRIu64,
+                             index, loaded->index);
+
+        cluster_free(loaded);
+        return code;
+    }
+    watchers_reset(&master->watchers, loaded);
+    placer_reset(&master->placer, loaded);
+    master->dispatch.cluster = loaded;
+    master->state_replaced = true;
+    cluster_free(master->cluster);
+    master->cluster = loaded;
+    return 0;
+}
+
+static void on_changed(void *data)
+{
+    struct master *master = data;
+
+    master->role_changed = true;
+}
+
+/* ---- the end of a loop turn ---- */
+
+static void lead(struct master *master, uint64_t term)
+{
+    placer_lead(&master->placer);
+    dispatch_lead(&master->dispatch, term);
+}
+
+static void follow(struct master *master)
+{
+    dispatch_follow(&master->dispatch);
+    watchers_end(&master->watchers);
+}
+
+static void look_at_role(struct master *master)
+{
+    struct replica_status status = replica_status(master->replica);
+    bool was_leading = master->leading;
+
+    master->role_changed = false;
+    if (was_leading && (!status.ready || status.term != master->term))
+        follow(master);
+    if (status.ready && (!was_leading || status.term != master->term))
+        lead(master, status.term);
+    master->term = status.term;
+    master->leading = status.ready;
+    forwarder_kick(&master->forwarder);
+}
+
+static void on_turn(uv_prepare_t *handle)
+{
+    struct master *master = handle->data;
+
+    if (master->state_replaced) {
+        master->state_replaced = false;
+        dispatch_reset(&master->dispatch, master->cluster);
+    }
+    if (master->role_changed)
+        look_at_role(master);
+    dispatch_step(&master->dispatch);
+    watchers_step(&master->watchers);
+    if (master->leading)
+        placer_step(&master->placer);
+}
+
+/* ---- opening ---- */
+
+static void open_parts(struct master *master)
+{
+    const struct master_config *config = &master->config;
+
+    master->cluster = cluster_new();
+    placer_init(&master->placer, master->cluster);
+    watchers_init(&master->watchers, master->cluster);
+    forwarder_init(&master->forwarder, master);
+    dispatch_init(&master->dispatch,
+                  &(struct dispatch_config){
+                      .loop = master->loop,
+                      .tls = config->tls,
+                      .watchers = &master->watchers,
+                      .suspect_after_ms = config->suspect_after_ms,
+                      .lost_after_ms = config->lost_after_ms,
+                  },
+                  master->cluster);
+    uv_prepare_init(master->loop, &master->turn);
+    master->turn.data = master;
+}
+
+static int open_replica(struct master *master, struct error *why)
+{
+    const struct master_config *config = &master->config;
+    struct replica_config replica = {
+        .name = config->name,
+        .folder = config->folder,
+        .members = config->members,
+        .member_count = config->member_count,
+        .tls = config->tls,
+        .election_timeout_ms = config->election_timeout_ms,
+        .heartbeat_ms = config->heartbeat_ms,
+        .machine = {on_apply, on_save, on_load, on_changed, master},
+    };
+
+    return replica_open(&master->replica, master->loop, master->server,
+                        &replica, why);
+}
+
+int master_open(struct master **out, uv_loop_t *loop,
+                const struct master_config *config, struct error *why)
+{
+    struct master *master = memory_new(sizeof *master);
+
+    master->loop = loop;
+    master->config = *config;
+    open_parts(master);
+    /* When this fails the process ends: what is open goes with it. */
+    if (server_open(&master->server, loop, config->listen, config->tls,
+                    &(struct server_limits){0}, why) != 0 ||
+        open_replica(master, why) != 0)
+        return why->code;
+    server_add(master->server, &cluster_service, master);
+    master->placer.replica = master->replica;
+    dispatch_start(&master->dispatch, master->replica);
+    uv_prepare_start(&master->turn, on_turn);
+    *out = master;
+    return 0;
+}
+
+/* ---- closing ---- */
+
+static void on_turn_closed(uv_handle_t *handle)
+{
+    struct master *master = handle->data;
+    void (*closed)(void *data) = master->closed;
+    void *data = master->closed_data;
+
+    placer_fini(&master->placer);
+    cluster_free(master->cluster);
+    free(master);
+    closed(data);
+}
+
+static void on_replica_closed(void *data)
+{
+    struct master *master = data;
+
+    /* Handles close in order: this one last. */
+    uv_close((uv_handle_t *)&master->turn, on_turn_closed);
+}
+
+static void on_server_closed(void *data)
+{
+    struct master *master = data;
+
+    uv_prepare_stop(&master->turn);
+    watchers_end(&master->watchers);
+    dispatch_close(&master->dispatch);
+    forwarder_close(&master->forwarder);
+    replica_close(master->replica, on_replica_closed, master);
+}
+
+void master_close(struct master *master, uint64_t grace_ms,
+                  void (*closed)(void *data), void *data)
+{
+    master->closed = closed;
+    master->closed_data = data;
+    server_set_serving(master->server, false);
+    server_close(master->server, grace_ms, on_server_closed, master);
+}

@@ -1,0 +1,66 @@
+/* master.h - one kmaster: the parts and what they share.
+ *
+ *   calls --> service_*.c --> replica (raft) --> cluster (apply)
+ *                 |  ^                              |
+ *              forward  watchers <-- events --------+--> placer, dispatch
+ *
+ * What follows from applied commands happens at the end of the loop turn, so
+ * that what came together is sent together. */
+#pragma once
+
+#include "master/dispatch.h"
+#include "master/forward.h"
+#include "master/placer.h"
+#include "master/watchers.h"
+#include "rpc/server.h"
+
+struct master_config {
+    const char *name;
+    const char *listen; /* HOST:PORT */
+    const char *folder;
+    const struct replica_member *members;
+    unsigned member_count;
+    struct tls_context *tls; /* borrowed, outlives the master */
+    uint64_t election_timeout_ms;
+    uint64_t heartbeat_ms;
+    uint64_t suspect_after_ms;
+    uint64_t lost_after_ms;
+    struct pod_network pod_network;
+};
+
+struct master {
+    uv_loop_t *loop;
+    struct master_config config; /* its strings are borrowed */
+    struct server *server;
+    struct replica *replica;
+    struct cluster *cluster;
+    struct placer placer;
+    struct dispatch dispatch;
+    struct watchers watchers;
+    struct forwarder forwarder;
+    uv_prepare_t turn;
+    bool role_changed;   /* since the last turn */
+    bool state_replaced; /* by a snapshot, since the last turn */
+    bool leading;
+    uint64_t term; /* that we lead in */
+    void (*closed)(void *data);
+    void *closed_data;
+};
+
+/* Opens the store, listens and serves. Fails with what the store, the
+ * snapshot or the socket says. All strings outlive the master. */
+int master_open(struct master **out, uv_loop_t *loop,
+                const struct master_config *config, struct error *why);
+
+/* Drain for `grace_ms`, then close everything and free the master. */
+void master_close(struct master *master, uint64_t grace_ms,
+                  void (*closed)(void *data), void *data);
+
+/* Our own row of config.members. */
+const struct replica_member *master_member(const struct master *master);
+
+/* We lead and may answer. */
+static inline bool master_leads(const struct master *master)
+{
+    return replica_status(master->replica).ready;
+}

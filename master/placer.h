@@ -1,0 +1,49 @@
+/* placer.h - the leader's choosing: room kept for what is under way, and
+ * pending pods placed when room appears.
+ *
+ * Every master keeps the view of the nodes up to date; only the leader
+ * chooses by it. */
+#pragma once
+
+#include "kontor/v1/command.pb-c.h"
+#include "master/cluster.h"
+#include "raft/replica.h"
+
+struct placer {
+    struct placement *view;     /* owned */
+    struct cluster *cluster;    /* borrowed */
+    struct replica *replica;    /* borrowed */
+    bool look_again;            /* at the pending pods: some may fit now */
+    struct placer_batch *batch; /* the PlacePods under way, or NULL */
+};
+
+void placer_init(struct placer *placer, struct cluster *cluster);
+void placer_fini(struct placer *placer);
+
+/* A snapshot took the place of the state. */
+void placer_reset(struct placer *placer, struct cluster *cluster);
+
+/* Take over what changed about nodes; after every command that was applied,
+ * before reservations for it are released. */
+void placer_refresh(struct placer *placer);
+
+/* Propose places for pending pods, oldest first, when there may be some; as
+ * leader, at the end of a loop turn. O(pending pods) when room appeared. */
+void placer_step(struct placer *placer);
+
+/* A place was proposed for a pod; should it still be pending, the node had
+ * closed or filled up in between: look again. */
+void placer_missed(struct placer *placer, uint64_t pod_id);
+
+/* We began to lead: everything may be placed. */
+void placer_lead(struct placer *placer);
+
+/* A request as the view reads it; `spec` is borrowed. */
+struct placement_request placer_request(const Kontor__V1__PodSpec *spec);
+
+/* Why a pod is nowhere, as things stand now; for a pod on a node as if it
+ * were still to be placed. The array as of placement_explain(), its nodes
+ * borrowed from `cluster`; `summary` is filled. */
+struct placement_verdict *placer_why(struct placer *placer,
+                                     const struct pod *pod, size_t *count,
+                                     char summary[PLACEMENT_SUMMARY_MAX]);

@@ -1,0 +1,281 @@
+#include "master/service.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "master/pipe.h"
+#include "master/propose.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- the table ---- */
+
+/* Masters forward on behalf of others, whose role counts then; as themselves
+ * they may call everything. */
+#define WRITERS (RPC_ROLE_ADMIN | RPC_ROLE_MASTER)
+#define READERS (WRITERS | RPC_ROLE_VIEWER)
+#define NODES (RPC_ROLE_NODE | RPC_ROLE_MASTER)
+
+#define MESSAGES(request_name, response_name)             \
+    .request = &kontor__v1__##request_name##__descriptor, \
+    .response = &kontor__v1__##response_name##__descriptor
+
+static const struct method methods[] = {
+    {.name = "Schedule",
+     MESSAGES(schedule_request, schedule_response),
+     .roles = WRITERS,
+     .handle = service_schedule},
+    {.name = "Stop",
+     MESSAGES(stop_request, stop_response),
+     .roles = WRITERS,
+     .handle = service_stop},
+    {.name = "Cordon",
+     MESSAGES(cordon_request, cordon_response),
+     .roles = WRITERS,
+     .handle = service_cordon},
+    {.name = "GetPod",
+     MESSAGES(get_pod_request, get_pod_response),
+     .roles = READERS,
+     .handle = service_get_pod},
+    {.name = "ListPods",
+     MESSAGES(list_pods_request, list_pods_response),
+     .roles = READERS,
+     .handle = service_list_pods},
+    {.name = "GetNode",
+     MESSAGES(get_node_request, get_node_response),
+     .roles = READERS,
+     .handle = service_get_node},
+    {.name = "ListNodes",
+     MESSAGES(list_nodes_request, list_nodes_response),
+     .roles = READERS,
+     .handle = service_list_nodes},
+    {.name = "Why",
+     MESSAGES(why_request, why_response),
+     .roles = READERS,
+     .handle = service_why},
+    {.name = "Watch",
+     MESSAGES(watch_request, event),
+     .roles = READERS,
+     .server_streams = true,
+     .handle = service_watch},
+    {.name = "Logs",
+     MESSAGES(logs_request, logs_chunk),
+     .roles = READERS,
+     .server_streams = true,
+     .handle = service_logs},
+    {.name = "Masters",
+     MESSAGES(masters_request, masters_response),
+     .roles = READERS,
+     .handle = service_masters},
+    {.name = "RegisterNode",
+     MESSAGES(register_node_request, register_node_response),
+     .roles = NODES,
+     .handle = service_register_node},
+};
+
+const struct service cluster_service = {
+    .name = "kontor.v1.Cluster",
+    .methods = methods,
+    .method_count = ARRAY_LEN(methods),
+};
+
+const struct method *service_method(const struct call *call)
+{
+    const char *name = strrchr(call_path(call), '/') + 1;
+    size_t i = 0;
+
+    while (strcmp(methods[i].name, name) != 0) {
+        i++;
+        assert(i < ARRAY_LEN(methods));
+    }
+    return &methods[i];
+}
+
+void service_reply(struct call *call, const ProtobufCMessage *message)
+{
+    call_listen(call, &pipe_deaf, NULL);
+    call_reply(call, message);
+}
+
+void service_fail(struct call *call, const struct error *why)
+{
+    call_listen(call, &pipe_deaf, NULL);
+    call_finish(call, why);
+}
+
+/* ---- reads ---- */
+
+struct read {
+    struct replica_read base;
+    struct master *master;
+    struct call *call; /* NULL: the caller has gone */
+    service_answer_cb *answer;
+    size_t length;
+    uint8_t request[]; /* serialised */
+};
+
+static void on_reader_gone(struct call *call, const struct error *why)
+{
+    struct read *read = call_data(call);
+
+    (void)why;
+    read->call = NULL;
+}
+
+static const struct call_events reading = {.ended = on_reader_gone};
+
+static void on_current(struct replica_read *base, const struct error *why)
+{
+    struct read *read = container_of(base, struct read, base);
+    struct master *master = read->master;
+    struct call *call = read->call;
+
+    if (call && why->code != 0) {
+        forward_bytes(&master->forwarder, call, read->request, read->length);
+    } else if (call) {
+        ProtobufCMessage *request = protobuf_c_message_unpack(
+            service_method(call)->request, NULL, read->length, read->request);
+
+        call_listen(call, &pipe_deaf, NULL);
+        read->answer(master, call, request);
+        protobuf_c_message_free_unpacked(request, NULL);
+    }
+    free(read);
+}
+
+void service_read(struct call *call, const ProtobufCMessage *request,
+                  service_answer_cb *answer)
+{
+    struct master *master = service_master(call);
+    struct read *read;
+    size_t length;
+
+    if (!master_leads(master)) {
+        forward_call(&master->forwarder, call, request);
+        return;
+    }
+    length = protobuf_c_message_get_packed_size(request);
+    read = memory_new(sizeof *read + length);
+    protobuf_c_message_pack(request, read->request);
+    read->length = length;
+    read->master = master;
+    read->call = call;
+    read->answer = answer;
+    read->base.done = on_current;
+    call_listen(call, &reading, read);
+    replica_read(master->replica, &read->base);
+}
+
+/* ---- writes ---- */
+
+static void on_writer_gone(struct call *call, const struct error *why)
+{
+    struct write *write = call_data(call);
+
+    (void)why;
+    write->call = NULL;
+}
+
+static const struct call_events writing = {.ended = on_writer_gone};
+
+void service_request_id(const Kontor__V1__RequestId *given,
+                        Kontor__V1__RequestId *id)
+{
+    kontor__v1__request_id__init(id);
+    if (given) {
+        id->high = given->high;
+        id->low = given->low;
+    }
+    if (id->high == 0 && id->low == 0) {
+        random_bytes(&id->high, sizeof id->high);
+        random_bytes(&id->low, sizeof id->low);
+    }
+}
+
+struct write *service_write(struct call *call, const ProtobufCMessage *request,
+                            const Kontor__V1__RequestId *id,
+                            service_written_cb *written)
+{
+    size_t length = protobuf_c_message_get_packed_size(request);
+    struct write *write = memory_new(sizeof *write + length);
+
+    protobuf_c_message_pack(request, write->request);
+    write->length = length;
+    write->master = service_master(call);
+    write->call = call;
+    write->written = written;
+    write->id = (struct request_id){id->high, id->low};
+    call_listen(call, &writing, write);
+    return write;
+}
+
+/* Committed: answer with what the state remembers. */
+static void answer_write(struct write *write)
+{
+    const struct request *request =
+        requests_find(&write->master->cluster->requests, write->id);
+    struct error why;
+
+    if (!request) {
+        error_set(&why, ERROR_ABORTED,
+                  "the write was done, its answer is no longer remembered");
+    } else if (request->operation != write->operation) {
+        error_set(&why, ERROR_INVALID_ARGUMENT,
+                  "request id was used for another operation");
+    } else if (request->code != 0) {
+        error_set(&why, (enum error_code)request->code, "%s",
+                  text_string(request->message));
+    } else {
+        write->written(write, request);
+        return;
+    }
+    service_fail(write->call, &why);
+}
+
+/* The room that was kept for it has been taken, or is free again. */
+static void return_room(const struct write *write, const struct error *why)
+{
+    struct placer *placer = &write->master->placer;
+    const struct request *request;
+
+    if (write->node_id == 0)
+        return;
+    placement_release(placer->view, write->node_id, &write->want);
+    request = requests_find(&write->master->cluster->requests, write->id);
+    if (why->code != 0)
+        placer->look_again = true;
+    else if (request)
+        placer_missed(placer, request->subject_id);
+}
+
+static void on_committed(struct replica_proposal *proposal, uint64_t index,
+                         const struct error *why)
+{
+    struct write *write = container_of(proposal, struct write, proposal);
+    struct master *master = write->master;
+
+    (void)index;
+    return_room(write, why);
+    if (!write->call)
+        ; /* nobody waits for the answer */
+    else if (why->code == 0)
+        answer_write(write);
+    else if (why->code == ERROR_ABORTED || why->code == ERROR_UNAVAILABLE)
+        forward_bytes(&master->forwarder, write->call, write->request,
+                      write->length);
+    else
+        service_fail(write->call, why);
+    free(write);
+}
+
+void service_propose(struct write *write, Kontor__V1__Command *command)
+{
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = write->id.high;
+    id.low = write->id.low;
+    command->request_id = &id;
+    write->operation = (uint32_t)command->operation_case;
+    write->proposal.done = on_committed;
+    propose(write->master->replica, &write->proposal, command);
+}

@@ -1,0 +1,84 @@
+/* service.h - the Cluster service: its table, and what its methods share.
+ *
+ * A write is proposed and answered from what the state remembers under its
+ * request id, so the first answer and a repeated one are the same. A read
+ * waits until the state is known to be current. Both go to the leader when
+ * this is not it. */
+#pragma once
+
+#include "kontor/v1/cluster.pb-c.h"
+#include "master/master.h"
+
+extern const struct service cluster_service;
+
+/* The row for a call's path; never NULL for a call that reached a handler. */
+const struct method *service_method(const struct call *call);
+
+static inline struct master *service_master(const struct call *call)
+{
+    return call_service_data(call);
+}
+
+/* Answer a call that was listened to: nothing of it comes back. */
+void service_reply(struct call *call, const ProtobufCMessage *message);
+void service_fail(struct call *call, const struct error *why);
+
+/* ---- reads ---- */
+
+/* Answer `call` from the state, which is current now. The request is borrowed
+ * for the duration. */
+typedef void service_answer_cb(struct master *master, struct call *call,
+                               const ProtobufCMessage *request);
+
+/* Make sure that the state is current, then answer; or forward. */
+void service_read(struct call *call, const ProtobufCMessage *request,
+                  service_answer_cb *answer);
+
+/* ---- writes ---- */
+
+struct write;
+
+/* What a kind of write says once it is done; `request` is what the state
+ * remembers of it. */
+typedef void service_written_cb(struct write *write,
+                                const struct request *request);
+
+struct write {
+    struct replica_proposal proposal;
+    struct master *master;
+    struct call *call; /* NULL: the caller has gone */
+    service_written_cb *written;
+    struct request_id id;
+    uint32_t operation;    /* Kontor__V1__Command__OperationCase */
+    uint64_t node_id;      /* where room is reserved; 0: nowhere */
+    struct resources want; /* as much */
+    size_t length;
+    uint8_t request[]; /* serialised, to be brought to another leader */
+};
+
+/* The id that came, or a new one, in `id`. */
+void service_request_id(const Kontor__V1__RequestId *given,
+                        Kontor__V1__RequestId *id);
+
+/* A write that is to be proposed for `call`; `request` holds `id`. */
+struct write *service_write(struct call *call, const ProtobufCMessage *request,
+                            const Kontor__V1__RequestId *id,
+                            service_written_cb *written);
+
+/* Propose, and answer when it is committed. Frees the write in the end. */
+void service_propose(struct write *write, Kontor__V1__Command *command);
+
+/* ---- the methods, one file a theme ---- */
+
+void service_schedule(struct call *call, const ProtobufCMessage *request);
+void service_stop(struct call *call, const ProtobufCMessage *request);
+void service_cordon(struct call *call, const ProtobufCMessage *request);
+void service_register_node(struct call *call, const ProtobufCMessage *request);
+void service_get_pod(struct call *call, const ProtobufCMessage *request);
+void service_list_pods(struct call *call, const ProtobufCMessage *request);
+void service_get_node(struct call *call, const ProtobufCMessage *request);
+void service_list_nodes(struct call *call, const ProtobufCMessage *request);
+void service_why(struct call *call, const ProtobufCMessage *request);
+void service_watch(struct call *call, const ProtobufCMessage *request);
+void service_logs(struct call *call, const ProtobufCMessage *request);
+void service_masters(struct call *call, const ProtobufCMessage *request);

@@ -1,0 +1,109 @@
+/* Why: node by node, what a pod would meet there. */
+#include "master/service.h"
+
+#include "base/memory.h"
+#include "master/cluster_apply.h"
+#include "master/cluster_view.h"
+
+#include <stdio.h>
+
+/* Of the nodes in one answer; the closest come first. */
+enum { VERDICTS_MAX = 2000, CONSTRAINT_MAX = 96 };
+
+struct why_verdict {
+    Kontor__V1__NodeVerdict message;
+    Kontor__V1__Resources lacking;
+    char constraint[CONSTRAINT_MAX];
+};
+
+static const char *closed_text(enum placement_closed closed)
+{
+    switch (closed) {
+    case PLACEMENT_CORDONED:
+        return "cordoned";
+    case PLACEMENT_SUSPECT:
+        return "suspect";
+    case PLACEMENT_LOST:
+        return "lost";
+    case PLACEMENT_OPEN:
+        break;
+    }
+    return "";
+}
+
+static void tell(const struct cluster *cluster, const struct spec *spec,
+                 const struct placement_verdict *verdict,
+                 struct why_verdict *out)
+{
+    const struct node *node = nodes_find(&cluster->nodes, verdict->node->id);
+
+    kontor__v1__node_verdict__init(&out->message);
+    kontor__v1__resources__init(&out->lacking);
+    resources_tell(&verdict->lacking, &out->lacking);
+    if (node && node->name)
+        out->message.node = node->name->bytes;
+    out->message.short_ = &out->lacking;
+    if (verdict->elsewhere)
+        snprintf(out->constraint, sizeof out->constraint,
+                 "pod asks for node %s", spec->message->node);
+    else
+        snprintf(out->constraint, sizeof out->constraint, "%s",
+                 closed_text(verdict->node->closed));
+    out->message.constraint = out->constraint;
+}
+
+/* One line on where it is. */
+static struct text *summary_of(const struct cluster *cluster,
+                               const struct pod *pod, const char *placing)
+{
+    if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+        return text_new(placing);
+    return pod_status_text(cluster, &pod->facts);
+}
+
+static void answer(struct master *master, struct call *call,
+                   const ProtobufCMessage *message)
+{
+    const Kontor__V1__WhyRequest *request =
+        (const Kontor__V1__WhyRequest *)message;
+    Kontor__V1__WhyResponse response = KONTOR__V1__WHY_RESPONSE__INIT;
+    const struct cluster *cluster = master->cluster;
+    struct placement_verdict *verdicts;
+    struct why_verdict *tellings;
+    struct text *summary;
+    char placing[PLACEMENT_SUMMARY_MAX];
+    struct pod_view view;
+    struct error why;
+    struct pod *pod;
+    size_t count;
+
+    if (cluster_find_pod(cluster, request->pod, &pod, &why) != 0) {
+        service_fail(call, &why);
+        return;
+    }
+    verdicts = placer_why(&master->placer, pod, &count, placing);
+    if (count > VERDICTS_MAX)
+        count = VERDICTS_MAX;
+    tellings = memory_array(count + 1, sizeof *tellings);
+    response.verdicts =
+        memory_array(count + 1, sizeof(Kontor__V1__NodeVerdict *));
+    for (size_t i = 0; i < count; i++) {
+        tell(cluster, pod->facts.spec, &verdicts[i], &tellings[i]);
+        response.verdicts[response.n_verdicts++] = &tellings[i].message;
+    }
+    summary = summary_of(cluster, pod, placing);
+    if (summary)
+        response.summary = summary->bytes;
+    pod_view_fill(&view, cluster, &pod->facts);
+    response.pod = &view.pod;
+    service_reply(call, &response.base);
+    text_drop(summary);
+    free(verdicts);
+    free(tellings);
+    free(response.verdicts);
+}
+
+void service_why(struct call *call, const ProtobufCMessage *request)
+{
+    service_read(call, request, answer);
+}

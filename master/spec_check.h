@@ -1,0 +1,35 @@
+/* spec_check.h - what people ask for, checked word by word and completed.
+ *
+ * Pure. Errors name the field. Left out: cpu 100m, memory 128Mi, disk and net
+ * nothing reserved and no limit; the container is called "main"; ten seconds
+ * to stop; the app is called after the image. */
+#pragma once
+
+#include "base/error.h"
+#include "kontor/v1/types.pb-c.h"
+#include "master/cluster_names.h"
+
+#include <stdbool.h>
+
+enum {
+    SPEC_CONTAINERS_MAX = 1, /* what nodes can run in one pod */
+    SPEC_IMAGE_MAX = 512,
+    SPEC_WORDS_MAX = 256, /* of a command, or of an environment */
+    SPEC_STOP_GRACE_MAX_MS = 3600 * 1000,
+};
+
+/* The spec to use, borrowing from the one that was checked. Not to be moved:
+ * it points into itself. */
+struct checked_spec {
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Resources resources;
+    Kontor__V1__ContainerSpec container;
+    Kontor__V1__ContainerSpec *containers[SPEC_CONTAINERS_MAX];
+    char app[APP_NAME_MAX + 1];
+    char container_name[APP_NAME_MAX + 1];
+    bool named; /* the app's name was given */
+};
+
+/* INVALID_ARGUMENT. `spec` may be NULL. */
+int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
+               struct error *why);
