@@ -6,6 +6,10 @@
  * backends stand behind this header; which one is decided by what is
  * mounted. Linked into kpod too: no allocation, no logging.
  *
+ * knode makes a pod's group with its limits and removes it in the end; kpod
+ * makes a child group for each container, so that one container's processes
+ * can be killed and the others' not.
+ *
  * https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/ */
 #pragma once
 
@@ -24,27 +28,32 @@ struct cgroup_limits {
 };
 
 /* Create the group (and its parents) and set its limits. One that exists is
- * reused. Errors name the file and the value. */
+ * reused. `limits` NULL: a plain group beneath one that has limits, which
+ * are left as they are. Errors name the file and the value; FAILED_PRECONDITION
+ * when a limit is asked for that no hierarchy here can keep. */
 int cgroup_create(const char *path, const struct cgroup_limits *limits,
                   struct error *why);
 
-/* Move a process in: 0 is the caller. */
+/* Move a process in. 0 is the caller, which must have a single thread. */
 int cgroup_enter(const char *path, pid_t pid, struct error *why);
 
 /* How many processes the OOM killer has taken from the group. */
 uint64_t cgroup_oom_kills(const char *path);
 
-/* SIGKILL everything in the group and its children. A group that is not
- * there is success. */
+/* SIGKILL everything in the group and its children. They are dying when this
+ * returns, and on v1 one may have slipped through: await cgroup_empty(), and
+ * call again while it is not. A group that is not there is success. */
 int cgroup_kill(const char *path, struct error *why);
 
+/* No living process is in the group or its children. */
 bool cgroup_empty(const char *path);
 
 /* Remove an empty group and its child groups. FAILED_PRECONDITION while a
  * process is left in it; not there is success. */
 int cgroup_remove(const char *path, struct error *why);
 
-/* Call `each` for every child group of `path`, with its own path. */
+/* Call `each` for every child group of `path`, with its own path. One that
+ * has no children, or is not there, is success. */
 int cgroup_children(const char *path,
                     void (*each)(void *data, const char *child), void *data,
                     struct error *why);

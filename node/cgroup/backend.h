@@ -1,0 +1,83 @@
+/* backend.h - inside node/cgroup: where the hierarchies are, and what v1 and
+ * v2 do differently. What is the same on both stands in cgroup.c. */
+#pragma once
+
+#include "node/cgroup/cgroup.h"
+
+enum cgroup_controller {
+    CGROUP_CPU,
+    CGROUP_MEMORY,
+    CGROUP_PIDS,
+    CGROUP_FREEZER,
+    CGROUP_CONTROLLERS
+};
+
+enum {
+    CGROUP_ROOT_MAX = 128,
+    CGROUP_FILE_PATH_MAX = 512,
+    CGROUP_VALUE_MAX = 512,
+};
+
+struct cgroup_backend;
+
+/* The mount points of the hierarchies; on v2 it is one for all. */
+struct cgroup_mounts {
+    const struct cgroup_backend *backend;
+    char roots[CGROUP_CONTROLLERS][CGROUP_ROOT_MAX]; /* "": none */
+};
+
+struct cgroup_backend {
+    /* The group exists; set what `limits` says. */
+    int (*limit)(const struct cgroup_mounts *mounts, const char *path,
+                 const struct cgroup_limits *limits, struct error *why);
+    int (*enter)(const char *root, const char *path, pid_t pid,
+                 struct error *why);
+    uint64_t (*oom_kills)(const struct cgroup_mounts *mounts, const char *path);
+    int (*kill)(const struct cgroup_mounts *mounts, const char *path,
+                struct error *why);
+};
+
+extern const struct cgroup_backend cgroup_v1;
+extern const struct cgroup_backend cgroup_v2;
+
+/* Look through /proc/self/mountinfo, or another file like it. v2 is chosen
+ * when its root offers cpu, memory and pids. */
+int cgroup_mounts_find(struct cgroup_mounts *out, const char *mountinfo,
+                       struct error *why);
+
+/* The public functions, on hierarchies of the caller's choice. */
+int cgroup_create_on(const struct cgroup_mounts *mounts, const char *path,
+                     const struct cgroup_limits *limits, struct error *why);
+int cgroup_remove_on(const struct cgroup_mounts *mounts, const char *path,
+                     struct error *why);
+
+/* One hierarchy's root for each distinct one, else NULL: several controllers
+ * may share a mount point. */
+const char *cgroup_distinct_root(const struct cgroup_mounts *mounts,
+                                 int controller);
+
+/* Call `each` for `path` and every group beneath it, children first, on one
+ * hierarchy. What disappears meanwhile is passed over. */
+int cgroup_walk(const char *root, const char *path,
+                int (*each)(void *data, const char *root, const char *path,
+                            struct error *why),
+                void *data, struct error *why);
+
+/* Write `value` to a control file of a group. */
+int cgroup_file_write(const char *root, const char *path, const char *file,
+                      const char *value, struct error *why);
+
+/* Read a control file as a string; false when it cannot be. Cut at `size`. */
+bool cgroup_file_read(const char *root, const char *path, const char *file,
+                      char *out, size_t size);
+
+bool cgroup_file_exists(const char *root, const char *path, const char *file);
+
+/* The number behind `key` in a file of "key number" lines; 0 without one. */
+uint64_t cgroup_file_number(const char *root, const char *path,
+                            const char *file, const char *key);
+
+/* Call `each` for every process listed in a group's cgroup.procs. */
+int cgroup_processes(const char *root, const char *path,
+                     void (*each)(void *data, pid_t pid), void *data,
+                     struct error *why);

@@ -1,0 +1,108 @@
+/* v2.c - all controllers in one hierarchy, handed down level by level. */
+#include "node/cgroup/backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    PERIOD_US = 100000,
+    QUOTA_MIN_US = 1000, /* the kernel's own minimum */
+    WEIGHT_MAX = 10000,
+};
+
+/* A group has a controller's files when its parent lists the controller in
+ * cgroup.subtree_control, and the parent may when its own parent does. */
+static int enable_above(const char *root, const char *path, struct error *why)
+{
+    char above[CGROUP_PATH_MAX] = ".";
+    const char *at = path;
+
+    for (;;) {
+        if (cgroup_file_write(root, above, "cgroup.subtree_control",
+                              "+cpu +memory +pids", why) != 0)
+            return (int)why->code;
+        at = strchr(at, '/');
+        if (!at)
+            return 0;
+        snprintf(above, sizeof above, "%.*s", (int)(at - path), path);
+        at++;
+    }
+}
+
+static int limit_cpu(const char *root, const char *path, uint32_t cpu_milli,
+                     struct error *why)
+{
+    uint64_t quota = (uint64_t)cpu_milli * (PERIOD_US / 1000);
+    unsigned weight = cpu_milli / 10; /* a core is 100, the default */
+    char text[48];
+
+    if (cpu_milli == 0)
+        return cgroup_file_write(root, path, "cpu.max", "max", why);
+    quota = quota < QUOTA_MIN_US ? QUOTA_MIN_US : quota;
+    snprintf(text, sizeof text, "%llu %d", (unsigned long long)quota,
+             PERIOD_US);
+    if (cgroup_file_write(root, path, "cpu.max", text, why) != 0)
+        return (int)why->code;
+    weight = weight < 1 ? 1 : weight > WEIGHT_MAX ? WEIGHT_MAX : weight;
+    snprintf(text, sizeof text, "%u", weight);
+    return cgroup_file_write(root, path, "cpu.weight", text, why);
+}
+
+static int set_or_max(const char *root, const char *path, const char *file,
+                      uint64_t value, struct error *why)
+{
+    char text[24] = "max";
+
+    if (value)
+        snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return cgroup_file_write(root, path, file, text, why);
+}
+
+static int v2_limit(const struct cgroup_mounts *mounts, const char *path,
+                    const struct cgroup_limits *limits, struct error *why)
+{
+    const char *root = mounts->roots[CGROUP_MEMORY];
+
+    if (enable_above(root, path, why) != 0 ||
+        limit_cpu(root, path, limits->cpu_milli, why) != 0 ||
+        set_or_max(root, path, "memory.max", limits->memory_bytes, why) != 0)
+        return (int)why->code;
+    /* There is no such file on a kernel that does not account swap. */
+    if (cgroup_file_exists(root, path, "memory.swap.max") &&
+        cgroup_file_write(root, path, "memory.swap.max",
+                          limits->memory_bytes ? "0" : "max", why) != 0)
+        return (int)why->code;
+    return set_or_max(root, path, "pids.max", limits->pids, why);
+}
+
+static int v2_enter(const char *root, const char *path, pid_t pid,
+                    struct error *why)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%d", (int)pid);
+    return cgroup_file_write(root, path, "cgroup.procs", text, why);
+}
+
+static uint64_t v2_oom_kills(const struct cgroup_mounts *mounts,
+                             const char *path)
+{
+    return cgroup_file_number(mounts->roots[CGROUP_MEMORY], path,
+                              "memory.events", "oom_kill");
+}
+
+static int v2_kill(const struct cgroup_mounts *mounts, const char *path,
+                   struct error *why)
+{
+    int code = cgroup_file_write(mounts->roots[CGROUP_MEMORY], path,
+                                 "cgroup.kill", "1", why);
+
+    return code == ERROR_NOT_FOUND ? 0 : code;
+}
+
+const struct cgroup_backend cgroup_v2 = {
+    .limit = v2_limit,
+    .enter = v2_enter,
+    .oom_kills = v2_oom_kills,
+    .kill = v2_kill,
+};

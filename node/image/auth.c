@@ -1,0 +1,272 @@
+#include "node/image/auth.h"
+
+#include "base/memory.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the challenge ------------------------------------------------------- */
+
+/* RFC 9110 section 5.6.2. */
+static size_t token_length(const char *at)
+{
+    return strspn(at, "!#$%&'*+-.^_`|~0123456789"
+                      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+}
+
+static const char *skip_space(const char *at)
+{
+    return at + strspn(at, " \t");
+}
+
+/* A value, quoted or bare, into `out`. Return what follows, or NULL when it
+ * does not end or does not fit. */
+static const char *read_value(const char *at, char *out, size_t capacity)
+{
+    size_t length = 0;
+
+    if (*at != '"') {
+        length = token_length(at);
+        if (length >= capacity)
+            return NULL;
+        memcpy(out, at, length);
+        out[length] = '\0';
+        return at + length;
+    }
+    for (at++; *at != '"'; at++) {
+        if (*at == '\\')
+            at++;
+        if (*at == '\0' || length + 1 >= capacity)
+            return NULL;
+        out[length++] = *at;
+    }
+    out[length] = '\0';
+    return at + 1;
+}
+
+static void keep_parameter(struct auth_challenge *challenge, const char *name,
+                           size_t name_length, const char *value)
+{
+    const struct {
+        const char *name;
+        char *out;
+        size_t capacity;
+    } known[] = {
+        {"realm", challenge->realm, sizeof challenge->realm},
+        {"service", challenge->service, sizeof challenge->service},
+        {"scope", challenge->scope, sizeof challenge->scope},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strlen(known[i].name) == name_length &&
+            strncasecmp(known[i].name, name, name_length) == 0)
+            snprintf(known[i].out, known[i].capacity, "%s", value);
+}
+
+/* name=value, name=value ... up to the next challenge or the end. Return
+ * what follows, or NULL when it cannot be read. */
+static const char *read_parameters(const char *at, struct auth_challenge *out)
+{
+    char value[AUTH_REALM_MAX];
+
+    for (;;) {
+        const char *name = at = at + strspn(at, " \t,");
+        size_t length = token_length(at);
+        const char *equals = skip_space(at + length);
+
+        if (length == 0)
+            return *at == '\0' ? at : NULL;
+        if (*equals != '=')
+            return name; /* the next challenge's scheme */
+        at = read_value(skip_space(equals + 1), value, sizeof value);
+        if (!at)
+            return NULL;
+        keep_parameter(out, name, length, value);
+        at = skip_space(at);
+        if (*at != ',' && *at != '\0')
+            return NULL;
+    }
+}
+
+static enum auth_scheme scheme_of(const char *at, size_t length)
+{
+    if (length == 6 && strncasecmp(at, "Bearer", length) == 0)
+        return AUTH_BEARER;
+    if (length == 5 && strncasecmp(at, "Basic", length) == 0)
+        return AUTH_BASIC;
+    return AUTH_NONE;
+}
+
+int auth_challenge_parse(const char *header, struct auth_challenge *out,
+                         struct error *why)
+{
+    struct auth_challenge best = *out;
+    const char *at = header;
+
+    for (;;) {
+        struct auth_challenge one = {.scheme = AUTH_NONE};
+        size_t length;
+
+        at += strspn(at, " \t,");
+        if (*at == '\0')
+            break;
+        length = token_length(at);
+        one.scheme = scheme_of(at, length);
+        at = length == 0 ? NULL : read_parameters(at + length, &one);
+        if (!at)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "WWW-Authenticate \"%.200s\" cannot be read",
+                             header);
+        if (one.scheme > best.scheme)
+            best = one;
+    }
+    *out = best;
+    return 0;
+}
+
+/* ---- the token ----------------------------------------------------------- */
+
+/* Append `text`, percent-encoded (RFC 3986 section 2.3); false: no room. */
+static bool append_escaped(char *url, const char *text)
+{
+    size_t length = strlen(url);
+
+    for (; *text; text++) {
+        bool plain = strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
+                            "yz0123456789-._~",
+                            *text) != NULL;
+
+        if (length + 4 > AUTH_URL_MAX)
+            return false;
+        length += (size_t)snprintf(url + length, AUTH_URL_MAX - length,
+                                   plain ? "%c" : "%%%02X",
+                                   plain ? *text : (unsigned char)*text);
+    }
+    return true;
+}
+
+static bool append_query(char *url, const char *name, const char *value)
+{
+    size_t length = strlen(url);
+
+    if (value[0] == '\0')
+        return true;
+    if (length + strlen(name) + 2 >= AUTH_URL_MAX)
+        return false;
+    snprintf(url + length, AUTH_URL_MAX - length,
+             "%c%s=", strchr(url, '?') ? '&' : '?', name);
+    return append_escaped(url, value);
+}
+
+int auth_token_url(const struct auth_challenge *challenge, const char *scope,
+                   bool allow_http, char url[AUTH_URL_MAX], struct error *why)
+{
+    bool secure = strncasecmp(challenge->realm, "https://", 8) == 0;
+    bool plain = strncasecmp(challenge->realm, "http://", 7) == 0;
+    char text[AUTH_URL_MAX];
+
+    if (!secure && !(plain && allow_http))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "token realm \"%.200s\" is not an https URL",
+                         challenge->realm);
+    snprintf(text, sizeof text, "%s", challenge->realm);
+    if (!append_query(text, "service", challenge->service) ||
+        !append_query(text, "scope",
+                      challenge->scope[0] ? challenge->scope : scope))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "token realm \"%.200s\": the URL is too long",
+                         challenge->realm);
+    memcpy(url, text, sizeof text);
+    return 0;
+}
+
+static void json_drop(json_t **json)
+{
+    json_decref(*json);
+}
+
+/* It becomes a header's value: nothing in it may end the header. */
+static bool is_printable(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text > '~')
+            return false;
+    return true;
+}
+
+int auth_token_parse(const void *json, size_t length, struct buffer *out,
+                     struct error *why)
+{
+    CLEANUP(json_drop) json_t *root = json_loadb(json, length, 0, NULL);
+    const char *token = json_string_value(json_object_get(root, "token"));
+
+    if (!token)
+        token = json_string_value(json_object_get(root, "access_token"));
+    if (!token || token[0] == '\0' || !is_printable(token))
+        return error_set(why, ERROR_UNAUTHENTICATED,
+                         "the token server's answer holds no token");
+    return buffer_append(out, token, strlen(token) + 1, why);
+}
+
+/* ---- credentials --------------------------------------------------------- */
+
+/* The key in "auths": the host itself; Docker writes its own hub's as a URL. */
+static const json_t *find_host(const json_t *auths, const char *host)
+{
+    const json_t *found = json_object_get(auths, host);
+
+    if (!found && strcmp(host, "docker.io") == 0)
+        found = json_object_get(auths, "https://index.docker.io/v1/");
+    return found;
+}
+
+static int decode(const char *base64, const char *host,
+                  char out[AUTH_CREDENTIALS_MAX], struct error *why)
+{
+    uint8_t raw[AUTH_CREDENTIALS_MAX];
+    size_t length = strlen(base64);
+    size_t padding = length - strcspn(base64, "=");
+    int decoded = -1;
+
+    /* EVP_DecodeBlock() counts what the padding stands for as zero bytes. */
+    if (length % 4 == 0 && length / 4 * 3 < sizeof raw && padding <= 2)
+        decoded = EVP_DecodeBlock(raw, (const uint8_t *)base64, (int)length);
+    if (decoded < (int)padding)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "credentials for %.200s are not base64", host);
+    raw[decoded - (int)padding] = '\0';
+    if (!strchr((char *)raw, ':'))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "credentials for %.200s are not user:password", host);
+    snprintf(out, AUTH_CREDENTIALS_MAX, "%s", (char *)raw);
+    return 0;
+}
+
+int auth_credentials_find(const void *json, size_t length, const char *host,
+                          char out[AUTH_CREDENTIALS_MAX], struct error *why)
+{
+    CLEANUP(json_drop) json_t *root = json_loadb(json, length, 0, NULL);
+    const json_t *entry = find_host(json_object_get(root, "auths"), host);
+    const char *auth = json_string_value(json_object_get(entry, "auth"));
+
+    if (!root)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "registry credentials are not JSON");
+    if (auth && auth[0])
+        return decode(auth, host, out, why);
+    out[0] = '\0';
+    return 0;
+}
+
+char *auth_basic(const char *credentials)
+{
+    size_t length = strlen(credentials);
+    CLEANUP(free_pointer) char *base64 = memory_new(length / 3 * 4 + 5);
+
+    EVP_EncodeBlock((uint8_t *)base64, (const uint8_t *)credentials,
+                    (int)length);
+    return memory_format("Basic %s", base64);
+}

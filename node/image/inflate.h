@@ -1,0 +1,44 @@
+/* inflate.h - a layer's compressed bytes turned into its tar archive.
+ *
+ * gzip (ISA-L; any number of members), zstd (any number of frames) or plain,
+ * told apart by their first bytes: what comes out is held against the diffID,
+ * so a wrong label cannot change an image. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    /* A zstd frame may ask for this window, as `zstd --long` writes it. */
+    INFLATE_WINDOW_LOG_MAX = 27,
+    /* Bytes handed on at a time: they stay in the second-level cache while
+     * they are hashed and written. */
+    INFLATE_BLOCK_BYTES = 256 << 10,
+};
+
+/* Tar bytes of one layer; and, above the free part, how many times larger
+ * than what was fetched they may be: zero-filled files compress a
+ * thousandfold, a bomb of gzips a million. */
+#define INFLATE_MAX_BYTES (UINT64_C(64) << 30)
+#define INFLATE_FREE_BYTES (UINT64_C(1) << 30)
+#define INFLATE_RATIO_MAX 200
+
+struct inflate;
+
+/* Takes a run of tar bytes; borrowed. Returns 0 or an error's code. */
+typedef int inflate_sink_cb(void *data, const uint8_t *bytes, size_t length,
+                            struct error *why);
+
+struct inflate *inflate_new(inflate_sink_cb *sink, void *data);
+void inflate_free(struct inflate *inflate);
+
+/* The next compressed bytes, any number. DATA_LOSS when they are damaged,
+ * RESOURCE_EXHAUSTED past a limit, or what the sink returned. After an error
+ * only inflate_free() may follow. */
+int inflate_add(struct inflate *inflate, const uint8_t *bytes, size_t length,
+                struct error *why);
+
+/* No more bytes come. DATA_LOSS when the stream is cut short. */
+int inflate_end(struct inflate *inflate, struct error *why);

@@ -1,0 +1,341 @@
+#include "node/image/layer_pull.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_READ_BYTES = 256 << 10, FILE_READS_PER_STEP = 8 };
+
+void layer_pull_init(struct layer_pull *pull, size_t number)
+{
+    memset(pull, 0, sizeof *pull);
+    unpacker_init(&pull->unpacker);
+    digest_stream_init(&pull->digest);
+    buffer_init(&pull->pending, LAYER_PULL_PENDING_MAX_BYTES);
+    snprintf(pull->name, sizeof pull->name, "%zu", number);
+    pull->file = -1;
+}
+
+void layer_pull_fini(struct layer_pull *pull)
+{
+    http_request_fini(&pull->request);
+    unpacker_fini(&pull->unpacker);
+    digest_stream_fini(&pull->digest);
+    buffer_fini(&pull->pending);
+    fd_reset(&pull->file);
+    free(pull->url);
+    pull->url = NULL;
+}
+
+static void end(struct layer_pull *pull)
+{
+    http_request_fini(&pull->request);
+    unpacker_fini(&pull->unpacker);
+    buffer_fini(&pull->pending);
+    fd_reset(&pull->file);
+}
+
+/* Fail with what `pull->why` says. */
+static void fail(struct layer_pull *pull)
+{
+    error_wrap(&pull->why, "layer %s", pull->blob->digest.text);
+    end(pull);
+    pull->state = LAYER_PULL_FAILED;
+}
+
+/* ---- bytes --------------------------------------------------------------- */
+
+/* Take bytes of the blob: hash them, pass on what the unpacker takes now and
+ * keep the rest. */
+static void take(struct layer_pull *pull, const uint8_t *bytes, size_t length)
+{
+    size_t taken;
+    int failed;
+
+    assert(buffer_length(&pull->pending) == 0);
+    digest_stream_add(&pull->digest, bytes, length);
+    pull->received_bytes += length;
+    taken = unpacker_write(&pull->unpacker, bytes, length);
+    failed = buffer_append(&pull->pending, bytes + taken, length - taken,
+                           &pull->why);
+    assert(!failed); /* pieces are smaller than its limit */
+}
+
+static void flush(struct layer_pull *pull)
+{
+    size_t length = buffer_length(&pull->pending);
+
+    if (length > 0)
+        buffer_consume(&pull->pending,
+                       unpacker_write(&pull->unpacker,
+                                      buffer_data(&pull->pending), length));
+}
+
+/* All bytes are here: the digest tells whether they are the right ones. */
+static void finish_input(struct layer_pull *pull)
+{
+    struct digest actual;
+
+    digest_stream_end(&pull->digest, &actual);
+    if (!digest_equal(&actual, &pull->blob->digest)) {
+        error_set(&pull->why, ERROR_DATA_LOSS,
+                  "what was fetched for it has the digest %s", actual.text);
+        fail(pull);
+        return;
+    }
+    unpacker_finish_input(&pull->unpacker);
+    http_request_fini(&pull->request);
+    fd_reset(&pull->file);
+    pull->state = LAYER_PULL_UNPACKING;
+}
+
+/* ---- from a registry ----------------------------------------------------- */
+
+/* What comes after a break has to go on where it broke off; a server that
+ * knows no ranges sends everything again. */
+static bool begin_body(struct layer_pull *pull)
+{
+    uint64_t start = http_request_body_start(&pull->request);
+
+    pull->begun = true;
+    if (start == 0 || start == pull->request.offset) {
+        pull->skip_bytes = pull->request.offset - start;
+        return true;
+    }
+    error_set(&pull->why, ERROR_UNAVAILABLE,
+              "the registry sent another range than was asked for");
+    return false;
+}
+
+static bool layer_pull_on_data(struct http_request *request,
+                               const uint8_t *bytes, size_t length)
+{
+    struct layer_pull *pull = container_of(request, struct layer_pull, request);
+    uint64_t skip;
+
+    if (pull->why.code != ERROR_OK || (!pull->begun && !begin_body(pull)))
+        return true; /* the next step ends it */
+    if (buffer_length(&pull->pending) > 0) {
+        pull->paused = true;
+        return false;
+    }
+    skip = pull->skip_bytes < length ? pull->skip_bytes : length;
+    pull->skip_bytes -= skip;
+    bytes += skip;
+    length -= (size_t)skip;
+    if (length > pull->blob->size_bytes - pull->received_bytes) {
+        error_set(&pull->why, ERROR_DATA_LOSS,
+                  "more than its %llu bytes were sent",
+                  (unsigned long long)pull->blob->size_bytes);
+        return true;
+    }
+    if (length > 0) {
+        pull->tries = 0;
+        pull->authorized = false;
+        take(pull, bytes, length);
+    }
+    return true;
+}
+
+static void request_start(struct layer_pull *pull)
+{
+    http_request_fini(&pull->request);
+    pull->paused = false;
+    pull->begun = false;
+    pull->request = (struct http_request){
+        .url = pull->url,
+        .authorization = pull->registry->authorization,
+        .offset = pull->received_bytes,
+        .allow_http = pull->registry->allow_http,
+        .body_max = HTTP_ERROR_BODY_MAX,
+        .on_data = layer_pull_on_data,
+    };
+    pull->state = LAYER_PULL_FETCHING;
+    http_request_start(pull->registry->http, &pull->request);
+}
+
+/* The answer ended before the blob did. */
+static void request_ended(struct layer_pull *pull)
+{
+    const struct http_request *request = &pull->request;
+    bool answered = request->why.code == ERROR_OK;
+    bool short_body =
+        answered && (request->status == 200 || request->status == 206);
+    char what[DIGEST_TEXT_MAX + 8];
+
+    if (answered && request->status == 401 && !pull->authorized) {
+        pull->authorized = true;
+        if (image_registry_authorize(pull->registry, request, &pull->why) == 0)
+            request_start(pull);
+        else
+            fail(pull);
+        return;
+    }
+    if ((short_body || http_request_transient(request)) &&
+        ++pull->tries < IMAGE_REGISTRY_TRIES_MAX) {
+        pull->resume_ms = clock_monotonic_ms() +
+                          ((uint64_t)IMAGE_REGISTRY_BACKOFF_MS << pull->tries);
+        pull->state = LAYER_PULL_PAUSING;
+        return;
+    }
+    snprintf(what, sizeof what, "blob %s", pull->blob->digest.text);
+    if (short_body)
+        error_set(&pull->why, ERROR_UNAVAILABLE,
+                  "registry %s sends no more than %llu of its %llu bytes",
+                  pull->registry->reference->host,
+                  (unsigned long long)pull->received_bytes,
+                  (unsigned long long)pull->blob->size_bytes);
+    else
+        image_registry_explain(pull->registry, request, what, &pull->why);
+    fail(pull);
+}
+
+static void fetch_step(struct layer_pull *pull)
+{
+    if (buffer_length(&pull->pending) > 0)
+        return;
+    if (pull->paused) {
+        pull->paused = false;
+        http_request_resume(&pull->request); /* calls layer_pull_on_data() */
+    }
+    if (pull->why.code != ERROR_OK)
+        fail(pull);
+    else if (!pull->request.finished || buffer_length(&pull->pending) > 0)
+        return;
+    else if (pull->received_bytes == pull->blob->size_bytes)
+        finish_input(pull);
+    else
+        request_ended(pull);
+}
+
+/* ---- from a layout ------------------------------------------------------- */
+
+static void read_step(struct layer_pull *pull)
+{
+    uint8_t bytes[FILE_READ_BYTES];
+
+    for (int i = 0; i < FILE_READS_PER_STEP; i++) {
+        uint64_t left = pull->blob->size_bytes - pull->received_bytes;
+        size_t want = left < sizeof bytes ? (size_t)left : sizeof bytes;
+        ssize_t got;
+
+        if (buffer_length(&pull->pending) > 0)
+            return;
+        if (left == 0) {
+            finish_input(pull);
+            return;
+        }
+        got = read(pull->file, bytes, want);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            if (got < 0)
+                error_errno(&pull->why, "read");
+            else
+                error_set(&pull->why, ERROR_DATA_LOSS, "its file was cut");
+            fail(pull);
+            return;
+        }
+        take(pull, bytes, (size_t)got);
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+void layer_pull_start(struct layer_pull *pull, int work)
+{
+    if (unpacker_start(&pull->unpacker, work, pull->name, &pull->why) != 0) {
+        fail(pull);
+        return;
+    }
+    pull->state = LAYER_PULL_FETCHING;
+    if (pull->layout) {
+        if (layout_blob_open(pull->layout, pull->blob, &pull->file,
+                             &pull->why) != 0)
+            fail(pull);
+        return;
+    }
+    pull->url = image_registry_blob_url(pull->registry, &pull->blob->digest);
+    request_start(pull);
+}
+
+static void unpack_step(struct layer_pull *pull)
+{
+    struct digest tar = {{0}};
+
+    if (!unpacker_ended(&pull->unpacker))
+        return;
+    if (unpacker_result(&pull->unpacker, &tar, &pull->why) != 0) {
+        fail(pull);
+    } else if (!digest_equal(&tar, pull->diff_id)) {
+        error_set(&pull->why, ERROR_DATA_LOSS,
+                  "unpacks to %s, the image's config says %s", tar.text,
+                  pull->diff_id->text);
+        fail(pull);
+    } else {
+        end(pull);
+        pull->state = LAYER_PULL_DONE;
+    }
+}
+
+unsigned layer_pull_fds(const struct layer_pull *pull,
+                        struct curl_waitfd fds[LAYER_PULL_FDS])
+{
+    int reports[UNPACKER_REPORTS];
+    unsigned count = 0;
+    size_t report_count;
+
+    if (pull->state == LAYER_PULL_WAITING || pull->state >= LAYER_PULL_DONE)
+        return 0;
+    report_count = unpacker_report_fds(&pull->unpacker, reports);
+    for (size_t i = 0; i < report_count; i++)
+        fds[count++] = (struct curl_waitfd){reports[i], CURL_WAIT_POLLIN, 0};
+    if (pull->unpacker.input >= 0 &&
+        (buffer_length(&pull->pending) > 0 || pull->file >= 0))
+        fds[count++] =
+            (struct curl_waitfd){pull->unpacker.input, CURL_WAIT_POLLOUT, 0};
+    return count;
+}
+
+uint64_t layer_pull_wait_ms(const struct layer_pull *pull, uint64_t most_ms)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t wait_ms = most_ms;
+
+    if (pull->state == LAYER_PULL_PAUSING)
+        wait_ms = pull->resume_ms > now_ms ? pull->resume_ms - now_ms : 0;
+    /* Nobody reads, but the digest of a file is wanted all the same. */
+    if (pull->file >= 0 && pull->unpacker.input < 0)
+        wait_ms = 0;
+    return wait_ms < most_ms ? wait_ms : most_ms;
+}
+
+void layer_pull_step(struct layer_pull *pull)
+{
+    if (pull->state == LAYER_PULL_WAITING || pull->state >= LAYER_PULL_DONE)
+        return;
+    unpacker_on_report(&pull->unpacker);
+    if (unpacker_gave_up(&pull->unpacker)) {
+        struct digest unused;
+
+        unpacker_result(&pull->unpacker, &unused, &pull->why);
+        fail(pull);
+        return;
+    }
+    flush(pull);
+    if (pull->state == LAYER_PULL_FETCHING && pull->layout)
+        read_step(pull);
+    else if (pull->state == LAYER_PULL_FETCHING)
+        fetch_step(pull);
+    else if (pull->state == LAYER_PULL_PAUSING &&
+             clock_monotonic_ms() >= pull->resume_ms)
+        request_start(pull);
+    if (pull->state == LAYER_PULL_UNPACKING)
+        unpack_step(pull);
+}

@@ -1,0 +1,233 @@
+#include "node/image/layer_store.h"
+
+#include "base/fd.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { REF_MAX_BYTES = 4096 };
+
+int layer_store_open(struct layer_store *store, const char *folder,
+                     struct error *why)
+{
+    static const char *const parts[] = {
+        "layers", "layers/sha256", "images", "images/sha256", "refs", "tmp",
+    };
+    CLEANUP(fd_close) int fd = -1;
+
+    if (folder_make(folder, 0700, why) != 0)
+        return error_wrap(why, "image store");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fchmod(fd, 0700) != 0)
+        return error_errno(why, "open image store %s", folder);
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (mkdirat(fd, parts[i], 0700) != 0 && errno != EEXIST)
+            return error_errno(why, "image store: make %s/%s", folder,
+                               parts[i]);
+    store->fd = fd_take(&fd);
+    return 0;
+}
+
+void layer_store_close(struct layer_store *store)
+{
+    fd_reset(&store->fd);
+}
+
+int layer_store_clear(struct layer_store *store, struct error *why)
+{
+    if (folder_remove(store->fd, "tmp", why) != 0)
+        return error_wrap(why, "image store: clear tmp");
+    if (mkdirat(store->fd, "tmp", 0700) != 0)
+        return error_errno(why, "image store: make tmp");
+    return 0;
+}
+
+int layer_store_work_open(struct layer_store *store, const char *name, int *out,
+                          struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+    int fd;
+
+    snprintf(path, sizeof path, "tmp/%s", name);
+    if (mkdirat(store->fd, path, 0700) != 0)
+        return error_errno(why, "image store: make %s", path);
+    fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(why, "image store: open %s", path);
+    *out = fd;
+    return 0;
+}
+
+int layer_store_work_remove(struct layer_store *store, const char *name,
+                            struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    snprintf(path, sizeof path, "tmp/%s", name);
+    if (folder_remove(store->fd, path, why) != 0)
+        return error_wrap(why, "image store: remove %s", path);
+    return 0;
+}
+
+void layer_store_layer_path(const struct digest *diff_id,
+                            char path[LAYER_STORE_PATH_MAX])
+{
+    snprintf(path, LAYER_STORE_PATH_MAX, "layers/sha256/%s",
+             digest_hex(diff_id));
+}
+
+bool layer_store_has_layer(const struct layer_store *store,
+                           const struct digest *diff_id)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    layer_store_layer_path(diff_id, path);
+    return faccessat(store->fd, path, F_OK, 0) == 0;
+}
+
+int layer_store_sync(const struct layer_store *store, struct error *why)
+{
+    if (syncfs(store->fd) != 0)
+        return error_errno(why, "image store: sync");
+    return 0;
+}
+
+int layer_store_publish_layer(struct layer_store *store, int work,
+                              const char *name, const struct digest *diff_id,
+                              struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    layer_store_layer_path(diff_id, path);
+    if (renameat2(work, name, store->fd, path, RENAME_NOREPLACE) != 0 &&
+        errno != EEXIST)
+        return error_errno(why, "image store: move a layer to %s", path);
+    return 0;
+}
+
+/* ---- images and references ----------------------------------------------- */
+
+static void image_path(const struct digest *digest,
+                       char path[LAYER_STORE_PATH_MAX])
+{
+    snprintf(path, LAYER_STORE_PATH_MAX, "images/sha256/%s.pb",
+             digest_hex(digest));
+}
+
+/* A reference's file is named by its digest: it may be longer than a file
+ * name. */
+static void ref_path(const struct reference *reference,
+                     char path[LAYER_STORE_PATH_MAX])
+{
+    char text[REFERENCE_TEXT_MAX];
+    struct digest digest;
+
+    reference_format(reference, text);
+    digest_of(text, strlen(text), &digest);
+    snprintf(path, LAYER_STORE_PATH_MAX, "refs/%s", digest_hex(&digest));
+}
+
+static int sync_layers(const struct layer_store *store, struct error *why)
+{
+    CLEANUP(fd_close)
+    int fd =
+        openat(store->fd, "layers/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) != 0)
+        return error_errno(why, "image store: sync layers");
+    return 0;
+}
+
+int layer_store_save_image(struct layer_store *store,
+                           const struct reference *reference,
+                           const Kontor__V1__Image *image, struct error *why)
+{
+    size_t length = kontor__v1__image__get_packed_size(image);
+    CLEANUP(free_pointer) uint8_t *packed = memory_new(length);
+    CLEANUP(free_pointer)
+    char *ref = memory_format("%s\n%s\n", image->digest, image->reference);
+    char path[LAYER_STORE_PATH_MAX];
+    struct digest digest;
+
+    kontor__v1__image__pack(image, packed);
+    if (digest_parse(image->digest, &digest, why) != 0 ||
+        sync_layers(store, why) != 0)
+        return (int)why->code;
+    image_path(&digest, path);
+    if (file_replace(store->fd, path, packed, length, 0600, why) != 0)
+        return error_wrap(why, "image store");
+    ref_path(reference, path);
+    if (file_replace(store->fd, path, ref, strlen(ref), 0600, why) != 0)
+        return error_wrap(why, "image store");
+    return 0;
+}
+
+/* The manifest's digest that `reference` led to. */
+static int load_ref(const struct layer_store *store,
+                    const struct reference *reference, struct digest *out,
+                    struct error *why)
+{
+    CLEANUP(buffer_fini) struct buffer text = {.limit = REF_MAX_BYTES};
+    char path[LAYER_STORE_PATH_MAX];
+    char line[DIGEST_TEXT_MAX] = "";
+    size_t length;
+
+    ref_path(reference, path);
+    if (file_read(store->fd, path, &text, why) != 0)
+        return (int)why->code;
+    length = buffer_length(&text);
+    if (length > DIGEST_TEXT_MAX - 1)
+        length = DIGEST_TEXT_MAX - 1;
+    if (length > 0)
+        memcpy(line, buffer_data(&text), length);
+    line[length] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return digest_parse(line, out, why);
+}
+
+/* Whether every layer is where the image says it is. */
+static bool layers_are_here(const struct layer_store *store,
+                            const Kontor__V1__Image *image)
+{
+    for (size_t i = 0; i < image->n_layers; i++)
+        if (faccessat(store->fd, image->layers[i], F_OK, 0) != 0)
+            return false;
+    return image->n_layers > 0;
+}
+
+int layer_store_load_image(const struct layer_store *store,
+                           const struct reference *reference,
+                           Kontor__V1__Image **out, struct error *why)
+{
+    CLEANUP(buffer_fini)
+    struct buffer packed = {.limit = LAYER_STORE_IMAGE_MAX_BYTES};
+    Kontor__V1__Image *image;
+    struct digest digest = reference->digest;
+    char path[LAYER_STORE_PATH_MAX];
+
+    /* A reference's digest may be the image's own, or that of an index. */
+    image_path(&digest, path);
+    if ((!digest.text[0] || faccessat(store->fd, path, F_OK, 0) != 0) &&
+        load_ref(store, reference, &digest, why) != 0)
+        return (int)why->code;
+    image_path(&digest, path);
+    if (file_read(store->fd, path, &packed, why) != 0)
+        return (int)why->code;
+    image = kontor__v1__image__unpack(NULL, buffer_length(&packed),
+                                      buffer_data(&packed));
+    if (!image)
+        return error_set(why, ERROR_DATA_LOSS, "image store: %s is damaged",
+                         path);
+    if (!layers_are_here(store, image)) {
+        kontor__v1__image__free_unpacked(image, NULL);
+        return error_set(why, ERROR_NOT_FOUND,
+                         "image store: a layer of %s is missing", digest.text);
+    }
+    *out = image;
+    return 0;
+}

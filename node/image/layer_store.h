@@ -1,0 +1,59 @@
+/* layer_store.h - the folder of images, as image.h draws it.
+ *
+ * Invariants:
+ * 1. A folder beneath layers/ is whole and on disk: it was synced under
+ *    tmp/ before it was renamed, so a crash leaves it whole or not there.
+ * 2. An image's file is written after its layers were renamed and that was
+ *    synced; a reference's after its image. */
+#pragma once
+
+#include "kontor/v1/bundle.pb-c.h"
+#include "node/image/digest.h"
+#include "node/image/reference.h"
+
+enum { LAYER_STORE_IMAGE_MAX_BYTES = 8 << 20, LAYER_STORE_PATH_MAX = 128 };
+
+struct layer_store {
+    int fd; /* owned; the folder */
+};
+
+/* Makes what is missing; only root may look inside, for layers hold
+ * set-user-ID programs of all kinds. */
+int layer_store_open(struct layer_store *store, const char *folder,
+                     struct error *why);
+void layer_store_close(struct layer_store *store);
+
+/* Remove what pulls left in tmp/ that a crash ended. */
+int layer_store_clear(struct layer_store *store, struct error *why);
+
+/* A new work folder tmp/NAME, which the caller closes; its removal. */
+int layer_store_work_open(struct layer_store *store, const char *name, int *fd,
+                          struct error *why);
+int layer_store_work_remove(struct layer_store *store, const char *name,
+                            struct error *why);
+
+/* "layers/sha256/...": a layer's folder, relative to the store's. */
+void layer_store_layer_path(const struct digest *diff_id,
+                            char path[LAYER_STORE_PATH_MAX]);
+bool layer_store_has_layer(const struct layer_store *store,
+                           const struct digest *diff_id);
+
+/* Put everything that was written before on disk. */
+int layer_store_sync(const struct layer_store *store, struct error *why);
+
+/* Give the unpacked, synced folder `name` in `work` its place. When another
+ * pull was first that one stays, and this stays in `work`. */
+int layer_store_publish_layer(struct layer_store *store, int work,
+                              const char *name, const struct digest *diff_id,
+                              struct error *why);
+
+/* Remember that `reference` led to `image`. */
+int layer_store_save_image(struct layer_store *store,
+                           const struct reference *reference,
+                           const Kontor__V1__Image *image, struct error *why);
+
+/* What `reference` led to last; NOT_FOUND unless image and layers are all
+ * here. Freed with kontor__v1__image__free_unpacked(). */
+int layer_store_load_image(const struct layer_store *store,
+                           const struct reference *reference,
+                           Kontor__V1__Image **out, struct error *why);

@@ -1,0 +1,28 @@
+/* layout.h - an OCI image layout: a folder with index.json and blobs
+ * (OCI image-spec, image-layout.md). Blobs are verified as a registry's. */
+#pragma once
+
+#include "base/buffer.h"
+#include "node/image/manifest.h"
+
+struct layout {
+    int fd; /* owned; the folder */
+};
+
+/* NOT_FOUND when there is no such folder, FAILED_PRECONDITION when it is no
+ * layout of version 1. */
+int layout_open(struct layout *layout, const char *folder, struct error *why);
+void layout_close(struct layout *layout);
+
+/* The manifest or index of `tag` ("": the only one). */
+int layout_find(const struct layout *layout, const char *tag,
+                struct descriptor *out, struct error *why);
+
+/* A small blob, whole and verified. */
+int layout_blob(const struct layout *layout, const struct descriptor *blob,
+                struct buffer *out, struct error *why);
+
+/* A blob's file, which has the size that `blob` says; the caller closes it
+ * and verifies what is read. */
+int layout_blob_open(const struct layout *layout, const struct descriptor *blob,
+                     int *fd, struct error *why);

@@ -1,0 +1,266 @@
+#include "node/log_reader.h"
+
+#include "base/fd.h"
+#include "base/memory.h"
+#include "node/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LOG_IN_MAX_BYTES = 2 * LOG_RECORD_MAX_BYTES,
+    LOG_PIECE_MAX_BYTES = 32768 + LOG_RECORD_MAX_BYTES,
+    LOG_PIECE_FULL_BYTES = 32768, /* enough for one message */
+};
+
+void log_reader_init(struct log_reader *reader, const char *folder)
+{
+    *reader = (struct log_reader){.folder = memory_string(folder), .fd = -1};
+    buffer_init(&reader->in, LOG_IN_MAX_BYTES);
+    buffer_init(&reader->out, LOG_PIECE_MAX_BYTES);
+}
+
+void log_reader_fini(struct log_reader *reader)
+{
+    fd_reset(&reader->fd);
+    buffer_fini(&reader->in);
+    buffer_fini(&reader->out);
+    free(reader->folder);
+}
+
+/* ---- files --------------------------------------------------------------- */
+
+/* *inode is 0 when there is no such file. */
+static int file_inode(const struct log_reader *reader, const char *file,
+                      ino_t *inode, struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *path = memory_format("%s/%s", reader->folder, file);
+    struct stat info;
+
+    *inode = 0;
+    if (stat(path, &info) == 0)
+        *inode = info.st_ino;
+    else if (errno != ENOENT)
+        return error_errno(why, "stat %s", path);
+    return 0;
+}
+
+static int open_file(struct log_reader *reader, const char *file,
+                     struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *path = memory_format("%s/%s", reader->folder, file);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 || fstat(fd, &info) != 0)
+        return error_errno(why, "open %s", path);
+    fd_reset(&reader->fd);
+    reader->fd = fd;
+    fd = -1;
+    reader->inode = info.st_ino;
+    reader->offset = 0;
+    buffer_consume(&reader->in, buffer_length(&reader->in));
+    return 0;
+}
+
+/* The file after the present one: none when that is `log`, `log` after
+ * `log.1`, and the oldest there is after one that is no longer there. */
+static int following_file(const struct log_reader *reader, const char **file,
+                          struct error *why)
+{
+    ino_t old;
+    ino_t present;
+
+    *file = NULL;
+    if (file_inode(reader, SUPERVISOR_LOG_OLD, &old, why) != 0 ||
+        file_inode(reader, SUPERVISOR_LOG, &present, why) != 0)
+        return (int)why->code;
+    if (reader->fd >= 0 && reader->inode == present)
+        return 0;
+    if (reader->fd >= 0 && reader->inode == old)
+        *file = present ? SUPERVISOR_LOG : NULL;
+    else if (old || present)
+        *file = old ? SUPERVISOR_LOG_OLD : SUPERVISOR_LOG;
+    return 0;
+}
+
+/* ---- records ------------------------------------------------------------- */
+
+static int check_record(const struct log_record *record, struct error *why)
+{
+    if (record->length > LOG_RECORD_MAX_BYTES ||
+        (record->stream != LOG_STREAM_STDOUT &&
+         record->stream != LOG_STREAM_STDERR))
+        return error_set(why, ERROR_DATA_LOSS,
+                         "the pod's log is damaged: a record of stream %u and "
+                         "%u bytes",
+                         record->stream, record->length);
+    return 0;
+}
+
+static bool whole_record(const struct buffer *in, struct log_record *record)
+{
+    if (buffer_length(in) < sizeof *record)
+        return false;
+    memcpy(record, buffer_data(in), sizeof *record);
+    return true;
+}
+
+/* Move records of one stream from `in` to `out`, until it is full. */
+static int take_records(struct log_reader *reader, struct error *why)
+{
+    struct log_record record;
+
+    while (whole_record(&reader->in, &record)) {
+        bool is_stderr = record.stream == LOG_STREAM_STDERR;
+        size_t taken = buffer_length(&reader->out);
+        size_t drop;
+
+        if (check_record(&record, why) != 0)
+            return (int)why->code;
+        if (buffer_length(&reader->in) - sizeof record < record.length)
+            return 0;
+        if (taken > 0 &&
+            (is_stderr != reader->is_stderr || taken >= LOG_PIECE_FULL_BYTES))
+            return 0;
+        reader->is_stderr = is_stderr;
+        buffer_consume(&reader->in, sizeof record);
+        drop =
+            record.length < reader->skip ? record.length : (size_t)reader->skip;
+        reader->skip -= drop;
+        if (buffer_append(&reader->out, buffer_data(&reader->in) + drop,
+                          record.length - drop, why) != 0)
+            return (int)why->code;
+        buffer_consume(&reader->in, record.length);
+    }
+    return 0;
+}
+
+/* More bytes of the present file: *got is 0 at its end. */
+static int fill(struct log_reader *reader, size_t *got, struct error *why)
+{
+    size_t room = LOG_IN_MAX_BYTES - buffer_length(&reader->in);
+    ssize_t length;
+
+    *got = 0;
+    if (reader->fd < 0)
+        return 0;
+    do
+        length = pread(reader->fd, buffer_reserve(&reader->in, room), room,
+                       (off_t)reader->offset);
+    while (length < 0 && errno == EINTR);
+    if (length < 0)
+        return error_errno(why, "read the log in %s", reader->folder);
+    buffer_extend(&reader->in, (size_t)length);
+    reader->offset += (uint64_t)length;
+    *got = (size_t)length;
+    return 0;
+}
+
+int log_reader_next(struct log_reader *reader, size_t *length,
+                    struct error *why)
+{
+    buffer_consume(&reader->out, buffer_length(&reader->out));
+    for (;;) {
+        const char *file;
+        size_t got;
+
+        if (take_records(reader, why) != 0)
+            return (int)why->code;
+        *length = buffer_length(&reader->out);
+        if (*length > 0)
+            return 0;
+        /* Looked at before reading: a file that is no longer the last one
+         * gets no more, so its end is really its end. */
+        if (following_file(reader, &file, why) != 0 ||
+            fill(reader, &got, why) != 0)
+            return (int)why->code;
+        if (got > 0)
+            continue;
+        if (!file)
+            return 0;
+        if (open_file(reader, file, why) != 0)
+            return (int)why->code;
+    }
+}
+
+/* ---- the tail ------------------------------------------------------------ */
+
+/* Walk the present file's records from its beginning: add up their output,
+ * and stop before the one that holds byte `until` of it. */
+static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
+                struct error *why)
+{
+    struct log_record record;
+    uint64_t at = 0;
+    size_t got = 1;
+
+    *output = 0;
+    reader->offset = 0;
+    while (got > 0) {
+        while (whole_record(&reader->in, &record)) {
+            if (check_record(&record, why) != 0)
+                return (int)why->code;
+            if (buffer_length(&reader->in) - sizeof record < record.length ||
+                *output + record.length > until)
+                break;
+            buffer_consume(&reader->in, sizeof record + record.length);
+            *output += record.length;
+            at += sizeof record + record.length;
+        }
+        if (whole_record(&reader->in, &record) &&
+            *output + record.length > until)
+            break;
+        if (fill(reader, &got, why) != 0)
+            return (int)why->code;
+    }
+    buffer_consume(&reader->in, buffer_length(&reader->in));
+    reader->offset = at;
+    return 0;
+}
+
+static int measure(struct log_reader *reader, const char *file,
+                   uint64_t *output, struct error *why)
+{
+    *output = 0;
+    if (open_file(reader, file, why) != 0)
+        return (int)why->code;
+    return reader->fd >= 0 ? walk(reader, UINT64_MAX, output, why) : 0;
+}
+
+int log_reader_seek(struct log_reader *reader, uint64_t tail_bytes,
+                    struct error *why)
+{
+    uint64_t old = 0;
+    uint64_t present = 0;
+    uint64_t skip;
+    uint64_t walked;
+
+    if (tail_bytes == 0)
+        return 0;
+    if (measure(reader, SUPERVISOR_LOG_OLD, &old, why) != 0)
+        return (int)why->code;
+    fd_reset(&reader->fd);
+    if (measure(reader, SUPERVISOR_LOG, &present, why) != 0)
+        return (int)why->code;
+    skip = old + present > tail_bytes ? old + present - tail_bytes : 0;
+    if (skip < old) {
+        if (open_file(reader, SUPERVISOR_LOG_OLD, why) != 0)
+            return (int)why->code;
+    } else {
+        skip -= old;
+    }
+    if (reader->fd < 0)
+        return 0;
+    if (walk(reader, skip, &walked, why) != 0)
+        return (int)why->code;
+    reader->skip = skip - walked;
+    return 0;
+}

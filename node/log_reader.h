@@ -1,0 +1,37 @@
+/* log_reader.h - read a pod's log while it is being written and rotated.
+ *
+ * kpod writes records to `log`; when that is full it becomes `log.1` and a
+ * new `log` begins. A reader that keeps up misses nothing; one that is two
+ * rotations behind goes on with the oldest there is. */
+#pragma once
+
+#include "base/buffer.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct log_reader {
+    char *folder; /* owned */
+    int fd;       /* of the present file; -1: none yet */
+    ino_t inode;
+    uint64_t offset;   /* of the first byte that is not in `in` */
+    uint64_t skip;     /* bytes of output to leave out still */
+    struct buffer in;  /* bytes of records */
+    struct buffer out; /* one piece */
+    bool is_stderr;    /* what `out` is */
+};
+
+void log_reader_init(struct log_reader *reader, const char *folder);
+void log_reader_fini(struct log_reader *reader);
+
+/* Go to where the last `tail_bytes` of output begin (0: all there is). Reads
+ * the log once or twice, so it belongs on a worker. */
+int log_reader_seek(struct log_reader *reader, uint64_t tail_bytes,
+                    struct error *why);
+
+/* The next piece of output, of one stream, is in reader->out until the next
+ * call; *length is its size, 0 when there is nothing more now. DATA_LOSS for
+ * what is no record. */
+int log_reader_next(struct log_reader *reader, size_t *length,
+                    struct error *why);

@@ -1,0 +1,109 @@
+/* net.c - opening, closing, and who has which address. */
+#include "node/net/net.h"
+
+#include "base/memory.h"
+#include "node/net/parts.h"
+
+#include <arpa/inet.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Names go into nft commands and /proc paths. */
+static bool is_plain_name(const char *name, size_t size)
+{
+    return name[0] && strlen(name) < size &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789_-") == strlen(name);
+}
+
+static int describe(struct net *net, const struct net_config *config,
+                    struct error *why)
+{
+    if (!is_plain_name(config->bridge, sizeof net->bridge))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "bridge \"%s\": no name for an interface",
+                         config->bridge);
+    if (!is_plain_name(config->table, sizeof net->table))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "table \"%s\": no name for a table", config->table);
+    if (net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
+        return (int)why->code;
+    strcpy(net->bridge, config->bridge);
+    strcpy(net->table, config->table);
+    net->gateway.s_addr = htonl(net->subnet + 1);
+    net_pool_init(&net->pool, net->subnet, net->prefix);
+    return 0;
+}
+
+int net_open(struct net **out, const struct net_config *config,
+             struct error *why)
+{
+    struct net *net = memory_new(sizeof *net);
+
+    if (describe(net, config, why) != 0 || net_bridge_make(net, why) != 0 ||
+        net_sysctl("ipv4/ip_forward", "1", why) != 0 ||
+        net_table_make(net, why) != 0) {
+        net_free(net);
+        return (int)why->code;
+    }
+    *out = net;
+    return 0;
+}
+
+void net_free(struct net *net)
+{
+    if (!net)
+        return;
+    if (net->nft)
+        nft_ctx_free(net->nft);
+    net_pool_fini(&net->pool);
+    free(net);
+}
+
+int net_remove(struct net *net, struct error *why)
+{
+    if (net_table_remove(net, why) != 0 || net_routes_remove(why) != 0)
+        return (int)why->code;
+    return net_bridge_remove(net, why);
+}
+
+int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
+              struct error *why)
+{
+    char name[IFNAMSIZ];
+    struct in_addr claimed;
+
+    net_pod_interface(name, pod_id);
+    if (net_pool_claim(&net->pool, pod_id, &claimed, why) != 0)
+        return (int)why->code;
+    if (net_table_add_pod(net, name, claimed, why) != 0) {
+        net_pool_release(&net->pool, pod_id, &claimed);
+        return (int)why->code;
+    }
+    *address = claimed;
+    return 0;
+}
+
+int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
+              struct error *why)
+{
+    char name[IFNAMSIZ];
+
+    net_pod_interface(name, pod_id);
+    if (net_pool_adopt(&net->pool, pod_id, address, why) != 0)
+        return (int)why->code;
+    return net_table_add_pod(net, name, address, why);
+}
+
+void net_release(struct net *net, uint64_t pod_id)
+{
+    char name[IFNAMSIZ];
+    struct in_addr address;
+    struct error ignored;
+
+    net_pod_interface(name, pod_id);
+    /* An element that stays is of an interface whose name never returns. */
+    if (net_pool_release(&net->pool, pod_id, &address))
+        net_table_remove_pod(net, name, address, &ignored);
+}

@@ -1,0 +1,99 @@
+/* netlink.c - what the other files need of libnl and /proc/sys/net. */
+#include "base/fd.h"
+#include "node/net/parts.h"
+
+#include <fcntl.h>
+#include <netlink/addr.h>
+#include <netlink/errno.h>
+#include <netlink/route/link.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int netlink_open(struct nl_sock **out, struct error *why)
+{
+    struct nl_sock *socket = nl_socket_alloc();
+    int code = socket ? nl_connect(socket, NETLINK_ROUTE) : -NLE_NOMEM;
+
+    if (code < 0) {
+        nl_socket_free(socket);
+        return netlink_error(why, code, "open a netlink socket");
+    }
+    *out = socket;
+    return 0;
+}
+
+void netlink_close(struct nl_sock **socket)
+{
+    nl_socket_free(*socket);
+}
+
+void netlink_link_put(struct rtnl_link **link)
+{
+    rtnl_link_put(*link);
+}
+
+static enum error_code code_of_netlink(int code)
+{
+    switch (code < 0 ? -code : code) {
+    case NLE_NODEV:
+    case NLE_OBJ_NOTFOUND:
+        return ERROR_NOT_FOUND;
+    case NLE_EXIST:
+        return ERROR_ALREADY_EXISTS;
+    case NLE_PERM:
+    case NLE_NOACCESS:
+        return ERROR_PERMISSION_DENIED;
+    case NLE_NOMEM:
+        return ERROR_RESOURCE_EXHAUSTED;
+    case NLE_INVAL:
+    case NLE_RANGE:
+        return ERROR_INVALID_ARGUMENT;
+    case NLE_BUSY:
+        return ERROR_FAILED_PRECONDITION;
+    default:
+        return ERROR_INTERNAL;
+    }
+}
+
+int netlink_error(struct error *why, int code, const char *format, ...)
+{
+    size_t length;
+    va_list args;
+
+    why->code = code_of_netlink(code);
+    va_start(args, format);
+    vsnprintf(why->message, sizeof why->message, format, args);
+    va_end(args);
+    length = strlen(why->message);
+    snprintf(why->message + length, sizeof why->message - length, ": %s",
+             nl_geterror(code));
+    return (int)why->code;
+}
+
+int net_sysctl(const char *path, const char *value, struct error *why)
+{
+    char name[96];
+
+    snprintf(name, sizeof name, "/proc/sys/net/%s", path);
+    CLEANUP(fd_close) int fd = open(name, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(why, "open %s", name);
+    if (fd_write_all(fd, value, strlen(value), why) != 0)
+        return error_wrap(why, "%s", name);
+    return 0;
+}
+
+void net_set_mac(struct rtnl_link *link, enum net_mac_side side,
+                 struct in_addr address)
+{
+    unsigned char bytes[6] = {(unsigned char)side, 'k'};
+    struct nl_addr *mac;
+
+    memcpy(bytes + 2, &address, sizeof address);
+    mac = nl_addr_build(AF_LLC, bytes, sizeof bytes);
+    if (!mac)
+        return; /* the kernel then chooses one */
+    rtnl_link_set_addr(link, mac);
+    nl_addr_put(mac);
+}

@@ -1,0 +1,102 @@
+/* parts.h - inside node/net: the parts that net.c joins. */
+#pragma once
+
+#include "base/buffer.h"
+#include "node/net/net.h"
+#include "node/net/pool.h"
+
+#include <net/if.h>
+#include <netlink/netlink.h>
+#include <stdbool.h>
+
+struct nft_ctx;
+
+struct net {
+    char bridge[IFNAMSIZ];
+    char table[32];
+    int bridge_index;
+    int mtu;          /* the uplink's */
+    in_addr_t subnet; /* in host order */
+    unsigned prefix;
+    struct in_addr gateway; /* the bridge's own: the subnet's first */
+    struct net_pool pool;
+    struct nft_ctx *nft;
+};
+
+/* ---- netlink.c: sockets and errors ----------------------------------------
+ */
+
+/* A route socket in the calling thread's network namespace. */
+int netlink_open(struct nl_sock **out, struct error *why);
+void netlink_close(struct nl_sock **socket); /* for CLEANUP */
+
+/* error_errno() for libnl's codes. */
+int netlink_error(struct error *why, int code, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+struct rtnl_link;
+void netlink_link_put(struct rtnl_link **link); /* for CLEANUP */
+
+/* Write a file of /proc/sys/net, which shows the calling thread's network
+ * namespace. */
+int net_sysctl(const char *path, const char *value, struct error *why);
+
+/* Hosts' MAC addresses are made of their IPv4 address: nothing to remember,
+ * and a bridge whose own never changes. */
+enum net_mac_side { NET_MAC_POD = 0x02, NET_MAC_HOST = 0x06 };
+
+void net_set_mac(struct rtnl_link *link, enum net_mac_side side,
+                 struct in_addr address);
+
+/* ---- bridge.c -------------------------------------------------------------
+ */
+
+int net_bridge_make(struct net *net, struct error *why);
+int net_bridge_remove(const struct net *net, struct error *why);
+
+/* The interface with the default route, or the first that is up. */
+int net_uplink(struct nl_sock *socket, struct rtnl_link **link,
+               struct error *why);
+
+/* ---- shape.c --------------------------------------------------------------
+ */
+
+/* Let no more than `bits` a second leave by an interface. */
+int net_shape(struct nl_sock *socket, int index, uint64_t bits,
+              struct error *why);
+
+/* ---- attach.c -------------------------------------------------------------
+ */
+
+/* The host's end of a pod's pair: "kp" and the pod's id in hex, which must
+ * be below 2^52 to fit. */
+enum { NET_POD_ID_BITS = 52 };
+
+void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id);
+
+/* Call `each` for every pod's pair on the bridge. */
+int net_each_pod(const struct net *net, struct nl_sock *socket,
+                 void (*each)(void *data, const char *name,
+                              struct in_addr address),
+                 void *data, struct error *why);
+
+/* ---- table.c --------------------------------------------------------------
+ */
+
+int net_table_make(struct net *net, struct error *why);
+int net_table_remove(struct net *net, struct error *why);
+
+/* `name` may send from `address`, and from no other. */
+int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
+                      struct error *why);
+int net_table_remove_pod(struct net *net, const char *name,
+                         struct in_addr address, struct error *why);
+
+/* The subnets that are reached without NAT. */
+int net_table_set_peers(struct net *net, const struct net_route *routes,
+                        size_t count, struct error *why);
+
+/* ---- routes.c -------------------------------------------------------------
+ */
+
+int net_routes_remove(struct error *why);

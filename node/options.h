@@ -1,0 +1,32 @@
+/* options.h - knode's command line. */
+#pragma once
+
+#include "base/options.h"
+#include "node/capacity.h"
+#include "node/label.h"
+
+enum { NODE_MASTERS_MAX = 16, NODE_NAME_MAX = 63 };
+
+struct node_options {
+    const char *name;
+    const char *listen;
+    const char *advertise; /* what the masters are told; NULL: as listen */
+    const char *masters[NODE_MASTERS_MAX];
+    size_t master_count;
+    const char *data;
+    const char *pki;
+    const char *cgroup; /* "kontor/<name>" */
+    const char *bridge;
+    const char *table;
+    const char *kpod; /* beside knode's own program */
+    uint64_t log_limit_bytes;
+    struct capacity_wishes capacity;
+    struct label labels[LABELS_MAX];
+    size_t label_count;
+    struct option_strings insecure;
+};
+
+/* Read `knode ...`. Strings are borrowed from argv or live as long as the
+ * program. Help was printed when *help. INVALID_ARGUMENT names the option. */
+int node_options_parse(struct node_options *out, int argc, char **argv,
+                       bool *help, struct error *why);

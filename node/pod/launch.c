@@ -1,0 +1,227 @@
+#include "node/pod/launch.h"
+
+#include "base/fd.h"
+#include "base/memory.h"
+#include "node/pod/bundle.h"
+#include "node/pod/folder.h"
+#include "node/supervisor/supervisor.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    RESOLV_CONF_MAX_BYTES = 16384,
+    /* Descriptors for kpod are first moved above those it gets them as. */
+    FD_ASIDE_MIN = 16,
+};
+
+/* ---- what the bundle says of this node ----------------------------------- */
+
+static char *read_resolv_conf(const char *path, bool *usable)
+{
+    struct buffer content;
+    struct error ignored;
+    char *text;
+    char *out;
+
+    buffer_init(&content, RESOLV_CONF_MAX_BYTES);
+    /* A host without one has pods without one. */
+    if (file_read(AT_FDCWD, path, &content, &ignored) != 0)
+        buffer_consume(&content, buffer_length(&content));
+    text = memory_format("%.*s", (int)buffer_length(&content),
+                         (const char *)buffer_data(&content));
+    out = bundle_resolv_conf(text, usable);
+    free(text);
+    buffer_fini(&content);
+    return out;
+}
+
+/* systemd-resolved's stub listens on loopback; the servers behind it are in
+ * a file of their own. */
+static char *find_resolv_conf(void)
+{
+    bool usable;
+    char *text = read_resolv_conf("/etc/resolv.conf", &usable);
+
+    if (usable)
+        return text;
+    free(text);
+    return read_resolv_conf("/run/systemd/resolve/resolv.conf", &usable);
+}
+
+static int write_bundle(struct pod_launch *launch)
+{
+    CLEANUP(free_pointer) char *resolv_conf = find_resolv_conf();
+    char address[INET_ADDRSTRLEN];
+
+    inet_ntop(AF_INET, &launch->net_pod.address, address, sizeof address);
+    bundle_place(launch->bundle, launch->cgroup, address, resolv_conf);
+    return pod_folder_write(launch->folder, SUPERVISOR_BUNDLE,
+                            &launch->bundle->base, &launch->why);
+}
+
+/* ---- folders ------------------------------------------------------------- */
+
+static int make_folder(int dir, const char *name, struct error *why)
+{
+    if (mkdirat(dir, name, 0755) != 0 && errno != EEXIST)
+        return error_errno(why, "create folder %s", name);
+    return 0;
+}
+
+/* upper/ and work/ with a folder a container; root/. The writable layer of
+ * an earlier run is kept. */
+static int make_folders(struct pod_launch *launch)
+{
+    static const char *const names[] = {"root", "upper", "work"};
+    struct error *why = &launch->why;
+    CLEANUP(fd_close)
+    int dir = open(launch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (dir < 0)
+        return error_errno(why, "open folder %s", launch->folder);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        for (size_t k = 0; k <= launch->bundle->n_containers; k++) {
+            CLEANUP(free_pointer)
+            char *path =
+                k == 0 ? memory_string(names[i])
+                       : memory_format("%s/%s", names[i],
+                                       launch->bundle->containers[k - 1]->name);
+
+            if (make_folder(dir, path, why) != 0)
+                return error_wrap(why, "in %s", launch->folder);
+        }
+    return 0;
+}
+
+/* ---- the process --------------------------------------------------------- */
+
+struct inheritance {
+    int netns;
+    int socket;
+    int lock;
+    int errors; /* stderr */
+};
+
+static void inheritance_fini(struct inheritance *fds)
+{
+    fd_reset(&fds->netns);
+    fd_reset(&fds->socket);
+    fd_reset(&fds->lock);
+    fd_reset(&fds->errors);
+}
+
+/* So that giving one its number never overwrites another. */
+static int move_aside(int *fd, struct error *why)
+{
+    int moved = fcntl(*fd, F_DUPFD_CLOEXEC, FD_ASIDE_MIN);
+
+    if (moved < 0)
+        return error_errno(why, "duplicate a descriptor");
+    fd_reset(fd);
+    *fd = moved;
+    return 0;
+}
+
+static int open_errors(struct pod_launch *launch, int *fd)
+{
+    CLEANUP(free_pointer)
+    char *path = memory_format("%s/%s", launch->folder, POD_FOLDER_KPOD_ERR);
+
+    *fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return error_errno(&launch->why, "create %s", path);
+    return 0;
+}
+
+static int gather(struct pod_launch *launch, struct inheritance *fds)
+{
+    struct error *why = &launch->why;
+
+    if (pod_folder_lock(launch->folder, &fds->lock, why) != 0 ||
+        pod_folder_listen(launch->folder, &fds->socket, why) != 0 ||
+        open_errors(launch, &fds->errors) != 0 ||
+        net_attach(launch->net, &launch->net_pod, &fds->netns, why) != 0)
+        return (int)why->code;
+    if (move_aside(&fds->netns, why) != 0 ||
+        move_aside(&fds->socket, why) != 0 ||
+        move_aside(&fds->lock, why) != 0 || move_aside(&fds->errors, why) != 0)
+        return (int)why->code;
+    return 0;
+}
+
+static void describe_files(posix_spawn_file_actions_t *files,
+                           const struct inheritance *fds)
+{
+    posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY,
+                                     0);
+    posix_spawn_file_actions_addopen(files, STDOUT_FILENO, "/dev/null",
+                                     O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(files, fds->errors, STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(files, fds->netns, SUPERVISOR_NETNS_FD);
+    posix_spawn_file_actions_adddup2(files, fds->socket, SUPERVISOR_SOCKET_FD);
+    posix_spawn_file_actions_adddup2(files, fds->lock, SUPERVISOR_LOCK_FD);
+    posix_spawn_file_actions_addchdir_np(files, "/");
+}
+
+/* A session of its own, no signal ignored or blocked. posix_spawn() does not
+ * copy our page tables, and returns when kpod was executed or could not be. */
+static int spawn(struct pod_launch *launch, const struct inheritance *fds)
+{
+    char *const argv[] = {memory_string("kpod"), memory_string(launch->folder),
+                          NULL};
+    char *const env[] = {NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t none;
+    sigset_t all;
+    int failed;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_init(&how);
+    posix_spawn_file_actions_init(&files);
+    describe_files(&files, fds);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setsigdefault(&how, &all);
+    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
+                                       POSIX_SPAWN_SETSIGDEF);
+    failed = posix_spawn(&launch->pid, launch->kpod, &files, &how, argv, env);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&how);
+    free(argv[0]);
+    free(argv[1]);
+    if (failed) {
+        errno = failed;
+        return error_errno(&launch->why, "start %s", launch->kpod);
+    }
+    pod_folder_lock_name(fds->lock, launch->pid);
+    launch->pidfd = (int)syscall(SYS_pidfd_open, launch->pid, 0);
+    return 0;
+}
+
+void pod_launch_run(struct pod_launch *launch)
+{
+    CLEANUP(inheritance_fini) struct inheritance fds = {-1, -1, -1, -1};
+    struct error ignored;
+
+    launch->pidfd = -1;
+    launch->socket = -1;
+    error_clear(&launch->why);
+    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) != 0 ||
+        make_folders(launch) != 0 || write_bundle(launch) != 0 ||
+        gather(launch, &fds) != 0)
+        return;
+    if (spawn(launch, &fds) != 0)
+        return;
+    /* Should it fail, kpod lives all the same and is found by its lock. */
+    pod_folder_connect(launch->folder, &launch->socket, &ignored);
+}

@@ -1,0 +1,312 @@
+#include "node/service.h"
+
+#include "base/memory.h"
+#include "node/logs.h"
+#include "node/pod/status.h"
+#include "node/watch.h"
+
+enum {
+    ORDERS_MAX = 4096, /* of one call */
+};
+
+struct node_service {
+    uv_loop_t *loop;
+    struct node_service_config config;
+    struct watch_board *board;
+    struct log_streams *logs; /* NULL before the start */
+    void (*closed)(void *data);
+    void *closed_data;
+};
+
+/* Refuse the call of a leader that was replaced. */
+static bool in_term(struct node_service *service, struct call *call,
+                    uint64_t term)
+{
+    struct error why;
+
+    if (term_check(service->config.term, term, &why) == 0)
+        return true;
+    call_finish(call, &why);
+    return false;
+}
+
+/* ---- orders -------------------------------------------------------------- */
+
+/* An order call, from its acceptance until it is on disk. */
+struct order_call {
+    struct call *call; /* NULL when it ended before */
+    struct pod_sync sync;
+    const ProtobufCMessage *answer; /* static */
+    struct error why;               /* the first order that was not taken */
+};
+
+static void order_on_ended(struct call *call, const struct error *why)
+{
+    struct order_call *op = call_data(call);
+
+    (void)why;
+    if (op)
+        op->call = NULL;
+}
+
+static const struct call_events order_events = {.ended = order_on_ended};
+
+static void order_on_synced(struct pod_sync *sync, const struct error *why)
+{
+    struct order_call *op = container_of(sync, struct order_call, sync);
+    const struct error *failure = op->why.code != ERROR_OK ? &op->why : why;
+
+    if (op->call) {
+        call_listen(op->call, &order_events, NULL);
+        if (failure->code != ERROR_OK)
+            call_finish(op->call, failure);
+        else
+            call_reply(op->call, op->answer);
+    }
+    free(op);
+}
+
+/* The call is answered when what was taken is on disk. One order that is not
+ * taken keeps none of the others from being carried out; the call then fails
+ * with its reason. */
+static void answer_when_saved(struct node_service *service, struct call *call,
+                              const ProtobufCMessage *answer,
+                              const struct error *first)
+{
+    struct order_call *op = memory_new(sizeof *op);
+
+    op->call = call;
+    op->answer = answer;
+    op->why = *first;
+    op->sync.done = order_on_synced;
+    call_listen(call, &order_events, op);
+    pod_engine_sync(service->config.engine, &op->sync);
+}
+
+static bool too_many(struct call *call, size_t count)
+{
+    if (count <= ORDERS_MAX)
+        return false;
+    call_fail(call, ERROR_RESOURCE_EXHAUSTED,
+              "%zu orders in one call: at most %d", count, ORDERS_MAX);
+    return true;
+}
+
+static void create_pods(struct call *call, const ProtobufCMessage *message)
+{
+    static const Kontor__V1__CreatePodsResponse done =
+        KONTOR__V1__CREATE_PODS_RESPONSE__INIT;
+    struct node_service *service = call_service_data(call);
+    const Kontor__V1__CreatePodsRequest *request =
+        (const Kontor__V1__CreatePodsRequest *)message;
+    struct error first;
+    struct error why;
+
+    if (!in_term(service, call, request->term) ||
+        too_many(call, request->n_pods))
+        return;
+    error_clear(&first);
+    for (size_t i = 0; i < request->n_pods; i++)
+        if (pod_engine_create(service->config.engine, request->pods[i], &why) !=
+                0 &&
+            first.code == ERROR_OK)
+            first = why;
+    answer_when_saved(service, call, &done.base, &first);
+}
+
+static void delete_pods(struct call *call, const ProtobufCMessage *message)
+{
+    static const Kontor__V1__DeletePodsResponse done =
+        KONTOR__V1__DELETE_PODS_RESPONSE__INIT;
+    struct node_service *service = call_service_data(call);
+    const Kontor__V1__DeletePodsRequest *request =
+        (const Kontor__V1__DeletePodsRequest *)message;
+    struct error first;
+    struct error why;
+
+    if (!in_term(service, call, request->term) ||
+        too_many(call, request->n_pods))
+        return;
+    error_clear(&first);
+    for (size_t i = 0; i < request->n_pods; i++)
+        if (pod_engine_delete(service->config.engine, request->pods[i]->pod_id,
+                              request->pods[i]->generation, &why) != 0 &&
+            first.code == ERROR_OK)
+            first = why;
+    answer_when_saved(service, call, &done.base, &first);
+}
+
+/* ---- the rest ------------------------------------------------------------ */
+
+struct listing {
+    const Kontor__V1__PodStatus **pods;
+    size_t count;
+};
+
+static void list_pod(void *data, const Kontor__V1__PodStatus *status)
+{
+    struct listing *listing = data;
+
+    listing->pods = memory_resize(listing->pods,
+                                  (listing->count + 1) * sizeof *listing->pods);
+    listing->pods[listing->count++] = status;
+}
+
+static void list_pods(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+    const Kontor__V1__NodeListPodsRequest *request =
+        (const Kontor__V1__NodeListPodsRequest *)message;
+    Kontor__V1__NodeListPodsResponse response =
+        KONTOR__V1__NODE_LIST_PODS_RESPONSE__INIT;
+    struct listing listing = {0};
+
+    if (!in_term(service, call, request->term))
+        return;
+    pod_engine_each(service->config.engine, list_pod, &listing);
+    /* Packed before this returns, and not changed: the statuses stay the
+     * engine's. */
+    response.pods = (Kontor__V1__PodStatus **)(uintptr_t)listing.pods;
+    response.n_pods = listing.count;
+    call_reply(call, &response.base);
+    free(listing.pods);
+}
+
+static void watch(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+    const Kontor__V1__NodeWatchRequest *request =
+        (const Kontor__V1__NodeWatchRequest *)message;
+
+    if (in_term(service, call, request->term))
+        watch_board_add(service->board, call);
+}
+
+static void logs(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+
+    log_streams_add(service->logs, call,
+                    (const Kontor__V1__NodeLogsRequest *)message);
+}
+
+static void set_routes(struct call *call, const ProtobufCMessage *message)
+{
+    static const Kontor__V1__SetRoutesResponse done =
+        KONTOR__V1__SET_ROUTES_RESPONSE__INIT;
+    struct node_service *service = call_service_data(call);
+    const Kontor__V1__SetRoutesRequest *request =
+        (const Kontor__V1__SetRoutesRequest *)message;
+    struct error why;
+
+    if (!in_term(service, call, request->term))
+        return;
+    if (service->config.set_routes(service->config.data, request, &why) != 0)
+        call_finish(call, &why);
+    else
+        call_reply(call, &done.base);
+}
+
+#define REQUEST(type) .request = &kontor__v1__##type##__descriptor
+#define RESPONSE(type) .response = &kontor__v1__##type##__descriptor
+
+static const struct method methods[] = {
+    {.name = "CreatePods",
+     REQUEST(create_pods_request),
+     RESPONSE(create_pods_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = create_pods},
+    {.name = "DeletePods",
+     REQUEST(delete_pods_request),
+     RESPONSE(delete_pods_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = delete_pods},
+    {.name = "ListPods",
+     REQUEST(node_list_pods_request),
+     RESPONSE(node_list_pods_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = list_pods},
+    {.name = "Watch",
+     REQUEST(node_watch_request),
+     RESPONSE(node_report),
+     .roles = RPC_ROLE_MASTER,
+     .server_streams = true,
+     .handle = watch},
+    {.name = "Logs",
+     REQUEST(node_logs_request),
+     RESPONSE(logs_chunk),
+     .roles = RPC_ROLE_MASTER,
+     .server_streams = true,
+     .handle = logs},
+    {.name = "SetRoutes",
+     REQUEST(set_routes_request),
+     RESPONSE(set_routes_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = set_routes},
+};
+
+static const struct service node_methods = {
+    .name = "kontor.v1.Node",
+    .methods = methods,
+    .method_count = ARRAY_LEN(methods),
+};
+
+/* ---- the service --------------------------------------------------------- */
+
+struct node_service *node_service_open(uv_loop_t *loop)
+{
+    struct node_service *service = memory_new(sizeof *service);
+
+    service->loop = loop;
+    service->board = watch_board_open(loop);
+    return service;
+}
+
+/* What the engine has not reported by itself: pods that are just kept. */
+static void put_pod(void *data, const Kontor__V1__PodStatus *status)
+{
+    watch_board_put(data, status);
+}
+
+void node_service_start(struct node_service *service,
+                        const struct node_service_config *config,
+                        struct server *server)
+{
+    service->config = *config;
+    service->logs = log_streams_new(service->loop, config->engine);
+    pod_engine_each(config->engine, put_pod, service->board);
+    server_add(server, &node_methods, service);
+}
+
+void node_service_changed(void *data, const Kontor__V1__PodStatus *status)
+{
+    struct node_service *service = data;
+
+    watch_board_put(service->board, status);
+    if (service->logs)
+        log_streams_changed(service->logs, status->pod_id);
+}
+
+size_t node_service_watchers(const struct node_service *service)
+{
+    return watch_board_watchers(service->board);
+}
+
+static void service_on_board_closed(void *data)
+{
+    struct node_service *service = data;
+    void (*closed)(void *data) = service->closed;
+    void *closed_data = service->closed_data;
+
+    log_streams_free(service->logs);
+    free(service);
+    closed(closed_data);
+}
+
+void node_service_close(struct node_service *service,
+                        void (*closed)(void *data), void *data)
+{
+    service->closed = closed;
+    service->closed_data = data;
+    watch_board_close(service->board, service_on_board_closed, service);
+}

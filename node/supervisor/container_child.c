@@ -1,0 +1,277 @@
+/* container_child.c - the steps of a container's process, in their order:
+ *
+ *   streams -> cgroup -> the pod's namespaces -> own mounts -> root
+ *     -> user -> working folder -> limits, keys -> privileges -> exec
+ *
+ * Everything before "privileges" runs with all of root's power in a process
+ * that the container cannot touch yet; from "root" on nothing of the host
+ * can be reached by a path. */
+#include "node/supervisor/container_child.h"
+
+#include "base/fd.h"
+#include "base/memory.h"
+#include "node/cgroup/cgroup.h"
+#include "node/supervisor/privileges.h"
+#include "node/supervisor/root_path.h"
+#include "node/supervisor/start_report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_PATH \
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+enum { OPEN_FILES = 1024, OPEN_FILES_MAX = 524288 };
+
+static int take_streams(const struct container_child *child, struct error *why)
+{
+    /* kpod's own 0 is /dev/null. */
+    if (dup2(child->output, STDOUT_FILENO) < 0 ||
+        dup2(child->errors, STDERR_FILENO) < 0)
+        return error_errno(why, "connect stdout and stderr");
+    setsid();
+    return 0;
+}
+
+static int reset_signals(struct error *why)
+{
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &standard, NULL); /* fails for those that cannot be */
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) != 0)
+        return error_errno(why, "unblock signals");
+    return 0;
+}
+
+/* kpod protects itself from the OOM killer, and this is its child. */
+static int set_oom_score(struct error *why)
+{
+    CLEANUP(fd_close)
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        return error_errno(why, "set oom_score_adj");
+    return 0;
+}
+
+static int enter_namespaces(const struct container_child *child,
+                            struct error *why)
+{
+    if (set_oom_score(why) != 0 || cgroup_enter(child->cgroup, 0, why) != 0)
+        return (int)why->code;
+    if (setns(child->init, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                               CLONE_NEWCGROUP) != 0) {
+        if (errno == ESRCH)
+            return error_set(why, ERROR_UNAVAILABLE, "the pod's pid 1 is gone");
+        return error_errno(why, "enter the pod's namespaces");
+    }
+    if (unshare(CLONE_NEWNS) != 0)
+        return error_errno(why, "make a mount namespace");
+    return 0;
+}
+
+static int enter_working_dir(const struct container_child *child,
+                             struct error *why)
+{
+    const char *path = child->container->working_dir;
+    CLEANUP(fd_close)
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(fd_close) int folder = -1;
+
+    if (root < 0)
+        return error_errno(why, "open /");
+    if (!path[0])
+        path = "/";
+    if (path[0] != '/')
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "working folder %s: not an absolute path", path);
+    folder = root_path_folder(root, path, why);
+    if (folder < 0)
+        return error_wrap(why, "working folder %s", path);
+    if (fchdir(folder) != 0)
+        return error_errno(why, "enter working folder %s", path);
+    return 0;
+}
+
+/* Never above what kpod itself may have: the machine says how much that is. */
+static int limit(int resource, rlim_t soft, rlim_t hard)
+{
+    struct rlimit own;
+
+    if (getrlimit((__rlimit_resource_t)resource, &own) != 0)
+        return -1;
+    if (hard < own.rlim_max)
+        own.rlim_max = hard;
+    own.rlim_cur = soft < own.rlim_max ? soft : own.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &own);
+}
+
+static int set_limits(struct error *why)
+{
+    if (limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES_MAX) != 0 ||
+        limit(RLIMIT_CORE, 0, RLIM_INFINITY) != 0)
+        return error_errno(why, "set the resource limits");
+    /* A keyring of its own; a kernel without keys has none to hide. */
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
+        errno != ENOSYS)
+        return error_errno(why, "make a session keyring");
+    return 0;
+}
+
+/* Programs open /dev/stdout and /dev/stderr, and these are pipes of root. */
+static int give_streams(const struct identity *identity, struct error *why)
+{
+    if (fchown(STDOUT_FILENO, identity->uid, (gid_t)-1) != 0 ||
+        fchown(STDERR_FILENO, identity->uid, (gid_t)-1) != 0)
+        return error_errno(why, "give stdout and stderr to user %u",
+                           identity->uid);
+    return 0;
+}
+
+/* ---- the environment ------------------------------------------------------
+ */
+
+static const char *variable(char *const *env, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (; *env; env++)
+        if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
+            return *env + length + 1;
+    return NULL;
+}
+
+/* The bundle's, and PATH and HOME where it has none. Never freed. */
+static char **make_environment(const Kontor__V1__BundleContainer *container,
+                               const char *home)
+{
+    char **env = memory_array(container->n_env + 3, sizeof *env);
+    size_t count = container->n_env;
+
+    if (count > 0)
+        memcpy(env, container->env, count * sizeof *env);
+    if (!variable(env, "PATH"))
+        env[count++] = memory_string("PATH=" DEFAULT_PATH);
+    if (!variable(env, "HOME"))
+        env[count] = memory_format("HOME=%s", home);
+    return env;
+}
+
+/* ---- the program ----------------------------------------------------------
+ */
+
+struct program {
+    char **argv;
+    char **env;
+    int refused; /* errno of a file that is there but cannot be run, or 0 */
+};
+
+/* Returns only when that did not work; false: it is not there. */
+static bool try_path(struct program *program, const char *path)
+{
+    execve(path, program->argv, program->env);
+    if (errno == ENOENT && faccessat(AT_FDCWD, path, F_OK, 0) == 0)
+        errno = ELIBBAD; /* there is one: its loader or shell is missing */
+    else if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG)
+        return false;
+    program->refused = errno;
+    return true;
+}
+
+static void try_all(struct program *program)
+{
+    const char *name = program->argv[0];
+    const char *at = variable(program->env, "PATH");
+    char path[PATH_MAX];
+
+    if (strchr(name, '/')) {
+        try_path(program, name);
+        return;
+    }
+    while (at && *name) {
+        size_t length = strcspn(at, ":");
+        int used = snprintf(path, sizeof path, "%.*s%s%s", (int)length, at,
+                            length > 0 ? "/" : "./", name);
+
+        /* As in execvp(3): what may not be run hides nothing further on. */
+        if (used > 0 && (size_t)used < sizeof path && try_path(program, path) &&
+            program->refused != EACCES)
+            return;
+        at = at[length] ? at + length + 1 : NULL;
+    }
+}
+
+static int exec_program(const Kontor__V1__BundleContainer *container,
+                        const char *home, int *exit_code, struct error *why)
+{
+    struct program program = {
+        .argv = memory_array(container->n_argv + 1, sizeof(char *)),
+        .env = make_environment(container, home),
+    };
+
+    memcpy(program.argv, container->argv, container->n_argv * sizeof(char *));
+    try_all(&program);
+    if (program.refused == 0) {
+        *exit_code = EXIT_NOT_FOUND;
+        return error_set(why, ERROR_NOT_FOUND,
+                         "exec %s: no such file in the "
+                         "image",
+                         program.argv[0]);
+    }
+    *exit_code = EXIT_NOT_EXECUTABLE;
+    if (program.refused == ELIBBAD)
+        return error_set(why, ERROR_NOT_FOUND,
+                         "exec %s: the interpreter it needs is not in the "
+                         "image",
+                         program.argv[0]);
+    errno = program.refused;
+    return error_errno(why, "exec %s", program.argv[0]);
+}
+
+static int set_up(const struct container_child *child,
+                  struct identity *identity, struct error *why)
+{
+    umask(0);
+    /* Until exec, nobody in the pod may look into this process. */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return error_errno(why, "hide the process");
+    if (take_streams(child, why) != 0 || reset_signals(why) != 0 ||
+        enter_namespaces(child, why) != 0 ||
+        container_root_enter(&child->root, why) != 0)
+        return (int)why->code;
+    umask(022);
+    if (identity_resolve(child->container->user, identity, why) != 0 ||
+        enter_working_dir(child, why) != 0 ||
+        give_streams(identity, why) != 0 || set_limits(why) != 0)
+        return (int)why->code;
+    return privileges_take(identity, why);
+}
+
+_Noreturn void container_child_run(const struct container_child *child)
+{
+    struct error why = {0};
+    struct identity identity;
+    int exit_code = EXIT_SETUP;
+
+    if (set_up(child, &identity, &why) == 0 &&
+        close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+        exec_program(child->container, identity.home, &exit_code, &why);
+    else if (why.code == ERROR_OK)
+        error_errno(&why, "close descriptors");
+    start_report_fail(child->report, exit_code, &why);
+}

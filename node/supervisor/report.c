@@ -1,0 +1,118 @@
+#include "node/supervisor/report.h"
+
+#include "base/fd.h"
+#include "node/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    STATUS_MAX_BYTES = 2048, /* the reason is the one long field */
+    MESSAGE_MAX_BYTES = 256,
+};
+
+void report_init(struct report *report, int listener)
+{
+    kontor__v1__pod_status__init(&report->status);
+    report->reason[0] = '\0';
+    report->status.reason = report->reason;
+    report->listener = listener;
+    for (int i = 0; i < REPORT_CLIENTS_MAX; i++)
+        report->clients[i] = -1;
+}
+
+void report_enter(struct report *report, Kontor__V1__PodPhase phase,
+                  const char *format, ...)
+{
+    va_list args;
+
+    report->status.phase = phase;
+    va_start(args, format);
+    vsnprintf(report->reason, sizeof report->reason, format, args);
+    va_end(args);
+    /* Names from an image may hold anything; a protobuf string may not. */
+    for (char *at = report->reason; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+}
+
+static size_t pack(const struct report *report, uint8_t out[STATUS_MAX_BYTES])
+{
+    if (kontor__v1__pod_status__get_packed_size(&report->status) >
+        STATUS_MAX_BYTES)
+        return 0;
+    return kontor__v1__pod_status__pack(&report->status, out);
+}
+
+static void send_to(struct report *report, int client, const uint8_t *bytes,
+                    size_t length)
+{
+    int *fd = &report->clients[client];
+
+    if (send(*fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        fd_reset(fd);
+}
+
+int report_publish(struct report *report, bool durable, struct error *why)
+{
+    uint8_t bytes[STATUS_MAX_BYTES];
+    size_t length = pack(report, bytes);
+    int code;
+
+    if (length == 0)
+        return error_set(why, ERROR_OUT_OF_RANGE, "the status is too long");
+    code = durable ? file_replace(AT_FDCWD, SUPERVISOR_STATUS, bytes, length,
+                                  0640, why)
+                   : file_exchange(AT_FDCWD, SUPERVISOR_STATUS, bytes, length,
+                                   0640, why);
+    for (int i = 0; i < REPORT_CLIENTS_MAX; i++)
+        if (report->clients[i] >= 0)
+            send_to(report, i, bytes, length);
+    return code;
+}
+
+void report_accept(struct report *report)
+{
+    uint8_t bytes[STATUS_MAX_BYTES];
+    size_t length = pack(report, bytes);
+    int fd = accept4(report->listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    for (int i = 0; i < REPORT_CLIENTS_MAX; i++)
+        if (report->clients[i] < 0) {
+            report->clients[i] = fd;
+            send_to(report, i, bytes, length);
+            return;
+        }
+    close(fd);
+}
+
+bool report_receive(struct report *report, int client, uint32_t *grace_ms)
+{
+    uint8_t bytes[MESSAGE_MAX_BYTES];
+    Kontor__V1__SupervisorMessage *message;
+    ssize_t length =
+        recv(report->clients[client], bytes, sizeof bytes, MSG_DONTWAIT);
+    bool stop;
+
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    if (length <= 0) {
+        fd_reset(&report->clients[client]);
+        return false;
+    }
+    message =
+        kontor__v1__supervisor_message__unpack(NULL, (size_t)length, bytes);
+    stop = message && message->message_case ==
+                          KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_STOP;
+    if (stop)
+        *grace_ms = message->stop->grace_ms;
+    if (message)
+        kontor__v1__supervisor_message__free_unpacked(message, NULL);
+    return stop;
+}

@@ -1,0 +1,35 @@
+/* report.h - the pod's status: on disk, and to those who are connected. */
+#pragma once
+
+#include "base/error.h"
+#include "kontor/v1/bundle.pb-c.h"
+#include "kontor/v1/types.pb-c.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { REPORT_CLIENTS_MAX = 8 };
+
+struct report {
+    Kontor__V1__PodStatus status; /* its strings are borrowed or `reason` */
+    char reason[ERROR_MESSAGE_MAX];
+    int listener;                    /* SUPERVISOR_SOCKET_FD, or -1 */
+    int clients[REPORT_CLIENTS_MAX]; /* -1: none */
+};
+
+void report_init(struct report *report, int listener);
+
+/* Set phase and reason; report_publish() makes it known. */
+void report_enter(struct report *report, Kontor__V1__PodPhase phase,
+                  const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Replace status.pb and send to all clients. `durable`: on disk when this
+ * returns, whatever happens to the machine then. A client that does not read
+ * is dropped; it finds status.pb. */
+int report_publish(struct report *report, bool durable, struct error *why);
+
+/* Someone connects: send the status. One too many is turned away. */
+void report_accept(struct report *report);
+
+/* A client sent something or went. True when it asks to stop the pod. */
+bool report_receive(struct report *report, int client, uint32_t *grace_ms);
