@@ -44,8 +44,7 @@ bool verb_parse(struct words *words, const struct option *options)
         (!help && check_operands(words, &why) != 0)) {
         words->exit_code = exit_report(&why);
         fprintf(stderr, "for example: %.*s\n",
-                (int)strcspn(words->verb->example, "\n"),
-                words->verb->example);
+                (int)strcspn(words->verb->example, "\n"), words->verb->example);
         return false;
     }
     if (help)
@@ -55,11 +54,10 @@ bool verb_parse(struct words *words, const struct option *options)
 
 static void print_verbs(FILE *out)
 {
-    fprintf(out,
-            "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
-            "--name web\n\n"
-            "kctl runs containers on a Kontor cluster.\n\n"
-            "usage: kctl VERB [OPTIONS]; kctl VERB --help tells more\n\n");
+    fprintf(out, "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
+                 "--name web\n\n"
+                 "kctl runs containers on a Kontor cluster.\n\n"
+                 "usage: kctl VERB [OPTIONS]; kctl VERB --help tells more\n\n");
     for (const struct verb *const *at = verbs; *at; at++)
         if (!(*at)->hidden)
             fprintf(out, "  %-14s %s\n", (*at)->name, (*at)->summary);

@@ -1,0 +1,228 @@
+#include "base/clock.h"
+#include "base/memory.h"
+#include "client/config.h"
+#include "client/dev_net.h"
+#include "client/dev_process.h"
+#include "client/dev_programs.h"
+#include "client/dev_ready.h"
+#include "client/exit.h"
+#include "client/pki_cluster.h"
+#include "client/verbs.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void name_all(struct dev *dev)
+{
+    for (unsigned i = 0; i < dev->master_count; i++)
+        snprintf(dev->masters[i].name, DEV_NAME_MAX, "m%u", i + 1);
+    for (unsigned i = 0; i < dev->node_count; i++)
+        snprintf(dev->nodes[i].name, DEV_NAME_MAX, "n%u", i + 1);
+    snprintf(dev->relay.name, DEV_NAME_MAX, "relay");
+}
+
+/* Certificates in DIR/pki, and DIR/config.json that names it. */
+static int make_pki(const struct dev *dev, struct error *why)
+{
+    CLEANUP(free_pointer) char *folder = memory_format("%s/pki", dev->folder);
+    CLEANUP(free_pointer)
+    char *path = memory_format("%s/config.json", dev->folder);
+    char *texts[DEV_MASTERS_MAX + DEV_NODES_MAX];
+    struct option_strings masters = {0};
+    struct option_strings nodes = {0};
+    struct pki_cluster cluster = {.folder = folder, .days = PKI_DAYS};
+    struct config config = {.pki = memory_string("pki"),
+                            .identity = memory_string("admin")};
+    char address[DEV_ADDRESS_MAX];
+    unsigned count = 0;
+    int code;
+
+    for (unsigned i = 0; i < dev->master_count; i++) {
+        dev_master_address(address, i);
+        texts[count] = memory_format("%s=%s", dev->masters[i].name, address);
+        masters.values[masters.count++] = texts[count++];
+        config.masters[i].name = memory_string(dev->masters[i].name);
+        config.masters[i].address = memory_string(address);
+        config.master_count++;
+    }
+    for (unsigned i = 0; i < dev->node_count; i++) {
+        dev_node_address(address, i);
+        texts[count] = memory_format("%s=%s", dev->nodes[i].name, address);
+        nodes.values[nodes.count++] = texts[count++];
+    }
+    code = pki_cluster_read(&cluster, &masters, &nodes, why);
+    if (code == 0)
+        code = pki_cluster_make(&cluster, why);
+    if (code == 0)
+        code = config_save(&config, path, why);
+    config_fini(&config);
+    while (count > 0)
+        free(texts[--count]);
+    return code;
+}
+
+static int make_network(struct dev *dev, struct error *why)
+{
+    if (dev_net_set_forwarding(true, why) != 0 || dev_net_masquerade(why) != 0)
+        return (int)why->code;
+    for (unsigned i = 0; i < dev->node_count; i++) {
+        char netns[DEV_ADDRESS_MAX];
+        char host[DEV_ADDRESS_MAX];
+
+        if (dev_net_add_node(dev_node_netns(netns, i), dev_node_host(host, i),
+                             why) != 0)
+            return (int)why->code;
+    }
+    return 0;
+}
+
+static int start_all(struct dev *dev, struct error *why)
+{
+    for (unsigned i = 0; i < dev->master_count; i++)
+        if (dev_start_master(dev, i, why) != 0)
+            return (int)why->code;
+    for (unsigned i = 0; i < dev->node_count; i++)
+        if (dev_start_node(dev, i, why) != 0)
+            return (int)why->code;
+    if (dev->registry_port > 0 && dev->node_count > 0)
+        return dev_start_relay(dev, why);
+    return 0;
+}
+
+/* The bridge is what claims the machine: when it is another cluster's, what
+ * was written here is taken back. */
+static int claim(const struct dev *dev, struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *path = memory_format("%s/state.json", dev->folder);
+
+    if (dev_save(dev, why) != 0)
+        return (int)why->code;
+    if (dev_net_make(dev->folder, why) != 0 &&
+        why->code == ERROR_ALREADY_EXISTS) {
+        unlink(path);
+        rmdir(dev->folder); /* where it was made for nothing */
+    }
+    return (int)why->code;
+}
+
+static int bring_up(struct dev *dev, struct error *why)
+{
+    error_clear(why);
+    if (dev_net_forwarding(&dev->forwarding, why) != 0 ||
+        claim(dev, why) != 0 || make_pki(dev, why) != 0 ||
+        make_network(dev, why) != 0 || start_all(dev, why) != 0)
+        return (int)why->code;
+    return dev_await_ready(dev, why);
+}
+
+static void print_tour(const struct dev *dev, uint64_t took_ms)
+{
+    const char *folder = dev->folder;
+
+    printf("%u master%s and %u node%s are up after %u.%u s, in %s\n\n",
+           dev->master_count, dev->master_count == 1 ? "" : "s",
+           dev->node_count, dev->node_count == 1 ? "" : "s",
+           (unsigned)(took_ms / 1000), (unsigned)(took_ms % 1000 / 100),
+           folder);
+    printf("  export KONTOR_CONFIG=%s/config.json\n", folder);
+    printf("  kctl get nodes\n"
+           "  kctl masters\n");
+    if (dev->registry_port > 0)
+        printf("  kctl schedule 127.0.0.1:%u/IMAGE:TAG --cpu 0.5 --mem 64M\n",
+               dev->registry_port);
+    if (dev->node_count > 0)
+        printf("  ip netns exec kdev-n1 ip addr  a look from the first node\n");
+    printf("  kctl dev down --dir %s\n\n"
+           "Logs: %s/*.log\n",
+           folder, folder);
+}
+
+static int check_numbers(uint64_t masters, uint64_t nodes, uint64_t port,
+                         struct error *why)
+{
+    if (masters < 1 || masters > DEV_MASTERS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT, "--masters: 1 to %d",
+                         DEV_MASTERS_MAX);
+    if (nodes > DEV_NODES_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT, "--nodes: 0 to %d",
+                         DEV_NODES_MAX);
+    if (port > UINT16_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--registry: a port, or 0 for none");
+    if (geteuid() != 0)
+        return error_set(why, ERROR_PERMISSION_DENIED,
+                         "kctl dev up makes network namespaces and pods: it "
+                         "needs root");
+    return 0;
+}
+
+/* Is there a cluster already, or what is left of one? */
+static int check_free(const struct dev *dev, struct error *why)
+{
+    struct dev found = *dev;
+    int code = dev_load(&found, why);
+
+    if (code == ERROR_NOT_FOUND)
+        return 0;
+    if (code != 0)
+        return code;
+    return error_set(why, ERROR_ALREADY_EXISTS,
+                     "a dev cluster is in %s already; kctl dev down --dir %s "
+                     "ends it",
+                     dev->folder, dev->folder);
+}
+
+static int run(struct words *words)
+{
+    uint64_t masters = 3;
+    uint64_t nodes = 2;
+    uint64_t port = 5000;
+    const char *folder = NULL;
+    const struct option options[] = {
+        {"masters", OPTION_NUMBER, &masters, "N", "how many (3)"},
+        {"nodes", OPTION_NUMBER, &nodes, "N", "how many (2)"},
+        {"dir", OPTION_STRING, &folder, "DIR",
+         "for certificates, data and logs (~/.kontor/dev)"},
+        {"registry", OPTION_NUMBER, &port, "PORT",
+         "of 127.0.0.1, shown to the nodes, too; 0: none (5000)"},
+        {0}};
+    uint64_t started_ms = clock_monotonic_ms();
+    struct dev dev = {0};
+    struct error why;
+
+    if (!verb_parse(words, options))
+        return words->exit_code;
+    if (check_numbers(masters, nodes, port, &why) != 0 ||
+        dev_folder(&dev, folder, true, &why) != 0 ||
+        check_free(&dev, &why) != 0)
+        return exit_report(&why);
+    dev.master_count = (unsigned)masters;
+    dev.node_count = (unsigned)nodes;
+    dev.registry_port = (unsigned)port;
+    name_all(&dev);
+    if (bring_up(&dev, &why) != 0) {
+        if (why.code != ERROR_ALREADY_EXISTS)
+            fprintf(stderr,
+                    "kctl: what there is of it stays, to be looked at; kctl "
+                    "dev down --dir %s removes it\n",
+                    dev.folder);
+        return exit_report(&why);
+    }
+    print_tour(&dev, clock_monotonic_ms() - started_ms);
+    return EXIT_CODE_DONE;
+}
+
+const struct verb verb_dev_up = {
+    .name = "dev up",
+    .summary = "Start a whole cluster on this machine",
+    .example = "kctl dev up --masters 3 --nodes 2",
+    .synopsis = "kctl dev up [--masters N] [--nodes N] [--dir DIR] "
+                "[--registry PORT]",
+    .details =
+        "Each node is a network namespace (kdev-n1 ...) on the bridge kdev0, "
+        "as if it were a\nhost; the masters listen on the bridge. Nodes and "
+        "pods are reached from here by\ntheir addresses. A registry on "
+        "127.0.0.1:PORT is there for the nodes as well.",
+    .run = run,
+};

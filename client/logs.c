@@ -1,0 +1,116 @@
+#include "base/fd.h"
+#include "client/exit.h"
+#include "client/output.h"
+#include "client/stream.h"
+#include "client/verbs.h"
+
+#include <unistd.h>
+
+/* The pod's stdout goes to stdout, its stderr to stderr, byte by byte. */
+static int put(const Kontor__V1__LogsChunk *chunk, bool json, struct error *why)
+{
+    if (json) {
+        output_message_line(&chunk->base);
+        return 0;
+    }
+    return fd_write_all(chunk->is_stderr ? STDERR_FILENO : STDOUT_FILENO,
+                        chunk->data.data, chunk->data.len, why);
+}
+
+/* One stream until it ends. `got` counts bytes, so that the next stream can
+ * go on behind them. */
+static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
+                bool json, uint64_t *got, struct error *why)
+{
+    struct stream *stream;
+    ProtobufCMessage *message;
+    uint64_t skip = *got;
+    int code;
+
+    if (stream_open(&stream, contact, "Logs", &request->base,
+                    contact_deadline(contact), why) != 0)
+        return (int)why->code;
+    while ((code = stream_next(stream, UINT64_MAX, &message, why)) == 0 &&
+           message) {
+        Kontor__V1__LogsChunk *chunk = (Kontor__V1__LogsChunk *)message;
+        uint64_t old = skip < chunk->data.len ? skip : chunk->data.len;
+        size_t length = chunk->data.len;
+
+        skip -= old;
+        *got += length - old;
+        chunk->data.data += old;
+        chunk->data.len -= old;
+        code = chunk->data.len > 0 ? put(chunk, json, why) : 0;
+        chunk->data.data -= old;
+        chunk->data.len = length;
+        message_free(message);
+        if (code != 0)
+            break;
+    }
+    stream_close(stream);
+    return code;
+}
+
+/* When the master or the leader goes away, the log is asked for again and
+ * what was printed is skipped. Where only the last bytes were asked for,
+ * their place in the log is not known: the rest then starts anew. */
+static int logs(struct contact *contact, const Kontor__V1__LogsRequest *request,
+                bool json, struct error *why)
+{
+    uint64_t deadline_ms = contact_deadline(contact);
+    uint64_t got = 0;
+
+    for (;;) {
+        uint64_t before = got;
+        int code = copy(contact, request, json, &got, why);
+
+        if (!contact_may_retry(code) || (got > 0 && request->tail_bytes > 0))
+            return code;
+        if (got > before)
+            deadline_ms = contact_deadline(contact);
+        if (contact_expired(deadline_ms))
+            return code;
+        error_clear(why);
+    }
+}
+
+static int run(struct words *words)
+{
+    Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
+    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
+    const char *format = NULL;
+    bool follow = false;
+    const struct option options[] = {
+        {"f|follow", OPTION_FLAG, &follow, NULL, "go on as more is written"},
+        {"tail", OPTION_BYTES, &request.tail_bytes, "BYTES",
+         "only the last of it, such as 4K"},
+        OUTPUT_OPTION(&format),
+        CONTACT_OPTIONS(&to),
+        {0}};
+    struct contact *contact;
+    struct error why = {0};
+    bool json;
+
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
+        return words->exit_code;
+    request.pod = words->operands.values[0];
+    request.follow = follow;
+    if (contact_open(&contact, &to, &why) != 0)
+        return exit_report(&why);
+    logs(contact, &request, json, &why);
+    contact_close(contact);
+    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+}
+
+const struct verb verb_logs = {
+    .name = "logs",
+    .summary = "Print what a pod wrote",
+    .example = "kctl logs -f web-1",
+    .synopsis = "kctl logs [-f] [--tail BYTES] POD [-o json]",
+    .details = "What the pod wrote to stdout goes to stdout, what it wrote "
+               "to stderr to stderr. -o json prints one object a chunk, its "
+               "data in base64.",
+    .operands_min = 1,
+    .operands_max = 1,
+    .run = run,
+};

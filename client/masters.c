@@ -1,0 +1,110 @@
+#include "client/ask.h"
+#include "client/verbs.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *const headings[] = {"NAME", "ADDRESS", "ROLE", "TERM",
+                                       "LAST", "APPLIED", "LAG",  NULL};
+
+static bool is_role(const Kontor__V1__Master *master, const char *role)
+{
+    return strcmp(master->role, role) == 0;
+}
+
+static void add_number(struct table *table, bool known, uint64_t number)
+{
+    if (known)
+        table_cell(table, "%" PRIu64, number);
+    else
+        table_cell(table, "-");
+}
+
+static void add_row(struct table *table, const Kontor__V1__Master *master,
+                    const Kontor__V1__Master *leader)
+{
+    bool up = !is_role(master, "down");
+    uint64_t lag = leader && leader->last_index > master->applied_index
+                       ? leader->last_index - master->applied_index
+                       : 0;
+
+    table_cell(table, "%s", master->name);
+    table_cell(table, "%s", master->address);
+    table_cell_coloured(table,
+                        !up                           ? COLOUR_BAD
+                        : is_role(master, "leader")   ? COLOUR_GOOD
+                        : is_role(master, "follower") ? COLOUR_NONE
+                                                      : COLOUR_WARN,
+                        master->role);
+    add_number(table, up, master->term);
+    add_number(table, up, master->last_index);
+    add_number(table, up, master->applied_index);
+    add_number(table, up && leader && leader != master, lag);
+}
+
+/* "quorum 2 of 3; tolerates no further failure". */
+static void print_quorum(size_t members, size_t up)
+{
+    size_t quorum = members / 2 + 1;
+
+    printf("quorum %zu of %zu; ", quorum, members);
+    if (up < quorum)
+        printf("lost: %zu more must come back\n", quorum - up);
+    else if (up == quorum)
+        printf("tolerates no further failure\n");
+    else
+        printf("tolerates %zu further failure%s\n", up - quorum,
+               up - quorum == 1 ? "" : "s");
+}
+
+static void show(const ProtobufCMessage *message, void *data)
+{
+    const Kontor__V1__MastersResponse *response =
+        (const Kontor__V1__MastersResponse *)message;
+    const Kontor__V1__Master *leader = NULL;
+    struct table *table = table_new(headings);
+    size_t up = 0;
+
+    (void)data;
+    /* A leader that was replaced may not know it yet: the newest counts. */
+    for (size_t i = 0; i < response->n_masters; i++) {
+        const Kontor__V1__Master *master = response->masters[i];
+
+        up += !is_role(master, "down");
+        if (is_role(master, "leader") &&
+            (!leader || master->term > leader->term))
+            leader = master;
+    }
+    for (size_t i = 0; i < response->n_masters; i++)
+        add_row(table, response->masters[i], leader);
+    table_print(table, stdout, output_colours(stdout));
+    print_quorum(response->n_masters, up);
+    if (!leader)
+        printf("no leader, says %s\n", response->answered_by);
+    table_free(table);
+}
+
+static int run(struct words *words)
+{
+    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
+    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
+    struct ask what = {
+        .method = "Masters", .request = &request.base, .show = show};
+    const char *format = NULL;
+    const struct option options[] = {
+        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+
+    if (!verb_parse(words, options) ||
+        !output_is_json(words, format, &what.json))
+        return words->exit_code;
+    return ask(&to, &what);
+}
+
+const struct verb verb_masters = {
+    .name = "masters",
+    .summary = "Show the masters, their leader and the quorum",
+    .example = "kctl masters",
+    .synopsis = "kctl masters [-o json]",
+    .details = "Any master that lives answers, leader or not.",
+    .run = run,
+};

@@ -1,0 +1,101 @@
+#include "client/schedule_request.h"
+
+#include "client/message.h"
+
+#include <string.h>
+
+void schedule_options_init(struct schedule_options *options)
+{
+    *options = (struct schedule_options){
+        .cpu_milli = SCHEDULE_CPU_MILLI,
+        .memory_bytes = SCHEDULE_MEMORY_BYTES,
+        .restart = "always",
+    };
+}
+
+static int parse_restart(const char *text, Kontor__V1__RestartPolicy *policy,
+                         struct error *why)
+{
+    if (strcmp(text, "always") == 0)
+        *policy = KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS;
+    else if (strcmp(text, "on-failure") == 0)
+        *policy = KONTOR__V1__RESTART_POLICY__RESTART_ON_FAILURE;
+    else if (strcmp(text, "never") == 0)
+        *policy = KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+    else
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--restart: \"%s\" is none of always, on-failure and "
+                         "never",
+                         text);
+    return 0;
+}
+
+static int check_env(const struct option_strings *env, struct error *why)
+{
+    for (size_t i = 0; i < env->count; i++)
+        if (env->values[i][0] == '=' || !strchr(env->values[i], '='))
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "--env: \"%s\" is not like KEY=value",
+                             env->values[i]);
+    return 0;
+}
+
+/* As message_text(). */
+static char **borrow_list(const char *const *texts)
+{
+    union {
+        const char *const *given;
+        char **field;
+    } borrowed = {.given = texts};
+
+    return borrowed.field;
+}
+
+int schedule_request_make(struct schedule_request *out,
+                          const struct schedule_options *options,
+                          const struct operands *operands, struct error *why)
+{
+    if (operands->values[0][0] == '\0')
+        return error_set(why, ERROR_INVALID_ARGUMENT, "the image has no name");
+    if (options->cpu_milli == 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--cpu: a pod needs at least 1m");
+    if (options->memory_bytes == 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--mem: a pod needs memory");
+    if (options->stop_grace_ms > SCHEDULE_GRACE_MAX_MS)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--stop-grace: an hour is the most");
+    if (check_env(&options->env, why) != 0)
+        return (int)why->code;
+    if (operands->rest && operands->rest_count == 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "a command must follow --");
+
+    kontor__v1__schedule_request__init(&out->request);
+    kontor__v1__request_id__init(&out->id);
+    kontor__v1__pod_spec__init(&out->spec);
+    kontor__v1__resources__init(&out->resources);
+    kontor__v1__container_spec__init(&out->container);
+    if (parse_restart(options->restart, &out->spec.restart, why) != 0)
+        return (int)why->code;
+    out->resources.cpu_milli = options->cpu_milli;
+    out->resources.memory_bytes = options->memory_bytes;
+    out->resources.disk_bytes = options->disk_bytes;
+    out->resources.net_bits = options->net_bits;
+    out->container.image = operands->values[0];
+    out->container.command = operands->rest;
+    out->container.n_command = (size_t)operands->rest_count;
+    out->container.env = borrow_list(options->env.values);
+    out->container.n_env = options->env.count;
+    out->containers[0] = &out->container;
+    out->spec.app = message_text(options->name ? options->name : "");
+    out->spec.node = message_text(options->node ? options->node : "");
+    out->spec.stop_grace_ms = (uint32_t)options->stop_grace_ms;
+    out->spec.resources = &out->resources;
+    out->spec.containers = out->containers;
+    out->spec.n_containers = 1;
+    out->request.request_id = &out->id;
+    out->request.spec = &out->spec;
+    return 0;
+}

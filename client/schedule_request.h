@@ -1,0 +1,59 @@
+/* schedule_request.h - what `kctl schedule` was told, as a PodSpec. */
+#pragma once
+
+#include "client/verb.h"
+#include "kontor/v1/cluster.pb-c.h"
+
+enum {
+    SCHEDULE_CPU_MILLI = 100,
+    SCHEDULE_MEMORY_BYTES = 64 << 20,
+    SCHEDULE_GRACE_MAX_MS = 3600 * 1000,
+};
+
+/* The options' targets; filled with defaults by schedule_options_init(). */
+struct schedule_options {
+    uint32_t cpu_milli;
+    uint64_t memory_bytes;
+    uint64_t disk_bytes;
+    uint64_t net_bits;
+    uint64_t stop_grace_ms;
+    const char *name;
+    const char *node;
+    const char *restart;
+    struct option_strings env;
+};
+
+#define SCHEDULE_OPTIONS(o)                                                    \
+    {"cpu", OPTION_CPU, &(o)->cpu_milli, "CPU", "cores: 2, 0.5, 500m (0.1)"},  \
+        {"mem", OPTION_BYTES, &(o)->memory_bytes, "BYTES",                     \
+         "memory: 512M, 1G (64M)"},                                            \
+        {"disk", OPTION_BYTES, &(o)->disk_bytes, "BYTES", "disk: 10G (none)"}, \
+        {"net", OPTION_NET, &(o)->net_bits, "BITS",                            \
+         "network, each way: 100M (no limit)"},                                \
+        {"name", OPTION_STRING, &(o)->name, "APP",                             \
+         "the app's name; pods are APP-1 ... (the image's)"},                  \
+        {"node", OPTION_STRING, &(o)->node, "NODE", "run on this node only"},  \
+        {"env", OPTION_STRINGS, &(o)->env, "K=V", "a variable; repeatable"},   \
+        {"restart", OPTION_STRING, &(o)->restart, "WHEN",                      \
+         "always, on-failure or never (always)"},                              \
+    {                                                                          \
+        "stop-grace", OPTION_DURATION, &(o)->stop_grace_ms, "TIME",            \
+            "from the stop signal to SIGKILL (10s)"                            \
+    }
+
+void schedule_options_init(struct schedule_options *options);
+
+/* A request in the caller's storage; all text is borrowed from argv. */
+struct schedule_request {
+    Kontor__V1__ScheduleRequest request;
+    Kontor__V1__RequestId id;
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Resources resources;
+    Kontor__V1__ContainerSpec container;
+    Kontor__V1__ContainerSpec *containers[1];
+};
+
+/* INVALID_ARGUMENT names the option and what is wrong with it. */
+int schedule_request_make(struct schedule_request *out,
+                          const struct schedule_options *options,
+                          const struct operands *operands, struct error *why);
