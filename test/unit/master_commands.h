@@ -1,0 +1,50 @@
+/* master_commands.h - commands made and applied in one line, for tests of
+ * master/cluster. Each returns the result; the index counts up by itself. */
+#pragma once
+
+#include "kontor/v1/command.pb-c.h"
+#include "master/cluster.h"
+
+/* Ids of requests; NO_REQUEST gives none. */
+enum { NO_REQUEST = 0 };
+
+struct wanted {
+    uint32_t cpu_milli;
+    uint64_t memory_bytes;
+    uint64_t disk_bytes;
+    uint64_t net_bits;
+};
+
+struct create {
+    const char *app; /* NULL: "web" */
+    const char *pin; /* NULL: none */
+    struct wanted want;
+    uint64_t node_id;
+    bool named;
+    uint64_t request;
+    Kontor__V1__RestartPolicy restart;
+};
+
+/* Serialise and apply at cluster->index + 1. */
+struct cluster_result apply_message(struct cluster *cluster,
+                                    const Kontor__V1__Command *command);
+
+struct cluster_result do_create(struct cluster *cluster, struct create create);
+struct cluster_result do_stop(struct cluster *cluster, uint64_t pod_id,
+                              uint64_t request);
+struct cluster_result do_place(struct cluster *cluster, uint64_t pod_id,
+                               uint64_t node_id);
+struct cluster_result do_report(struct cluster *cluster, uint64_t node_id,
+                                uint64_t pod_id, uint32_t generation,
+                                Kontor__V1__PodPhase phase);
+struct cluster_result do_register(struct cluster *cluster, const char *name,
+                                  struct wanted capacity);
+struct cluster_result do_state(struct cluster *cluster, uint64_t node_id,
+                               Kontor__V1__NodeState state);
+struct cluster_result do_cordon(struct cluster *cluster, uint64_t node_id,
+                                bool cordoned);
+
+/* The snapshot's bytes in an anonymous file, at its start. */
+int save_to_file(struct cluster *cluster);
+/* Byte by byte the same state. */
+bool same_state(struct cluster *a, struct cluster *b);

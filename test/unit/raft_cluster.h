@@ -1,0 +1,88 @@
+/* raft_cluster.h - whole members - core, store, network - on one loop: real
+ * sockets on loopback, real files, a small state machine. For tests.
+ *
+ * What cannot be done, and what is waited for in vain, fails the test. */
+#pragma once
+
+#include "pki_fixture.h"
+#include "raft/replica.h"
+#include "rpc/tls.h"
+
+enum { CLUSTER_MEMBERS = 3 };
+
+/* The state: how many commands, and a hash of all of them in order. */
+struct member_state {
+    uint64_t index;
+    uint64_t count;
+    uint64_t hash;
+};
+
+struct member {
+    char name[16];
+    char address[32];
+    char *folder; /* owned */
+    struct tls_context *tls;
+    struct server *server;
+    struct replica *replica; /* NULL: down */
+    struct member_state state;
+    unsigned loads;    /* snapshots */
+    unsigned changes;  /* machine.changed */
+    bool saving_fails; /* snapshots cannot be saved */
+};
+
+/* The one cluster of a test program. */
+struct cluster {
+    uv_loop_t loop;
+    struct pki_fixture pki;
+    char folder[64];
+    struct member members[CLUSTER_MEMBERS];
+    uint64_t snapshot_entries; /* 0: the default */
+};
+extern struct cluster cluster;
+
+/* For cmocka: m1, m2 and m3, not started; all is gone afterwards. */
+int cluster_set_up(void **state);
+int cluster_tear_down(void **state);
+
+void cluster_start(void);
+
+/* Run the loop until `condition` holds. */
+void cluster_wait(bool (*condition)(void *data), void *data, const char *what);
+
+/* A leader that may serve; NULL for none. */
+struct member *cluster_leader(void);
+struct member *cluster_wait_leader(void);
+/* The one after `leading`. */
+struct member *cluster_follower(const struct member *leading);
+/* Conditions. All that are up have applied the same and everything. */
+bool cluster_agrees(void *data);
+
+/* Start one of a cluster of the first `count`. */
+int member_try_start(struct member *member, unsigned count, struct error *why);
+void member_start_of(struct member *member, unsigned count);
+void member_start(struct member *member);
+void member_begin_stop(struct member *member);
+void member_stop(struct member *member);
+
+/* Conditions. */
+bool member_is_down(void *data);
+bool member_has_snapshot(void *data);
+/* No other one will follow before more is applied. */
+bool member_has_last_snapshot(void *data);
+
+/* A proposal or a read, and what became of it. */
+struct asked {
+    struct replica_proposal proposal;
+    struct replica_read read;
+    bool done;
+    uint64_t index;
+    struct error why;
+};
+void asked_on_read(struct replica_read *read, const struct error *why);
+bool asked_is_done(void *data);
+
+/* Propose and wait. */
+struct asked member_propose(struct member *member, const char *text);
+void member_commit(struct member *member, const char *text);
+/* Many at once: they share writes and messages. */
+void member_commit_many(struct member *member, unsigned count);

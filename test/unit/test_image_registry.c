@@ -1,0 +1,201 @@
+/* Whole pulls from a registry that is broken, busy or wants credentials. */
+#include "image_world.h"
+#include "node/image/auth.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- broken connections -------------------------------------------------- */
+
+static void a_broken_download_is_resumed(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route = image_layer_route(world, 0);
+
+    route.cut_times = 2;
+    route.cut_bytes = 100000;
+    fake_registry_serve(&world->registry, &route);
+    image_world_pulls(world, "app:1");
+    assert_int_equal(fake_registry_count(&world->registry, "range=bytes="), 2);
+    assert_int_equal(
+        fake_registry_count(&world->registry, "range=bytes=200000-"), 1);
+}
+
+static void a_server_without_ranges_sends_it_again(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route = image_layer_route(world, 0);
+
+    route.cut_times = 1;
+    route.cut_bytes = 100000;
+    route.no_ranges = true;
+    fake_registry_serve(&world->registry, &route);
+    image_world_pulls(world, "app:1");
+}
+
+static void a_download_that_gets_nowhere_is_given_up(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route = image_layer_route(world, 0);
+
+    route.cut_times = 1000;
+    route.cut_bytes = 0;
+    fake_registry_serve(&world->registry, &route);
+    image_world_refuses(world, "app:1", ERROR_UNAVAILABLE,
+                        world->image.digests[0].text);
+    assert_int_equal(
+        fake_registry_count(&world->registry, world->image.digests[0].text), 5);
+}
+
+static void a_busy_registry_is_asked_again(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route =
+        image_manifest_route("1", MANIFEST_TYPE, world->image.manifest);
+
+    route.fail_times = 2;
+    fake_registry_serve(&world->registry, &route);
+    route = image_layer_route(world, 1);
+    route.fail_times = 1;
+    fake_registry_serve(&world->registry, &route);
+    image_world_pulls(world, "app:1");
+}
+
+/* ---- credentials --------------------------------------------------------- */
+
+static void write_credentials(const struct image_world *world)
+{
+    char *basic = auth_basic("me:secret");
+    char *json = memory_format("{\"auths\":{\"%s\":{\"auth\":\"%s\"}}}",
+                               world->host, basic + strlen("Basic "));
+
+    image_world_put_file(world->folder, "auth.json", json, strlen(json));
+    free(json);
+    free(basic);
+}
+
+/* Everything of the image needs `authorization`. */
+static void protect(struct image_world *world, const char *authorization,
+                    const char *challenge)
+{
+    struct fake_registry *registry = &world->registry;
+
+    for (size_t i = 0; i < registry->route_count; i++) {
+        registry->routes[i].authorization = authorization;
+        registry->routes[i].challenge = challenge;
+    }
+}
+
+static void a_token_is_fetched_and_shown(void **state)
+{
+    struct image_world *world = *state;
+    char *challenge = memory_format(
+        "Bearer realm=\"http://%s/token\",service=\"reg\"", world->host);
+    const char *answer = "{\"token\":\"abc\"}";
+    struct fake_route token = {.path = "/token?service=reg&scope=repository%3A"
+                                       "app%3Apull",
+                               .body = (const uint8_t *)answer,
+                               .length = strlen(answer)};
+
+    protect(world, "Bearer abc", challenge);
+    fake_registry_serve(&world->registry, &token);
+    image_world_pulls(world, "app:1");
+    assert_int_equal(fake_registry_count(&world->registry, "/token"), 1);
+    assert_int_equal(fake_registry_count(&world->registry, "auth= "), 2);
+    free(challenge);
+}
+
+static void basic_credentials_are_shown_when_asked_for(void **state)
+{
+    struct image_world *world = *state;
+    char *basic = auth_basic("me:secret");
+
+    protect(world, basic, "Basic realm=\"r\"");
+    image_world_refuses(world, "app:1", ERROR_UNAUTHENTICATED, "credentials");
+    write_credentials(world);
+    image_world_pulls(world, "app:1");
+    free(basic);
+}
+
+static void wrong_credentials_are_not_tried_forever(void **state)
+{
+    struct image_world *world = *state;
+
+    write_credentials(world);
+    protect(world, "Basic other", "Basic realm=\"r\"");
+    image_world_refuses(world, "app:1", ERROR_UNAUTHENTICATED, "401");
+    assert_int_equal(fake_registry_count(&world->registry, "/manifests/"), 2);
+}
+
+static void credentials_stay_with_their_registry(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_registry *other = memory_new(sizeof *other);
+    struct fake_route route = image_layer_route(world, 0);
+    char *basic = auth_basic("me:secret");
+    char *header;
+
+    fake_registry_open(other);
+    header =
+        memory_format("Location: http://127.0.0.1:%d/cdn\r\n", other->port);
+    route.status = 307;
+    route.header = header;
+    fake_registry_serve(&world->registry, &route);
+    write_credentials(world);
+    protect(world, basic, "Basic realm=\"r\"");
+    route = image_layer_route(world, 0);
+    snprintf(route.path, sizeof route.path, "/cdn");
+    fake_registry_serve(other, &route);
+    image_world_pulls(world, "app:1");
+    assert_int_equal(fake_registry_count(other, "/cdn auth= "), 1);
+    assert_int_equal(fake_registry_count(other, "auth="), 1);
+    fake_registry_close(other);
+    free(other);
+    free(header);
+    free(basic);
+}
+
+static void endless_redirects_are_given_up(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route = image_manifest_route("1", NULL, "");
+
+    route.status = 302;
+    route.header = "Location: /v2/app/manifests/1\r\n";
+    fake_registry_serve(&world->registry, &route);
+    image_world_refuses(world, "app:1", ERROR_UNAVAILABLE, "redirects");
+}
+
+#define PULL_TEST(function)                                     \
+    cmocka_unit_test_setup_teardown(function, image_world_open, \
+                                    image_world_close)
+
+static int run_all(void)
+{
+    const struct CMUnitTest tests[] = {
+        PULL_TEST(a_broken_download_is_resumed),
+        PULL_TEST(a_server_without_ranges_sends_it_again),
+        PULL_TEST(a_download_that_gets_nowhere_is_given_up),
+        PULL_TEST(a_busy_registry_is_asked_again),
+        PULL_TEST(a_token_is_fetched_and_shown),
+        PULL_TEST(basic_credentials_are_shown_when_asked_for),
+        PULL_TEST(wrong_credentials_are_not_tried_forever),
+        PULL_TEST(credentials_stay_with_their_registry),
+        PULL_TEST(endless_redirects_are_given_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "image-pull") == 0)
+        return image_pull_main(argc, argv);
+    return run_all();
+}

@@ -1,0 +1,185 @@
+/* Random commands, as two leaders that disagree might propose them: the
+ * state keeps its promises, and every master ends up with the same one. */
+#include "base/fd.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "master/cluster.h"
+#include "master_commands.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+enum { NODES = 6, STEPS = 4000, SEEDS = 12, CHECK_EVERY = 16 };
+
+static struct wanted some_want(struct random *random)
+{
+    return (struct wanted){
+        .cpu_milli = (uint32_t)random_below(random, 5) * 500,
+        .memory_bytes = random_below(random, 4) << 20,
+        .disk_bytes = random_below(random, 3) << 20,
+        .net_bits = random_below(random, 3) * 1000,
+    };
+}
+
+static void create_something(struct cluster *cluster, struct random *random)
+{
+    static const char *const apps[] = {"web", "db", "job"};
+    static const char *const pins[] = {NULL, NULL, NULL, "n1", "n2"};
+
+    do_create(cluster,
+              (struct create){
+                  .app = apps[random_below(random, ARRAY_LEN(apps))],
+                  .pin = pins[random_below(random, ARRAY_LEN(pins))],
+                  .want = some_want(random),
+                  .node_id = random_below(random, NODES + 2),
+                  .named = random_below(random, 8) == 0,
+                  .request = random_below(random, 300),
+                  .restart = (Kontor__V1__RestartPolicy)random_below(random, 3),
+              });
+}
+
+static void step(struct cluster *cluster, struct random *random)
+{
+    uint64_t pod = random_below(random, cluster->next_pod_id + 2);
+    uint64_t node = random_below(random, NODES + 2);
+    char name[8];
+
+    switch (random_below(random, 12)) {
+    case 0:
+        snprintf(name, sizeof name, "n%d", (int)node % NODES + 1);
+        do_register(cluster, name,
+                    (struct wanted){4000, 8 << 20, 8 << 20, 9000});
+        return;
+    case 1:
+        do_state(cluster, node, (Kontor__V1__NodeState)random_below(random, 4));
+        return;
+    case 2:
+        do_cordon(cluster, node, random_below(random, 2));
+        return;
+    case 3:
+        do_stop(cluster, pod, random_below(random, 300));
+        return;
+    case 4:
+    case 5:
+        do_place(cluster, pod, node);
+        return;
+    case 6:
+    case 7:
+    case 8:
+        do_report(cluster, node, pod, (uint32_t)random_below(random, 3),
+                  (Kontor__V1__PodPhase)random_below(random, 11));
+        return;
+    default:
+        create_something(cluster, random);
+    }
+}
+
+/* What every node has given away, added up again from all pods. */
+static void check_room(const struct cluster *cluster)
+{
+    struct resources sums[NODES + 1] = {0};
+    unsigned counts[NODES + 1] = {0};
+
+    for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
+         pod = pods_after(&cluster->pods, pod->facts.id)) {
+        uint64_t node = pod->facts.node_id;
+
+        if (pod_ended(pod) || node == 0)
+            continue;
+        assert_true(node <= NODES);
+        resources_add(&sums[node], &pod->facts.spec->want);
+        counts[node]++;
+    }
+    for (uint64_t id = 1; id < cluster->next_node_id; id++) {
+        const struct node *node = nodes_find(&cluster->nodes, id);
+
+        assert_true(resources_fit(&node->capacity, &sums[id]));
+        assert_memory_equal(&node->allocated, &sums[id], sizeof sums[id]);
+        assert_int_equal(node->pod_count, counts[id]);
+    }
+}
+
+/* Pending pods are on no node and on a queue, others the other way round. */
+static void check_pods(const struct cluster *cluster)
+{
+    size_t ended = 0;
+    uint64_t last = 0;
+
+    for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
+         pod = pods_after(&cluster->pods, pod->facts.id)) {
+        bool pending = pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING;
+
+        assert_true(pod->facts.id > last);
+        last = pod->facts.id;
+        ended += pod_ended(pod);
+        assert_false(list_empty(&pod->queue));
+        if (!pod_ended(pod))
+            assert_true(pending == (pod->facts.node_id == 0));
+        assert_ptr_equal(
+            pods_find_name(&cluster->pods, text_string(pod->facts.name)), pod);
+    }
+    assert_int_equal(ended, cluster->pods.ended_count);
+    assert_true(last < cluster->next_pod_id);
+}
+
+static void promises_are_kept(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct random random = {seed};
+        struct cluster *cluster = cluster_new();
+
+        for (int i = 0; i < STEPS; i++) {
+            step(cluster, &random);
+            if (i % CHECK_EVERY == 0) {
+                check_room(cluster);
+                check_pods(cluster);
+            }
+        }
+        check_room(cluster);
+        check_pods(cluster);
+        cluster_free(cluster);
+    }
+}
+
+/* The same commands give the same bytes, also where one master starts from
+ * another's snapshot on the way. */
+static void every_master_agrees(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 100; seed < 100 + SEEDS; seed++) {
+        struct random left = {seed}, right = {seed};
+        struct cluster *a = cluster_new();
+        struct cluster *b = cluster_new();
+        struct error why;
+
+        for (int i = 0; i < STEPS; i++) {
+            step(a, &left);
+            step(b, &right);
+            if (i % (STEPS / 4) == STEPS / 8) {
+                CLEANUP(fd_close) int fd = save_to_file(b);
+
+                cluster_free(b);
+                assert_int_equal(cluster_load(&b, fd, &why), 0);
+                check_room(b);
+                check_pods(b);
+            }
+        }
+        assert_true(same_state(a, b));
+        cluster_free(a);
+        cluster_free(b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(promises_are_kept),
+        cmocka_unit_test(every_master_agrees),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,130 @@
+/* What people ask for: what is completed, and what is refused by name. */
+#include "base/lang.h"
+#include "master/spec_check.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* A spec with one thing wrong, or right. NULL and 0: as it comes. */
+static const struct {
+    const char *part; /* of the error; NULL: fine */
+    const char *image;
+    const char *app;
+    const char *node;
+    const char *env;
+    const char *word;
+    uint32_t cpu_milli;
+    uint64_t memory_bytes;
+    uint64_t net_bits;
+    int restart;
+    uint32_t stop_grace_ms;
+} specs[] = {
+    {NULL, .image = "registry.local:5000/web:1"},
+    {NULL, .image = "oci:/srv/web:1", .app = "web", .node = "n1"},
+    {NULL, .image = "web", .env = "KEY=value=more", .word = "na\xc3\xafve"},
+    {"spec.containers[0].image is empty", .image = ""},
+    {"image: byte 1 is not allowed", .image = "a b"},
+    {"image: byte 0 is not allowed", .image = "\xc3\xa4"},
+    {"spec.app \"Web\"", .app = "Web"},
+    {"spec.app \"a_b\"", .app = "a_b"},
+    {"spec.node \"n 1\"", .node = "n 1"},
+    {"env[0] \"KEY\": write KEY=value", .env = "KEY"},
+    {"env[0] \"=value\"", .env = "=value"},
+    {"command[0] is not UTF-8", .word = "\xc0\x80"},
+    {"command[0] is not UTF-8", .word = "\xed\xa0\x80"},
+    {"command[0] is not UTF-8", .word = "\xf4\x90\x80\x80"},
+    {"command[0] is not UTF-8", .word = "\xe2\x82"},
+    {"env[0] is not UTF-8", .env = "KEY=\xff"},
+    {"memory_bytes is 512", .memory_bytes = 512},
+    {"memory_bytes is", .memory_bytes = UINT64_MAX},
+    {"net_bits is", .net_bits = UINT64_MAX},
+    {"spec.restart 7", .restart = 7},
+    {"spec.stop_grace_ms", .stop_grace_ms = 3600001},
+};
+
+static void specs_are_checked_field_by_field(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+        Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+        Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+        Kontor__V1__ContainerSpec *containers[] = {&container};
+        char image[64], app[64], node[64], env[64], word[64];
+        char *envs[] = {env}, *words[] = {word};
+        struct checked_spec checked;
+        struct error why = {0};
+        int code;
+
+        snprintf(image, sizeof image, "%s",
+                 specs[i].image ? specs[i].image : "web");
+        snprintf(app, sizeof app, "%s", specs[i].app ? specs[i].app : "");
+        snprintf(node, sizeof node, "%s", specs[i].node ? specs[i].node : "");
+        snprintf(env, sizeof env, "%s", specs[i].env ? specs[i].env : "");
+        snprintf(word, sizeof word, "%s", specs[i].word ? specs[i].word : "");
+        container.image = image;
+        container.env = envs;
+        container.n_env = specs[i].env ? 1 : 0;
+        container.command = words;
+        container.n_command = specs[i].word ? 1 : 0;
+        resources.cpu_milli = specs[i].cpu_milli;
+        resources.memory_bytes = specs[i].memory_bytes;
+        resources.net_bits = specs[i].net_bits;
+        spec.app = app;
+        spec.node = node;
+        spec.resources = &resources;
+        spec.containers = containers;
+        spec.n_containers = 1;
+        spec.restart = (Kontor__V1__RestartPolicy)specs[i].restart;
+        spec.stop_grace_ms = specs[i].stop_grace_ms;
+
+        code = spec_check(&spec, &checked, &why);
+        if (specs[i].part && (code != ERROR_INVALID_ARGUMENT ||
+                              !strstr(why.message, specs[i].part)))
+            fail_msg("%zu: code %d, \"%s\" does not say \"%s\"", i, code,
+                     why.message, specs[i].part);
+        if (!specs[i].part && code != 0)
+            fail_msg("%zu: %s", i, why.message);
+    }
+}
+
+static void what_is_left_out_is_completed(void **state)
+{
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+    Kontor__V1__ContainerSpec *containers[] = {&container};
+    char image[] = "registry.local:5000/team/Web:1";
+    struct checked_spec checked;
+    struct error why;
+
+    (void)state;
+    container.image = image;
+    spec.containers = containers;
+    spec.n_containers = 1;
+    assert_int_equal(spec_check(&spec, &checked, &why), 0);
+    assert_string_equal(checked.spec.app, "web");
+    assert_false(checked.named);
+    assert_string_equal(checked.spec.containers[0]->name, "main");
+    assert_int_equal(checked.spec.resources->cpu_milli, 100);
+    assert_int_equal(checked.spec.resources->memory_bytes, 128 << 20);
+    assert_int_equal(checked.spec.resources->net_bits, 0);
+    assert_int_equal(checked.spec.stop_grace_ms, 10000);
+    assert_null(spec.resources); /* what came is left alone */
+    assert_int_equal(spec_check(NULL, &checked, &why), ERROR_INVALID_ARGUMENT);
+    spec.n_containers = 0;
+    assert_int_equal(spec_check(&spec, &checked, &why), ERROR_INVALID_ARGUMENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(specs_are_checked_field_by_field),
+        cmocka_unit_test(what_is_left_out_is_completed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,548 @@
+/* test_net.c - bridge, pods, limits and routes in a network namespace of the
+ * test's own; the host is not touched. As root. */
+#include "base/clock.h"
+#include "base/fd.h"
+#include "node/net/net.h"
+#include "node/net/parts.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PORT = 7000, AWAIT_MS = 5000 };
+
+static const struct net_config config = {"kontor0", "10.42.2.0/24", "kontor"};
+
+#define must(call)                                  \
+    do {                                            \
+        if ((call) != 0)                            \
+            fail_msg("%s: %s", #call, why.message); \
+    } while (0)
+
+/* Every test stands in a fresh network namespace, which goes with it. */
+static int own_netns(void **state)
+{
+    (void)state;
+    return unshare(CLONE_NEWNET);
+}
+
+/* Run a shell command in this namespace; its first line of output. */
+static char *shell(const char *command)
+{
+    static char line[512];
+    FILE *pipe = popen(command, "re");
+
+    assert_non_null(pipe);
+    line[0] = '\0';
+    if (fgets(line, sizeof line, pipe))
+        line[strcspn(line, "\n")] = '\0';
+    while (fgetc(pipe) != EOF)
+        continue;
+    pclose(pipe);
+    return line;
+}
+
+static void enter(int netns)
+{
+    if (setns(netns, CLONE_NEWNET) != 0)
+        _exit(99);
+}
+
+/* A socket in the namespace `netns`, or here for -1. */
+static int socket_in(int netns, int type)
+{
+    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    int fd;
+
+    if (netns >= 0)
+        enter(netns);
+    fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    enter(home);
+    close(home);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static struct sockaddr_in at(const char *address, int port)
+{
+    struct sockaddr_in out = {.sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port)};
+
+    assert_int_equal(inet_pton(AF_INET, address, &out.sin_addr), 1);
+    return out;
+}
+
+static int listen_in(int netns)
+{
+    struct sockaddr_in any = at("0.0.0.0", PORT);
+    int fd = socket_in(netns, SOCK_STREAM);
+    int on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
+/* Connect from one namespace to another; both ends, and who it came from. */
+static void join(int from, int listener, const char *address, int ends[2],
+                 char *peer)
+{
+    struct sockaddr_in target = at(address, PORT);
+    struct sockaddr_in came;
+    socklen_t length = sizeof came;
+    struct timeval limit = {.tv_sec = 3};
+
+    ends[0] = socket_in(from, SOCK_STREAM);
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    if (connect(ends[0], (struct sockaddr *)&target, sizeof target) != 0)
+        fail_msg("connect to %s: %s", address, strerror(errno));
+    ends[1] = accept(listener, (struct sockaddr *)&came, &length);
+    assert_true(ends[1] >= 0);
+    if (peer)
+        inet_ntop(AF_INET, &came.sin_addr, peer, INET_ADDRSTRLEN);
+}
+
+static int start_pod(struct net *net, uint64_t id, uint64_t bits,
+                     char address[INET_ADDRSTRLEN])
+{
+    struct net_pod pod = {.pod_id = id, .net_bits = bits};
+    struct error why;
+    int fd = -1;
+
+    must(net_claim(net, id, &pod.address, &why));
+    must(net_attach(net, &pod, &fd, &why));
+    inet_ntop(AF_INET, &pod.address, address, INET_ADDRSTRLEN);
+    return fd;
+}
+
+static void await_interface_gone(const char *name)
+{
+    for (int ms = 0; if_nametoindex(name) != 0; ms += 5) {
+        assert_true(ms < AWAIT_MS);
+        usleep(5000);
+    }
+}
+
+static void pods_reach_each_other(void **state)
+{
+    char first_address[INET_ADDRSTRLEN], second_address[INET_ADDRSTRLEN];
+    char peer[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net;
+    int first, second, listener, ends[2];
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    first = start_pod(net, 0x11, 0, first_address);
+    second = start_pod(net, 0xfffffffffffff, 0, second_address);
+    assert_string_equal(first_address, "10.42.2.2");
+    assert_string_equal(second_address, "10.42.2.3");
+
+    listener = listen_in(second);
+    join(first, listener, second_address, ends, peer);
+    assert_string_equal(peer, first_address);
+    close(ends[0]);
+    close(ends[1]);
+    join(-1, listener, second_address, ends, peer); /* from the node */
+    assert_string_equal(peer, "10.42.2.1");
+    close(ends[0]);
+    close(ends[1]);
+    close(listener);
+    join(first, listener = listen_in(first), "127.0.0.1", ends, peer);
+    close(ends[0]);
+    close(ends[1]);
+    close(listener);
+
+    /* The same again finds everything as it is, and pods go on. */
+    net_free(net);
+    must(net_open(&net, &config, &why));
+    listener = listen_in(second);
+    join(first, listener, second_address, ends, peer);
+    close(ends[0]);
+    close(ends[1]);
+    close(listener);
+
+    close(first);
+    close(second);
+    await_interface_gone("kp11");
+    await_interface_gone("kpfffffffffffff");
+    must(net_remove(net, &why));
+    assert_int_equal(if_nametoindex("kontor0"), 0);
+    assert_string_equal(shell("nft list ruleset"), "");
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+/* Bytes a second that pass from ends[0] to ends[1]. */
+static uint64_t measure(const int ends[2], size_t bytes)
+{
+    static char chunk[65536];
+    uint64_t started;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        for (size_t sent = 0; sent < bytes;) {
+            ssize_t put = write(ends[0], chunk, sizeof chunk);
+
+            if (put < 0)
+                _exit(1);
+            sent += (size_t)put;
+        }
+        _exit(0);
+    }
+    started = clock_monotonic_ms();
+    for (size_t got = 0; got < bytes;) {
+        ssize_t now = read(ends[1], chunk, sizeof chunk);
+
+        assert_true(now > 0);
+        got += (size_t)now;
+    }
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    return bytes * 1000 / (clock_monotonic_ms() - started + 1);
+}
+
+static void limit_holds_both_ways(void **state)
+{
+    char address[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net;
+    int pod, listener, ends[2], back[2];
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    pod = start_pod(net, 1, 40000000, address); /* 5 MB/s */
+    listener = listen_in(pod);
+    join(-1, listener, address, ends, NULL);
+    assert_in_range(measure(ends, 2000000), 3000000, 6500000);
+    back[0] = ends[1];
+    back[1] = ends[0];
+    assert_in_range(measure(back, 2000000), 3000000, 6500000);
+    close(ends[0]);
+    close(ends[1]);
+    close(listener);
+    close(pod);
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+/* A pod that gives itself another address is not heard. */
+static void spoofing_is_dropped(void **state)
+{
+    char first_address[INET_ADDRSTRLEN], second_address[INET_ADDRSTRLEN];
+    struct sockaddr_in target, source = at("10.42.2.77", 0);
+    struct error why;
+    struct net *net;
+    int first, second, server, client;
+    struct pollfd ready;
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    first = start_pod(net, 1, 0, first_address);
+    second = start_pod(net, 2, 0, second_address);
+    if (fork() == 0) {
+        enter(first);
+        _exit(system("ip addr add 10.42.2.77/24 dev eth0") != 0);
+    }
+    int status;
+    wait(&status);
+    assert_int_equal(status, 0);
+
+    target = at("0.0.0.0", PORT);
+    server = socket_in(second, SOCK_DGRAM);
+    assert_int_equal(bind(server, (struct sockaddr *)&target, sizeof target),
+                     0);
+    target = at(second_address, PORT);
+    client = socket_in(first, SOCK_DGRAM);
+    sendto(client, "true", 4, 0, (struct sockaddr *)&target, sizeof target);
+    ready = (struct pollfd){.fd = server, .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, AWAIT_MS), 1);
+    assert_int_equal(recv(server, (char[8]){0}, 8, 0), 4);
+
+    close(client);
+    client = socket_in(first, SOCK_DGRAM);
+    assert_int_equal(bind(client, (struct sockaddr *)&source, sizeof source),
+                     0);
+    sendto(client, "false", 5, 0, (struct sockaddr *)&target, sizeof target);
+    assert_int_equal(poll(&ready, 1, 300), 0);
+
+    close(client);
+    close(server);
+    close(first);
+    close(second);
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+/* Another host, beyond an uplink of this one: pods reach it under the node's
+ * address, but other nodes' pods under their own. */
+static void outside_is_reached_with_nat(void **state)
+{
+    struct net_route route = {"10.42.9.0/24", "192.0.2.9"};
+    char address[INET_ADDRSTRLEN], peer[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net;
+    int outside, pod, listener, ends[2];
+    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_int_equal(unshare(CLONE_NEWNET), 0);
+    outside = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    enter(home);
+    char command[256];
+    snprintf(command, sizeof command,
+             "ip link add up0 mtu 1400 type veth peer name out0 netns "
+             "/proc/%d/fd/%d && ip addr add 192.0.2.1/24 dev up0 && ip link "
+             "set up0 up && ip route add default via 192.0.2.9 2>&1",
+             getpid(), outside);
+    assert_string_equal(shell(command), "");
+    enter(outside);
+    assert_string_equal(
+        shell("(ip addr add 192.0.2.9/24 dev out0; ip link set out0 up; ip "
+              "link set lo up; ip addr add 10.42.9.5/32 dev lo; ip route add "
+              "10.42.2.0/24 via 192.0.2.1) 2>&1"),
+        "");
+    enter(home);
+
+    must(net_open(&net, &config, &why));
+    must(net_set_routes(net, &route, 1, &why));
+    assert_string_equal(shell("ip route show 10.42.9.0/24"),
+                        "10.42.9.0/24 via 192.0.2.9 dev up0 proto 107 ");
+    pod = start_pod(net, 7, 0, address);
+    assert_non_null(strstr(shell("ip link show kp7"), "mtu 1400"));
+    listener = listen_in(outside);
+    join(pod, listener, "192.0.2.9", ends, peer);
+    assert_string_equal(peer, "192.0.2.1");
+    close(ends[0]);
+    close(ends[1]);
+    join(pod, listener, "10.42.9.5", ends, peer);
+    assert_string_equal(peer, address);
+    close(ends[0]);
+    close(ends[1]);
+
+    must(net_set_routes(net, NULL, 0, &why));
+    assert_string_equal(shell("ip route show 10.42.9.0/24"), "");
+    strcpy(route.via, "203.0.113.1");
+    assert_int_equal(net_set_routes(net, &route, 1, &why), ERROR_UNAVAILABLE);
+    assert_non_null(strstr(why.message, "203.0.113.1"));
+    close(listener);
+    close(pod);
+    close(outside);
+    close(home);
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+static void what_is_in_the_way_is_named(void **state)
+{
+    const struct net_config bad = {"kontor0", "10.42.2.0", "kontor"};
+    struct error why;
+    struct net *net;
+
+    (void)state;
+    assert_int_equal(net_open(&net, &bad, &why), ERROR_INVALID_ARGUMENT);
+    assert_non_null(strstr(why.message, "10.42.2.0"));
+    shell("ip link add kontor0 type veth peer name other0");
+    assert_int_equal(net_open(&net, &config, &why), ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "kontor0"));
+}
+
+static void bridge_is_put_right(void **state)
+{
+    struct error why;
+    struct net *net;
+
+    (void)state;
+    shell("ip link add kontor0 type bridge; ip addr add 10.9.9.1/24 dev "
+          "kontor0");
+    must(net_open(&net, &config, &why));
+    assert_non_null(
+        strstr(shell("ip -o -4 addr show dev kontor0"), "10.42.2.1/24"));
+    assert_string_equal(shell("cat /proc/sys/net/ipv4/ip_forward"), "1");
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+/* A namespace that was not let go of yet must not stop the pod's next run. */
+static void leftover_pair_is_replaced(void **state)
+{
+    struct net_pod pod = {.pod_id = 3};
+    struct error why;
+    struct net *net;
+    int first, second;
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    must(net_claim(net, 3, &pod.address, &why));
+    must(net_attach(net, &pod, &first, &why));
+    must(net_attach(net, &pod, &second, &why));
+    pod.pod_id = 1ull << NET_POD_ID_BITS;
+    assert_int_equal(net_attach(net, &pod, &second, &why),
+                     ERROR_INVALID_ARGUMENT);
+    close(first);
+    close(second);
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+struct attacher {
+    pthread_t thread;
+    const struct net *net;
+    struct net_pod pods[4];
+    int fds[4];
+    struct error why;
+};
+
+static void *attach_all(void *data)
+{
+    struct attacher *attacher = data;
+
+    for (int i = 0; i < 4 && attacher->why.code == 0; i++)
+        net_attach(attacher->net, &attacher->pods[i], &attacher->fds[i],
+                   &attacher->why);
+    return NULL;
+}
+
+/* As libuv's workers do; none may end up in a pod's namespace. */
+static void threads_attach_at_once(void **state)
+{
+    struct attacher attachers[4] = {0};
+    struct error why;
+    struct net *net;
+    uint64_t id = 1;
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    for (size_t i = 0; i < ARRAY_LEN(attachers); i++) {
+        attachers[i].net = net;
+        for (int k = 0; k < 4; k++, id++) {
+            attachers[i].pods[k].pod_id = id;
+            must(net_claim(net, id, &attachers[i].pods[k].address, &why));
+        }
+        pthread_create(&attachers[i].thread, NULL, attach_all, &attachers[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(attachers); i++) {
+        pthread_join(attachers[i].thread, NULL);
+        if (attachers[i].why.code)
+            fail_msg("%s", attachers[i].why.message);
+    }
+    assert_int_not_equal(if_nametoindex("kp1"), 0);
+    assert_int_not_equal(if_nametoindex("kp10"), 0);
+    for (size_t i = 0; i < ARRAY_LEN(attachers); i++)
+        for (int k = 0; k < 4; k++)
+            close(attachers[i].fds[k]);
+    must(net_remove(net, &why));
+    net_free(net);
+}
+
+/* ---- addresses ------------------------------------------------------------
+ */
+
+static unsigned last_byte(struct in_addr address)
+{
+    return ntohl(address.s_addr) & 255;
+}
+
+static void addresses_are_reused_last(void **state)
+{
+    struct net_pool pool;
+    struct in_addr address;
+    struct error why;
+
+    (void)state;
+    net_pool_init(&pool, 0x0a2a0200, 29); /* .2 to .6 */
+    for (unsigned i = 0; i < 5; i++) {
+        must(net_pool_claim(&pool, i, &address, &why));
+        assert_int_equal(last_byte(address), 2 + i);
+    }
+    must(net_pool_claim(&pool, 3, &address, &why));
+    assert_int_equal(last_byte(address), 5); /* has one */
+    assert_int_equal(net_pool_claim(&pool, 9, &address, &why),
+                     ERROR_RESOURCE_EXHAUSTED);
+    assert_true(net_pool_release(&pool, 4, &address));
+    assert_true(net_pool_release(&pool, 0, &address));
+    assert_false(net_pool_release(&pool, 0, &address));
+    must(net_pool_claim(&pool, 10, &address, &why));
+    assert_int_equal(last_byte(address), 6);
+    must(net_pool_claim(&pool, 11, &address, &why));
+    assert_int_equal(last_byte(address), 2);
+    net_pool_fini(&pool);
+}
+
+static void addresses_are_adopted(void **state)
+{
+    struct net_pool pool;
+    struct in_addr address = {htonl(0x0a2a0204)};
+    struct error why;
+
+    (void)state;
+    net_pool_init(&pool, 0x0a2a0200, 29);
+    must(net_pool_adopt(&pool, 40, address, &why));
+    must(net_pool_adopt(&pool, 40, address, &why));
+    assert_int_equal(net_pool_adopt(&pool, 41, address, &why),
+                     ERROR_ALREADY_EXISTS);
+    for (unsigned i = 0; i < 4; i++) {
+        must(net_pool_claim(&pool, i, &address, &why));
+        assert_int_not_equal(last_byte(address), 4);
+    }
+    assert_int_equal(net_pool_claim(&pool, 4, &address, &why),
+                     ERROR_RESOURCE_EXHAUSTED);
+    address.s_addr = htonl(0x0a2a0201); /* the bridge's */
+    assert_int_equal(net_pool_adopt(&pool, 42, address, &why),
+                     ERROR_OUT_OF_RANGE);
+    address.s_addr = htonl(0x0a2a0302);
+    assert_int_equal(net_pool_adopt(&pool, 42, address, &why),
+                     ERROR_OUT_OF_RANGE);
+    net_pool_fini(&pool);
+}
+
+static void subnets_are_checked(void **state)
+{
+    static const char *const bad[] = {
+        "",           "10.42.2.0",     "10.42.2.0/",   "10.42.2.0/33",
+        "10.42/16",   "10.42.2.0/24x", "10.42.2.1/24", "a.b.c.d/24",
+        "10.0.0.0/8", "10.42.2.0/-1",  "10.42.2.0/30"};
+    struct error why;
+    in_addr_t first;
+    unsigned bits;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(net_subnet_parse(bad[i], &first, &bits, &why),
+                         ERROR_INVALID_ARGUMENT);
+    must(net_subnet_parse("10.42.2.0/24", &first, &bits, &why));
+    assert_int_equal(first, 0x0a2a0200);
+    assert_int_equal(bits, 24);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(addresses_are_reused_last),
+        cmocka_unit_test(addresses_are_adopted),
+        cmocka_unit_test(subnets_are_checked),
+        cmocka_unit_test_setup(pods_reach_each_other, own_netns),
+        cmocka_unit_test_setup(limit_holds_both_ways, own_netns),
+        cmocka_unit_test_setup(spoofing_is_dropped, own_netns),
+        cmocka_unit_test_setup(outside_is_reached_with_nat, own_netns),
+        cmocka_unit_test_setup(what_is_in_the_way_is_named, own_netns),
+        cmocka_unit_test_setup(bridge_is_put_right, own_netns),
+        cmocka_unit_test_setup(threads_attach_at_once, own_netns),
+        cmocka_unit_test_setup(leftover_pair_is_replaced, own_netns),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,311 @@
+/* Whole members: elections, failures, restarts, snapshots. */
+#include "raft_cluster.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* ---- stories ---- */
+
+static void elects_and_commits(void **state)
+{
+    struct member *leading;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit(leading, "one");
+    member_commit_many(leading, 1000);
+    assert_int_equal(leading->state.count, 1001);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_true(leading->changes > 0);
+    assert_null(replica_channel(leading->replica, leading->name));
+    assert_null(replica_channel(leading->replica, "m9"));
+    assert_non_null(
+        replica_channel(leading->replica, cluster_follower(leading)->name));
+}
+
+static void follower_says_who_leads(void **state)
+{
+    struct member *leading;
+    struct member *follower;
+    struct asked asked;
+    struct asked read = {.read.done = asked_on_read};
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit(leading, "one"); /* so the followers know it */
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    follower = cluster_follower(leading);
+    asked = member_propose(follower, "two");
+    assert_int_equal(asked.why.code, ERROR_UNAVAILABLE);
+    assert_non_null(strstr(asked.why.message, leading->name));
+    assert_string_equal(replica_status(follower->replica).leader,
+                        leading->name);
+    replica_read(follower->replica, &read.read);
+    cluster_wait(asked_is_done, &read, "a read");
+    assert_int_equal(read.why.code, ERROR_UNAVAILABLE);
+}
+
+static void reads_follow_writes(void **state)
+{
+    struct member *leading;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (int i = 0; i < 5; i++) {
+        struct asked reads[3] = {{.read.done = asked_on_read},
+                                 {.read.done = asked_on_read},
+                                 {.read.done = asked_on_read}};
+
+        member_commit(leading, "x");
+        for (int r = 0; r < 3; r++)
+            replica_read(leading->replica, &reads[r].read);
+        for (int r = 0; r < 3; r++) {
+            cluster_wait(asked_is_done, &reads[r], "a read");
+            assert_int_equal(reads[r].why.code, 0);
+        }
+    }
+}
+
+static void too_large_command_is_refused(void **state)
+{
+    char *large = memory_new(REPLICA_COMMAND_MAX_BYTES + 2);
+    struct member *leading;
+    struct asked asked;
+
+    (void)state;
+    memset(large, 'x', REPLICA_COMMAND_MAX_BYTES + 1);
+    cluster_start();
+    leading = cluster_wait_leader();
+    asked = member_propose(leading, large);
+    assert_int_equal(asked.why.code, ERROR_RESOURCE_EXHAUSTED);
+    large[REPLICA_COMMAND_MAX_BYTES] = '\0';
+    member_commit(leading, large);
+    cluster_wait(cluster_agrees, NULL, "agreement on a large command");
+    free(large);
+}
+
+/* The closed connection tells: no election timeout is waited for. */
+static void lost_leader_is_replaced_at_once(void **state)
+{
+    uint64_t worst_ms = 0;
+
+    (void)state;
+    cluster_start();
+    for (int i = 0; i < 5; i++) {
+        struct member *old = cluster_wait_leader();
+        uint64_t start_ms;
+
+        member_commit(old, "before");
+        cluster_wait(cluster_agrees, NULL, "agreement");
+        member_begin_stop(old);
+        start_ms = clock_monotonic_ms();
+        cluster_wait(member_is_down, old, "the leader to close");
+        member_commit(cluster_wait_leader(), "after");
+        if (clock_monotonic_ms() - start_ms > worst_ms)
+            worst_ms = clock_monotonic_ms() - start_ms;
+        member_start(old);
+        cluster_wait(cluster_agrees, NULL, "the old leader to catch up");
+    }
+    print_message("replaced within %llu ms\n", (unsigned long long)worst_ms);
+    assert_true(worst_ms < 150); /* the shortest election timeout */
+}
+
+static void one_of_three_may_be_down(void **state)
+{
+    struct member *leading;
+    struct member *down;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    down = cluster_follower(leading);
+    member_commit(leading, "one");
+    member_stop(down);
+    member_commit_many(leading, 50);
+    member_start(down);
+    cluster_wait(cluster_agrees, NULL, "the follower to catch up");
+    assert_int_equal(down->state.count, 51);
+    assert_int_equal(down->loads, 0); /* from the log, not a snapshot */
+}
+
+static void all_restart_from_their_logs(void **state)
+{
+    struct member *leading;
+    uint64_t hash;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit_many(leading, 200);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    hash = leading->state.hash;
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        member_stop(&cluster.members[i]);
+    cluster_start();
+    leading = cluster_wait_leader();
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(leading->state.count, 200);
+    assert_true(leading->state.hash == hash);
+}
+
+static void restarts_from_a_snapshot(void **state)
+{
+    struct member *leading;
+    uint64_t hash;
+
+    (void)state;
+    cluster.snapshot_entries = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (int i = 0; i < 5; i++)
+        member_commit_many(leading, 60);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        cluster_wait(member_has_snapshot, &cluster.members[i], "a snapshot");
+    hash = leading->state.hash;
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        member_stop(&cluster.members[i]);
+    cluster_start();
+    leading = cluster_wait_leader();
+    assert_int_equal(leading->loads, 1);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(leading->state.count, 300);
+    assert_true(leading->state.hash == hash);
+}
+
+static void follower_left_behind_gets_a_snapshot(void **state)
+{
+    struct member *leading;
+    struct member *down;
+
+    (void)state;
+    cluster.snapshot_entries = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    down = cluster_follower(leading);
+    member_commit(leading, "one");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    member_stop(down);
+    for (int i = 0; i < 5; i++)
+        member_commit_many(leading, 100);
+    cluster_wait(member_has_last_snapshot, leading, "a snapshot");
+    member_start(down);
+    cluster_wait(cluster_agrees, NULL, "the follower to catch up");
+    assert_int_equal(down->loads, 1);
+    member_commit(leading, "after");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+
+    /* What was installed is durable. */
+    member_stop(down);
+    member_start(down);
+    assert_int_equal(down->loads, 1);
+    assert_true(down->state.count > 300);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+}
+
+static char *find_snapshot(const struct member *member)
+{
+    return memory_format(
+        "%s/snapshot-%llu", member->folder,
+        (unsigned long long)replica_status(member->replica).snapshot_index);
+}
+
+static void expect_refused(struct member *member, const char *path)
+{
+    struct error why = {0};
+
+    assert_int_equal(member_try_start(member, CLUSTER_MEMBERS, &why),
+                     ERROR_DATA_LOSS);
+    if (!strstr(why.message, path))
+        fail_msg("%s", why.message);
+    member->replica = NULL;
+    member_stop(member);
+}
+
+static void damaged_snapshot_is_refused(void **state)
+{
+    struct member *leading;
+    char *path;
+    int fd;
+
+    (void)state;
+    cluster.snapshot_entries = 50;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit_many(leading, 60);
+    cluster_wait(member_has_snapshot, leading, "a snapshot");
+    path = find_snapshot(leading);
+    member_stop(leading);
+
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "rot", 3, 5000), 3);
+    close(fd);
+    expect_refused(leading, path);
+    assert_int_equal(unlink(path), 0);
+    expect_refused(leading, path);
+    free(path);
+}
+
+static void cluster_of_one(void **state)
+{
+    struct member *alone = &cluster.members[0];
+
+    (void)state;
+    cluster.snapshot_entries = 100;
+    member_start_of(alone, 1);
+    assert_ptr_equal(cluster_wait_leader(), alone);
+    member_commit_many(alone, 250);
+    cluster_wait(member_has_snapshot, alone, "a snapshot");
+    member_stop(alone);
+    member_start_of(alone, 1);
+    cluster_wait_leader();
+    assert_int_equal(alone->state.count, 250);
+}
+
+static void other_members_are_refused(void **state)
+{
+    struct error why;
+
+    (void)state;
+    member_start_of(&cluster.members[0], 1);
+    member_stop(&cluster.members[0]);
+    assert_int_equal(member_try_start(&cluster.members[0], 3, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "belongs to m1 of the masters m1,"));
+    cluster.members[0].replica = NULL;
+}
+
+#define STORY(test) \
+    cmocka_unit_test_setup_teardown(test, cluster_set_up, cluster_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(elects_and_commits),
+        STORY(follower_says_who_leads),
+        STORY(reads_follow_writes),
+        STORY(too_large_command_is_refused),
+        STORY(lost_leader_is_replaced_at_once),
+        STORY(one_of_three_may_be_down),
+        STORY(all_restart_from_their_logs),
+        STORY(restarts_from_a_snapshot),
+        STORY(follower_left_behind_gets_a_snapshot),
+        STORY(damaged_snapshot_is_refused),
+        STORY(cluster_of_one),
+        STORY(other_members_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
