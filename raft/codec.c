@@ -11,8 +11,7 @@ static void reserve(struct codec_frame *frame, size_t count)
     frame->capacity = count;
     frame->entries =
         memory_resize(frame->entries, count * sizeof *frame->entries);
-    frame->pointers =
-        memory_resize(frame->pointers, count * sizeof *frame->pointers);
+    frame->pointers = memory_resize(frame->pointers, count * sizeof(void *));
 }
 
 static void encode_entry(Kontor__V1__RaftEntry *out,

@@ -95,7 +95,7 @@ static void propose(struct replica *replica)
 {
     struct replica_command *commands = replica->commands;
     size_t count = replica->command_count;
-    struct raft_payload **payloads = memory_array(count, sizeof *payloads);
+    struct raft_payload **payloads = memory_array(count, sizeof(void *));
     size_t taken = 0;
     uint64_t first = raft_last_index(replica->raft) + 1;
 

@@ -32,13 +32,15 @@ enum { TRIM_ROWS_MAX = 500 }; /* deleted in one transaction; < 1 ms */
 
 enum { WAL_PREPARED_BYTES = 4 << 20 };
 
+static const char update_state_text[] =
+    "UPDATE state SET term = ?1, voted_for = ?2, snapshot_index = ?3, "
+    "snapshot_term = ?4, snapshot_sha256 = ?5, first_index = ?6, "
+    "checksum = ?7";
+
 static const char *const statements[STORE_STATEMENT_COUNT] = {
     [STORE_BEGIN] = "BEGIN IMMEDIATE",
     [STORE_COMMIT] = "COMMIT",
-    [STORE_STATE] =
-        "UPDATE state SET term = ?1, voted_for = ?2, snapshot_index = ?3, "
-        "snapshot_term = ?4, snapshot_sha256 = ?5, first_index = ?6, "
-        "checksum = ?7",
+    [STORE_STATE] = update_state_text,
     [STORE_INSERT] = "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5)",
     [STORE_TRUNCATE] = "DELETE FROM entries WHERE id >= ?1",
     [STORE_TRIM] = "DELETE FROM entries WHERE id < ?1",

@@ -1,573 +1,365 @@
-/* replica.c - a member's life, loop turn by loop turn.
- *
- *   poll: messages, proposals, reads, completed writes --> the core, `out`
- *   check, and again prepare: end_turn()
- *       new proposals and reads --> the core, `out`
- *       replica_perform(out): store, messages, apply, answer
- *
- * All that one turn of the loop brings thus shares one write and one message
- * for each member, and nothing waits: the turn ends before the loop sleeps. */
-#include "raft/replica_parts.h"
+#include "node/supervisor/container.h"
 
-#include "base/log.h"
-#include "base/memory.h"
-#include "base/random.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/quantity.h"
+#include "node/supervisor/container_child.h"
+#include "node/supervisor/process.h"
 
-#include <assert.h>
-#include <inttypes.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum {
-    ELECTION_TIMEOUT_MS = 150,
-    HEARTBEAT_MS = 50,
-    SNAPSHOT_ENTRIES = 50000,
-    SNAPSHOT_BYTES = 64 << 20,
-    INFLIGHT_MESSAGES_MAX = 256,
-    INFLIGHT_BYTES_MAX = 4 << 20,
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 60000,
+    BACKOFF_RESET_MS = 600000, /* having run this long, it starts afresh */
+    LOOK_FIRST_MS = 1,         /* are the killed processes gone? */
+    LOOK_MAX_MS = 50,
+    OUTPUT_CHUNK_BYTES = 16384,
 };
 
-/* A tick that comes so late says that the loop was held up. */
-enum { LATE_MS = 20 };
+_Static_assert((int)OUTPUT_CHUNK_BYTES <= (int)LOG_RECORD_MAX_BYTES,
+               "one record holds it");
 
-const char *replica_name(const struct replica *replica, uint32_t member)
+void container_init(struct container *container,
+                    const Kontor__V1__Bundle *bundle, size_t index)
 {
-    return member == RAFT_NOBODY ? "nobody" : replica->names[member - 1];
+    *container = (struct container){
+        .bundle = bundle,
+        .spec = bundle->containers[index],
+        .index = (uint8_t)index,
+        .report = -1,
+        .streams = {-1, -1},
+    };
+    snprintf(container->cgroup, sizeof container->cgroup, "%s/c%zu",
+             bundle->cgroup, index % 10);
 }
 
-uint64_t replica_now_ms(const struct replica *replica)
+/* ---- starting ------------------------------------------------------------ */
+
+struct pipes {
+    int report[2];
+    int streams[CONTAINER_STREAMS][2];
+};
+
+static void close_pipes(struct pipes *pipes)
 {
-    return uv_now(replica->loop);
+    for (int end = 0; end < 2; end++) {
+        fd_reset(&pipes->report[end]);
+        for (int i = 0; i < CONTAINER_STREAMS; i++)
+            fd_reset(&pipes->streams[i][end]);
+    }
 }
 
-/* ---- the end of a turn ---- */
-
-static void fail_command(struct replica *replica,
-                         struct replica_proposal *proposal,
-                         const struct error *why)
+/* The ends that are kpod's never block; the container's are as a program
+ * expects them. */
+static int open_pipe(int pipe[2], struct error *why)
 {
-    (void)replica;
-    proposal->done(proposal, 0, why);
-}
-
-/* What keeps us from taking a command. Returns the code, 0 for nothing. */
-static int check_command(const struct replica *replica,
-                         const struct replica_command *command,
-                         struct error *why)
-{
-    uint64_t free_bytes = store_free_bytes(replica->store);
-    uint32_t leader = raft_leader(replica->raft);
-
-    if (raft_role(replica->raft) != RAFT_LEADER)
-        return error_set(why, ERROR_UNAVAILABLE,
-                         "%s does not lead; the leader is %s",
-                         replica_name(replica, replica->self),
-                         replica_name(replica, leader));
-    if (!command->payload)
-        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "the command is larger than %d bytes",
-                         REPLICA_COMMAND_MAX_BYTES);
-    if (free_bytes < STORE_RESERVE_BYTES)
-        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "the disk of %s:%s has %" PRIu64
-                         " KiB left, %d MiB are kept in reserve",
-                         replica_name(replica, replica->self), replica->folder,
-                         free_bytes >> 10, STORE_RESERVE_BYTES >> 20);
-    if (replica->pending.count >= REPLICA_PROPOSALS_MAX)
-        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "%d commands are under way", REPLICA_PROPOSALS_MAX);
+    if (pipe2(pipe, O_CLOEXEC) != 0)
+        return error_errno(why, "make a pipe");
+    if (fcntl(pipe[0], F_SETFL, O_NONBLOCK) != 0)
+        return error_errno(why, "make a pipe non-blocking");
     return 0;
 }
 
-static void append_pending(struct replica *replica,
-                           struct replica_proposal *proposal, uint64_t index)
+static int open_pipes(struct pipes *pipes, struct error *why)
 {
-    proposal->index = index;
-    proposal->term = raft_term(replica->raft);
-    proposal->next = NULL;
-    *replica->pending.last = proposal;
-    replica->pending.last = &proposal->next;
-    replica->pending.count++;
+    memset(pipes, -1, sizeof *pipes);
+    if (open_pipe(pipes->report, why) != 0)
+        return (int)why->code;
+    for (int i = 0; i < CONTAINER_STREAMS; i++)
+        if (open_pipe(pipes->streams[i], why) != 0)
+            return (int)why->code;
+    return 0;
 }
 
-/* Give the core the commands of this turn that can be taken. */
-static void propose(struct replica *replica)
+static _Noreturn void run_child(const struct container *container, int init,
+                                struct pipes *pipes)
 {
-    struct replica_command *commands = replica->commands;
-    size_t count = replica->command_count;
-    struct raft_payload **payloads = memory_array(count, sizeof *payloads);
-    size_t taken = 0;
-    uint64_t first = raft_last_index(replica->raft) + 1;
+    const struct container_child child = {
+        .container = container->spec,
+        .root = {.pod_folder = container->pod_folder,
+                 .container = container->spec->name,
+                 .layers = container->spec->layers,
+                 .layer_count = container->spec->n_layers,
+                 .hostname = container->bundle->hostname,
+                 .address = container->bundle->address,
+                 .resolv_conf = container->bundle->resolv_conf},
+        .cgroup = container->cgroup,
+        .init = init,
+        .output = pipes->streams[0][1],
+        .errors = pipes->streams[1][1],
+        .report = pipes->report[1],
+    };
 
-    replica->commands = NULL; /* a callback may bring new ones */
-    replica->command_count = 0;
-    replica->command_capacity = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct error why;
-
-        if (check_command(replica, &commands[i], &why) == 0) {
-            append_pending(replica, commands[i].proposal, first + taken);
-            payloads[taken++] = commands[i].payload;
-        } else {
-            raft_payload_drop(commands[i].payload);
-            fail_command(replica, commands[i].proposal, &why);
-        }
-    }
-    if (taken) {
-        uint64_t index =
-            raft_propose(replica->raft, payloads, taken, &replica->out);
-
-        assert(index == first);
-        replica->stepped = true;
-    }
-    for (size_t i = 0; i < taken; i++)
-        raft_payload_drop(payloads[i]);
-    free(payloads);
-    free(commands);
+    container_child_run(&child);
 }
 
-/* All reads of a turn are one to the core. */
-static void ask_reads(struct replica *replica)
+/* Fork into the pod's pid namespace. It is the next child's that changes by
+ * setns(2), not the caller's. */
+static int fork_child(struct container *container, int init,
+                      struct pipes *pipes, struct error *why)
 {
-    struct replica_reads *fresh = &replica->new_reads;
-    uint64_t id;
+    CLEANUP(fd_close)
+    int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    pid_t pid;
 
-    if (raft_role(replica->raft) != RAFT_LEADER) {
-        replica_fail_reads(replica, fresh, "this master does not lead");
-        return;
-    }
-    id = raft_read(replica->raft, replica_now_ms(replica), &replica->out);
-    for (struct replica_read *read = fresh->first; read; read = read->next)
-        read->id = id;
-    *replica->reads.last = fresh->first;
-    replica->reads.last = fresh->last;
-    fresh->first = NULL;
-    fresh->last = &fresh->first;
-    replica->stepped = true;
-}
-
-static bool has_work(const struct replica *replica)
-{
-    return replica->stepped || replica->command_count > 0 ||
-           replica->new_reads.first;
-}
-
-static void log_role(const struct replica *replica)
-{
-    const char *self = replica_name(replica, replica->self);
-    uint32_t leader = raft_leader(replica->raft);
-    uint64_t term = raft_term(replica->raft);
-
-    if (raft_role(replica->raft) == RAFT_LEADER)
-        log_info("raft: %s leads, term %" PRIu64, self, term);
-    else if (leader != RAFT_NOBODY)
-        log_info("raft: %s follows %s, term %" PRIu64, self,
-                 replica_name(replica, leader), term);
+    if (own < 0 || setns(init, CLONE_NEWPID) != 0)
+        return error_errno(why, "enter the pod's pid namespace");
+    pid = process_fork(0, NULL);
+    if (pid == 0)
+        run_child(container, init, pipes);
+    if (pid < 0)
+        error_errno(why, "fork");
     else
-        log_info("raft: %s knows no leader, term %" PRIu64, self, term);
+        container->pid = pid;
+    /* The namespace is our own: there is no way to fail. */
+    if (setns(own, CLONE_NEWPID) != 0)
+        abort();
+    return pid < 0 ? (int)why->code : 0;
 }
 
-static void tell_changes(struct replica *replica)
+static uint64_t count_oom_kills(const struct container *container)
 {
-    struct replica_status status = replica_status(replica);
-    struct replica_known now = {
-        .role = status.role,
-        .term = status.term,
-        .leader = raft_leader(replica->raft),
-        .ready = status.ready,
-    };
-    struct replica_known *known = &replica->known;
-    bool role_changed =
-        (now.role == RAFT_LEADER) != (known->role == RAFT_LEADER);
-
-    if (now.role == known->role && now.term == known->term &&
-        now.leader == known->leader && now.ready == known->ready)
-        return;
-    if (role_changed || now.leader != known->leader)
-        log_role(replica);
-    *known = now;
-    replica->machine.changed(replica->machine.data);
+    /* v1 counts in the group of the process, v2 in all above it. */
+    return cgroup_oom_kills(container->cgroup) +
+           cgroup_oom_kills(container->bundle->cgroup);
 }
 
-static void on_tick(uv_timer_t *timer);
-
-/* With work left, the loop must come back without sleeping. */
-static void arm_tick(struct replica *replica)
+static int try_start(struct container *container, int init, struct error *why)
 {
-    uint64_t now_ms = replica_now_ms(replica);
-    uint64_t due_ms = raft_next_tick_ms(replica->raft);
+    struct pipes pipes;
 
-    if (has_work(replica))
-        due_ms = now_ms;
-    if (due_ms == replica->tick_due_ms)
-        return;
-    replica->tick_due_ms = due_ms;
-    uv_timer_start(&replica->tick, on_tick,
-                   due_ms > now_ms ? due_ms - now_ms : 0, 0);
-}
-
-static void end_turn(struct replica *replica)
-{
-    if (!has_work(replica))
-        return;
-    if (replica->command_count > 0)
-        propose(replica);
-    if (replica->new_reads.first)
-        ask_reads(replica);
-    replica_perform(replica);
-    if (!replica->closing)
-        tell_changes(replica);
-    if (!replica->closing)
-        arm_tick(replica);
-}
-
-static void on_prepare(uv_prepare_t *prepare)
-{
-    end_turn(container_of(prepare, struct replica, prepare));
-}
-
-static void on_check(uv_check_t *check)
-{
-    end_turn(container_of(check, struct replica, check));
-}
-
-/* When the loop was held up, what the others sent meanwhile waits in the
- * sockets: read it before deciding that nobody was heard. */
-static void on_tick(uv_timer_t *timer)
-{
-    struct replica *replica = container_of(timer, struct replica, tick);
-    uint64_t now_ms = replica_now_ms(replica);
-
-    if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
-        replica->tick_put_off = true;
-        uv_timer_start(timer, on_tick, 1, 0);
-        return;
+    if (open_pipes(&pipes, why) != 0 ||
+        cgroup_create(container->cgroup, NULL, why) != 0 ||
+        fork_child(container, init, &pipes, why) != 0) {
+        close_pipes(&pipes);
+        return (int)why->code;
     }
-    replica->tick_put_off = false;
-    replica->tick_due_ms = 0;
-    raft_tick(replica->raft, now_ms, &replica->out);
-    replica->stepped = true;
-}
-
-/* ---- events ---- */
-
-static void on_message(void *data, const struct raft_message *message)
-{
-    struct replica *replica = data;
-
-    raft_receive(replica->raft, message, replica_now_ms(replica),
-                 &replica->out);
-    replica->stepped = true;
-}
-
-static void on_lost(void *data, uint32_t member)
-{
-    struct replica *replica = data;
-
-    raft_peer_lost(replica->raft, member, replica_now_ms(replica),
-                   &replica->out);
-    replica->stepped = true;
-}
-
-void replica_propose(struct replica *replica, struct replica_proposal *proposal,
-                     const uint8_t *bytes, size_t length)
-{
-    struct replica_command *command;
-
-    assert(!replica->closing);
-    if (replica->command_count == replica->command_capacity) {
-        replica->command_capacity =
-            replica->command_capacity ? 2 * replica->command_capacity : 16;
-        replica->commands =
-            memory_resize(replica->commands, replica->command_capacity *
-                                                 sizeof *replica->commands);
+    container->report = pipes.report[0];
+    pipes.report[0] = -1;
+    for (int i = 0; i < CONTAINER_STREAMS; i++) {
+        container->streams[i] = pipes.streams[i][0];
+        pipes.streams[i][0] = -1;
     }
-    command = &replica->commands[replica->command_count++];
-    command->proposal = proposal;
-    command->payload = length <= REPLICA_COMMAND_MAX_BYTES
-                           ? raft_payload_new(bytes, length)
-                           : NULL;
-}
-
-void replica_read(struct replica *replica, struct replica_read *read)
-{
-    assert(!replica->closing);
-    read->next = NULL;
-    *replica->new_reads.last = read;
-    replica->new_reads.last = &read->next;
-}
-
-struct replica_status replica_status(const struct replica *replica)
-{
-    const struct raft *raft = replica->raft;
-    uint32_t leader = raft_leader(raft);
-
-    return (struct replica_status){
-        .role = raft_role(raft),
-        .ready = raft_leader_ready(raft) &&
-                 replica->applied_index == raft_commit_index(raft),
-        .term = raft_term(raft),
-        .leader = leader == RAFT_NOBODY ? NULL : replica_name(replica, leader),
-        .last_index = raft_last_index(raft),
-        .commit_index = raft_commit_index(raft),
-        .applied_index = replica->applied_index,
-        .snapshot_index = replica->snapshot.index,
-    };
-}
-
-struct channel *replica_channel(const struct replica *replica, const char *name)
-{
-    for (uint32_t i = 0; i < replica->member_count; i++)
-        if (strcmp(replica->names[i], name) == 0)
-            return peers_channel(replica->peers, i + 1);
-    return NULL;
-}
-
-/* ---- opening ---- */
-
-static int compare_members(const void *a, const void *b)
-{
-    const struct replica_member *left = a;
-    const struct replica_member *right = b;
-
-    return strcmp(left->name, right->name);
-}
-
-/* Ids are the places of the names in order, the same on every member. */
-static int take_members(struct replica *replica,
-                        const struct replica_config *config, struct error *why)
-{
-    struct replica_member sorted[RAFT_MEMBERS_MAX];
-
-    if (config->member_count == 0 || config->member_count > RAFT_MEMBERS_MAX)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "%u members, there may be 1 to %d",
-                         config->member_count, RAFT_MEMBERS_MAX);
-    memcpy(sorted, config->members, config->member_count * sizeof *sorted);
-    qsort(sorted, config->member_count, sizeof *sorted, compare_members);
-    for (unsigned i = 0; i < config->member_count; i++) {
-        if (i > 0 && strcmp(sorted[i - 1].name, sorted[i].name) == 0)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "two members have the name %s", sorted[i].name);
-        replica->names[i] = memory_string(sorted[i].name);
-        replica->addresses[i] = memory_string(sorted[i].address);
-        replica->member_count = i + 1;
-        if (strcmp(sorted[i].name, config->name) == 0)
-            replica->self = i + 1;
-    }
-    if (replica->self == RAFT_NOBODY)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "%s is not one of the members", config->name);
+    close_pipes(&pipes);
     return 0;
 }
 
-/* "m1,m2,m3"; freed with free(). */
-static char *cluster_text(const struct replica *replica)
+static void begin_ending(struct container *container)
 {
-    char *text = memory_string("");
+    container->state = CONTAINER_ENDING;
+    container->finished_wall_ms = clock_wall_ms();
+    container->delay_ms = LOOK_FIRST_MS;
+    container->due_ms = 0;
+}
 
-    for (unsigned i = 0; i < replica->member_count; i++) {
-        char *longer =
-            memory_format("%s%s%s", text, i ? "," : "", replica->names[i]);
-
-        free(text);
-        text = longer;
+void container_start(struct container *container, int init)
+{
+    error_clear(&container->failure);
+    container->finished_wall_ms = 0;
+    container->started_wall_ms = clock_wall_ms();
+    container->started_ms = clock_monotonic_ms();
+    container->oom_before = count_oom_kills(container);
+    container->state = CONTAINER_STARTING;
+    if (try_start(container, init, &container->failure) != 0) {
+        /* For lack of something, not by the image's fault. */
+        container->failure.code = ERROR_UNAVAILABLE;
+        container->exit_code = EXIT_SETUP;
+        begin_ending(container);
     }
-    return text;
 }
 
-static void start_core(struct replica *replica,
-                       const struct replica_config *config,
-                       const struct store_content *content)
+void container_on_report(struct container *container)
 {
-    struct raft_config core = {
-        .self = replica->self,
-        .member_count = replica->member_count,
-        .election_timeout_ms = config->election_timeout_ms
-                                   ? config->election_timeout_ms
-                                   : ELECTION_TIMEOUT_MS,
-        .heartbeat_ms =
-            config->heartbeat_ms ? config->heartbeat_ms : HEARTBEAT_MS,
-        .inflight_messages_max = INFLIGHT_MESSAGES_MAX,
-        .inflight_bytes_max = INFLIGHT_BYTES_MAX,
-        .append_bytes_max = CODEC_ENTRIES_BYTES_MAX,
-    };
-    const struct raft_restart restart = {
-        .term = content->term,
-        .voted_for = content->voted_for,
-        .snapshot_index = content->snapshot_index,
-        .snapshot_term = content->snapshot_term,
-        .first_index = content->first_index,
-        .entries = content->entries,
-        .entry_count = content->entry_count,
-    };
+    struct start_report report;
+    ssize_t got = read(container->report, &report, sizeof report);
 
-    for (uint32_t i = 0; i < replica->member_count; i++)
-        core.members[i] = i + 1;
-    random_bytes(&core.seed, sizeof core.seed);
-    replica->raft = raft_new(&core, &restart, replica_now_ms(replica));
-    replica->applied_index = content->snapshot_index;
-}
-
-/* What the disk holds: the store, then the snapshot that it names. */
-static int open_disk(struct replica *replica,
-                     const struct replica_config *config, struct error *why)
-{
-    CLEANUP(free_pointer) char *cluster = cluster_text(replica);
-    const struct store_options options = {
-        .folder = replica->folder,
-        .self = config->name,
-        .cluster = cluster,
-    };
-    struct snapshot *snapshot = &replica->snapshot;
-    struct store_content content;
-
-    if (store_open(&replica->store, &options, &content, why) != 0)
-        return why->code;
-    snapshot->index = content.snapshot_index;
-    snapshot->term = content.snapshot_term;
-    memcpy(snapshot->sha256, content.snapshot_sha256, sizeof snapshot->sha256);
-    if (snapshot_clean(replica->folder, snapshot->index, why) != 0 ||
-        (snapshot->index && snapshot_restore(replica->folder, snapshot,
-                                             &replica->machine, why) != 0)) {
-        store_content_fini(&content);
-        store_free(replica->store);
-        return why->code;
-    }
-    uv_update_time(replica->loop); /* reading took its time */
-    start_core(replica, config, &content);
-    store_content_fini(&content);
-    return 0;
-}
-
-static void start_loop(struct replica *replica, struct server *server,
-                       struct tls_context *tls)
-{
-    const struct peers_config peers = {
-        .self = replica->self,
-        .member_count = replica->member_count,
-        .names = replica->names,
-        .addresses = replica->addresses,
-        .tls = tls,
-        .events = {on_message, on_lost, replica_snapshot_receive},
-        .data = replica,
-    };
-
-    store_start(replica->store, replica->loop);
-    replica->peers = peers_open(replica->loop, server, &peers);
-    uv_timer_init(replica->loop, &replica->tick);
-    uv_prepare_init(replica->loop, &replica->prepare);
-    uv_prepare_start(&replica->prepare, on_prepare);
-    uv_check_init(replica->loop, &replica->check);
-    uv_check_start(&replica->check, on_check);
-    arm_tick(replica);
-}
-
-static void replica_free(struct replica *replica)
-{
-    for (unsigned i = 0; i < replica->member_count; i++) {
-        free(replica->names[i]);
-        free(replica->addresses[i]);
-    }
-    raft_output_fini(&replica->out);
-    raft_free(replica->raft);
-    free(replica->commands);
-    free(replica->held);
-    free(replica->folder);
-    free(replica);
-}
-
-int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
-                 const struct replica_config *config, struct error *why)
-{
-    struct replica *replica = memory_new(sizeof *replica);
-
-    replica->loop = loop;
-    replica->folder = memory_string(config->folder);
-    replica->machine = config->machine;
-    replica->snapshot_entries =
-        config->snapshot_entries ? config->snapshot_entries : SNAPSHOT_ENTRIES;
-    replica->snapshot_bytes =
-        config->snapshot_bytes ? config->snapshot_bytes : SNAPSHOT_BYTES;
-    replica->pending.last = &replica->pending.first;
-    replica->new_reads.last = &replica->new_reads.first;
-    replica->reads.last = &replica->reads.first;
-    raft_output_init(&replica->out);
-    if (take_members(replica, config, why) != 0 ||
-        open_disk(replica, config, why) != 0) {
-        replica_free(replica);
-        return why->code;
-    }
-    start_loop(replica, server, config->tls);
-    *out = replica;
-    return 0;
-}
-
-/* ---- closing ---- */
-
-void replica_part_closed(struct replica *replica)
-{
-    void (*closed)(void *data) = replica->closed;
-    void *data = replica->closed_data;
-
-    if (--replica->open_parts > 0)
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    replica_free(replica);
-    closed(data);
-}
-
-static void on_part_closed(void *data)
-{
-    replica_part_closed(data);
-}
-
-static void on_tick_closed(uv_handle_t *handle)
-{
-    replica_part_closed(
-        container_of((uv_timer_t *)(void *)handle, struct replica, tick));
-}
-
-static void on_prepare_closed(uv_handle_t *handle)
-{
-    replica_part_closed(
-        container_of((uv_prepare_t *)(void *)handle, struct replica, prepare));
-}
-
-static void on_check_closed(uv_handle_t *handle)
-{
-    replica_part_closed(
-        container_of((uv_check_t *)(void *)handle, struct replica, check));
-}
-
-static void fail_all(struct replica *replica)
-{
-    static const char text[] = "this master is shutting down";
-    struct error why;
-
-    error_set(&why, ERROR_UNAVAILABLE, "%s", text);
-    for (size_t i = 0; i < replica->command_count; i++) {
-        raft_payload_drop(replica->commands[i].payload);
-        fail_command(replica, replica->commands[i].proposal, &why);
+    fd_reset(&container->report);
+    if (got == (ssize_t)sizeof report) {
+        container->failure = report.why;
+        container->failure.message[sizeof report.why.message - 1] = '\0';
+    } else if (container->state == CONTAINER_STARTING) {
+        container->state = CONTAINER_RUNNING;
     }
-    replica->command_count = 0;
-    replica_fail_proposals(replica, ERROR_ABORTED, text);
-    replica_fail_reads(replica, &replica->new_reads, text);
-    replica_fail_reads(replica, &replica->reads, text);
 }
 
-void replica_close(struct replica *replica, void (*closed)(void *data),
-                   void *data)
+/* ---- output -------------------------------------------------------------- */
+
+/* False when there is nothing more for now. */
+static bool take_output(struct container *container, int stream)
 {
-    assert(!replica->closing);
-    replica->closing = true;
-    replica->closed = closed;
-    replica->closed_data = data;
-    replica->open_parts = 5;
-    fail_all(replica);
-    replica_snapshot_close(replica);
-    uv_close((uv_handle_t *)&replica->tick, on_tick_closed);
-    uv_close((uv_handle_t *)&replica->prepare, on_prepare_closed);
-    uv_close((uv_handle_t *)&replica->check, on_check_closed);
-    store_close(replica->store, on_part_closed, replica);
-    peers_close(replica->peers, on_part_closed, replica);
+    static char bytes[OUTPUT_CHUNK_BYTES];
+    const struct log_source source = {
+        .container = container->index,
+        .stream = stream == 0 ? LOG_STREAM_STDOUT : LOG_STREAM_STDERR,
+    };
+    ssize_t got = read(container->streams[stream], bytes, sizeof bytes);
+
+    if (got > 0)
+        log_file_append(container->log, source, bytes, (size_t)got);
+    else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+        fd_reset(&container->streams[stream]);
+    return got > 0 || (got < 0 && errno == EINTR);
+}
+
+void container_on_output(struct container *container, int stream)
+{
+    take_output(container, stream);
+}
+
+static void take_all_output(struct container *container)
+{
+    for (int i = 0; i < CONTAINER_STREAMS; i++) {
+        while (container->streams[i] >= 0 && take_output(container, i))
+            continue;
+        fd_reset(&container->streams[i]);
+    }
+}
+
+/* ---- ending -------------------------------------------------------------- */
+
+bool container_succeeded(const struct container *container)
+{
+    return !container->failure.code && container->exit_code == 0;
+}
+
+void container_on_exit(struct container *container, int wait_status)
+{
+    /* What it said before it died; the pipe holds it still. */
+    if (container->report >= 0)
+        container_on_report(container);
+    fd_reset(&container->report);
+    container->pid = 0;
+    container->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    container->exit_code =
+        WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    container->oom_killed = container->exit_code != 0 &&
+                            count_oom_kills(container) > container->oom_before;
+    begin_ending(container);
+}
+
+/* Will the next try end the same way? What the image lacks it will not get;
+ * what the machine lacked, it may. */
+static bool hopeless(const struct container *container)
+{
+    enum error_code code = container->failure.code;
+
+    if (code == ERROR_OK)
+        return false;
+    return code == ERROR_NOT_FOUND || code == ERROR_INVALID_ARGUMENT ||
+           code == ERROR_PERMISSION_DENIED ||
+           container->exit_code == EXIT_NOT_EXECUTABLE;
+}
+
+static bool runs_again(const struct container *container)
+{
+    if (hopeless(container))
+        return false;
+    switch (container->bundle->restart) {
+    case KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS:
+        return true;
+    case KONTOR__V1__RESTART_POLICY__RESTART_ON_FAILURE:
+        return !container_succeeded(container);
+    case KONTOR__V1__RESTART_POLICY__RESTART_NEVER:
+    case _KONTOR__V1__RESTART_POLICY_IS_INT_SIZE:
+        break;
+    }
+    return false;
+}
+
+static void begin_backoff(struct container *container, uint64_t now_ms)
+{
+    if (container->backoff_ms == 0 ||
+        now_ms - container->started_ms >= BACKOFF_RESET_MS)
+        container->backoff_ms = BACKOFF_FIRST_MS;
+    else
+        container->backoff_ms *= 2;
+    if (container->backoff_ms > BACKOFF_MAX_MS)
+        container->backoff_ms = BACKOFF_MAX_MS;
+    container->delay_ms = container->backoff_ms;
+    container->due_ms = now_ms + container->delay_ms;
+    container->state = CONTAINER_BACKOFF;
+}
+
+/* Nothing of the last run may be left when the next begins: two mounts over
+ * one writable layer spoil it. */
+static void step_ending(struct container *container, bool stopped,
+                        uint64_t now_ms)
+{
+    struct error ignored; /* that it is not empty says enough */
+
+    if (!cgroup_empty(container->cgroup)) {
+        cgroup_kill(container->cgroup, &ignored);
+        container->due_ms = now_ms + container->delay_ms;
+        if (container->delay_ms < LOOK_MAX_MS)
+            container->delay_ms *= 2;
+        return;
+    }
+    take_all_output(container);
+    if (stopped || !runs_again(container))
+        container->state = CONTAINER_ENDED;
+    else
+        begin_backoff(container, now_ms);
+}
+
+void container_step(struct container *container, bool stopped)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (container->state == CONTAINER_ENDING && now_ms >= container->due_ms)
+        step_ending(container, stopped, now_ms);
+    if (stopped && (container->state == CONTAINER_BACKOFF ||
+                    container->state == CONTAINER_WAITING))
+        container->state = CONTAINER_ENDED;
+    if (container->state == CONTAINER_BACKOFF && now_ms >= container->due_ms) {
+        container->restarts++;
+        container->state = CONTAINER_WAITING;
+    }
+}
+
+uint64_t container_due_ms(const struct container *container)
+{
+    return container->state == CONTAINER_ENDING ||
+                   container->state == CONTAINER_BACKOFF
+               ? container->due_ms
+               : UINT64_MAX;
+}
+
+void container_stop(struct container *container)
+{
+    int number = container->spec->stop_signal > 0
+                     ? (int)container->spec->stop_signal
+                     : SIGTERM;
+
+    if (container->pid > 0)
+        kill(container->pid,
+             container->state == CONTAINER_RUNNING ? number : SIGKILL);
+}
+
+void container_describe(const struct container *container, char *text,
+                        size_t size)
+{
+    const Kontor__V1__Resources *limits = container->bundle->resources;
+    char limit[QUANTITY_TEXT_MAX] = "its limit";
+
+    if (container->failure.code) {
+        snprintf(text, size, "%s", container->failure.message);
+    } else if (container->oom_killed) {
+        if (limits && limits->memory_bytes)
+            quantity_format_bytes(limit, limits->memory_bytes);
+        snprintf(text, size, "out of memory: killed at %s", limit);
+    } else if (container->signal) {
+        snprintf(text, size, "killed by signal %d", container->signal);
+    } else {
+        snprintf(text, size, "exit code %d", container->exit_code);
+    }
 }

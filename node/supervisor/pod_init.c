@@ -1,333 +1,131 @@
-/* install_receive.c
+/* pod_init.c - it holds the pod's namespaces open, adopts and reaps what the
+ * containers leave behind, and is what everything in the pod dies with.
  *
- *   TAKING -> SYNCING -> RENAMING -> SYNCING_FOLDER -> READY -> ENDED
- *      |         |  (off the loop's thread)  |            |
- *      +---------+------------> ENDED <------+------------+
- *
- * Invariants:
- * 1. The call and the operation end separately: freed when the call's `ended`
- *    came (call is NULL) and the state is ENDED.
- * 2. FILE.part is removed unless it was renamed; FILE when it is not
- *    installed. */
-#include "raft/install.h"
+ * It can do nothing and sees nothing: no capability, an empty read-only
+ * root, no descriptors. A signal from within the pod does not reach it:
+ * pid_namespaces(7). */
+#include "node/supervisor/pod_init.h"
 
 #include "base/fd.h"
-#include "base/memory.h"
-#include "kontor/v1/raft.pb-c.h"
+#include "node/cgroup/cgroup.h"
+#include "node/supervisor/privileges.h"
+#include "node/supervisor/process.h"
+#include "node/supervisor/start_report.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum receive_state {
-    RECEIVE_TAKING,
-    RECEIVE_SYNCING,
-    RECEIVE_RENAMING,
-    RECEIVE_SYNCING_FOLDER,
-    RECEIVE_READY,
-    RECEIVE_ENDED,
-};
-
-struct install_receive {
-    enum receive_state state;
-    uv_loop_t *loop;
-    uv_fs_t request;
-    struct call *call;  /* NULL: it ended */
-    const char *folder; /* borrowed */
-    uint32_t from;
-    const struct install_receive_events *events;
-    void *data;
-    struct snapshot snapshot; /* index 0: no chunk came yet */
-    uint64_t total_bytes;
-    uint64_t received_bytes;
-    EVP_MD_CTX *hash; /* owned */
-    char *part;       /* owned */
-    char *path;       /* owned */
-    int fd;
-    int folder_fd;
-};
-
-static void step(struct install_receive *receive);
-
-static void end(struct install_receive *receive)
+static int enter_namespaces(const struct pod_init *init, struct error *why)
 {
-    receive->state = RECEIVE_ENDED;
-    if (receive->call)
-        return;
-    receive->events->ended(receive->data, receive);
-    fd_close(&receive->fd);
-    fd_close(&receive->folder_fd);
-    EVP_MD_CTX_free(receive->hash);
-    free(receive->part);
-    free(receive->path);
-    free(receive);
-}
-
-static void fail(struct install_receive *receive, const struct error *why)
-{
-    if (receive->part)
-        unlink(receive->part);
-    if (receive->call)
-        call_finish(receive->call, why);
-    end(receive);
-}
-
-/* ---- the file, off the loop's thread ---- */
-
-static void on_step_done(uv_fs_t *request)
-{
-    struct install_receive *receive =
-        container_of(request, struct install_receive, request);
-    int result = (int)request->result;
-    struct error why;
-
-    uv_fs_req_cleanup(request);
-    if (result < 0) {
-        errno = -result;
-        error_errno(&why, "make %s durable", receive->path);
-        if (receive->state == RECEIVE_SYNCING_FOLDER)
-            unlink(receive->path);
-        fail(receive, &why);
-        return;
-    }
-    receive->state++;
-    step(receive);
-}
-
-static void answer(struct install_receive *receive, uint64_t index)
-{
-    Kontor__V1__RaftSnapshotEnd end_message =
-        KONTOR__V1__RAFT_SNAPSHOT_END__INIT;
-
-    end_message.snapshot_index = index;
-    if (receive->call)
-        call_reply(receive->call, &end_message.base);
-    end(receive);
-}
-
-/* Answer at once when nobody needs the snapshot. */
-static bool drop_unwanted(struct install_receive *receive)
-{
-    uint64_t settled = 0;
-
-    if (receive->events->wanted(receive->data, &receive->snapshot, &settled))
-        return false;
-    if (receive->part)
-        unlink(receive->part);
-    answer(receive, settled);
-    return true;
-}
-
-static void step(struct install_receive *receive)
-{
-    switch (receive->state) {
-    case RECEIVE_TAKING:
-    case RECEIVE_ENDED:
-        return;
-    case RECEIVE_SYNCING:
-        uv_fs_fsync(receive->loop, &receive->request, receive->fd,
-                    on_step_done);
-        return;
-    case RECEIVE_RENAMING:
-        if (drop_unwanted(receive))
-            return;
-        uv_fs_rename(receive->loop, &receive->request, receive->part,
-                     receive->path, on_step_done);
-        return;
-    case RECEIVE_SYNCING_FOLDER:
-        uv_fs_fsync(receive->loop, &receive->request, receive->folder_fd,
-                    on_step_done);
-        return;
-    case RECEIVE_READY:
-        receive->events->ready(receive->data, receive, &receive->snapshot);
-        return;
-    }
-}
-
-/* ---- chunks ---- */
-
-static int begin(struct install_receive *receive,
-                 const Kontor__V1__RaftSnapshotChunk *chunk, struct error *why)
-{
-    receive->snapshot.index = chunk->snapshot_index;
-    receive->snapshot.term = chunk->snapshot_term;
-    receive->total_bytes = chunk->total_bytes;
-    receive->part =
-        snapshot_path(receive->folder, chunk->snapshot_index, ".part");
-    receive->path = snapshot_path(receive->folder, chunk->snapshot_index, "");
-    receive->hash = snapshot_hash_new();
-    receive->folder_fd =
-        open(receive->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (receive->folder_fd < 0)
-        return error_errno(why, "open folder %s", receive->folder);
-    receive->fd =
-        open(receive->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (receive->fd < 0)
-        return error_errno(why, "create %s", receive->part);
+    if (cgroup_enter(init->cgroup, 0, why) != 0)
+        return (int)why->code;
+    /* Its root is the group that the process stands in. */
+    if (unshare(CLONE_NEWCGROUP) != 0)
+        return error_errno(why, "make a cgroup namespace");
+    if (setns(init->netns, CLONE_NEWNET) != 0)
+        return error_errno(why, "enter the network namespace");
+    if (sethostname(init->hostname, strlen(init->hostname)) != 0)
+        return error_errno(why, "set the host name %s", init->hostname);
     return 0;
 }
 
-static int check(const struct install_receive *receive,
-                 const Kontor__V1__RaftSnapshotChunk *chunk, struct error *why)
+/* The copy of the host's mounts goes: it would keep them busy. */
+static int enter_empty_root(const struct pod_init *init, struct error *why)
 {
-    uint64_t left = chunk->total_bytes - receive->received_bytes;
-    bool last = chunk->data.len == left;
-
-    if (chunk->snapshot_index == 0 || chunk->from != receive->from ||
-        chunk->total_bytes > INSTALL_TOTAL_MAX_BYTES)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "snapshot %llu of %llu bytes from member %u",
-                         (unsigned long long)chunk->snapshot_index,
-                         (unsigned long long)chunk->total_bytes, chunk->from);
-    if (receive->snapshot.index != 0 &&
-        (chunk->snapshot_index != receive->snapshot.index ||
-         chunk->snapshot_term != receive->snapshot.term ||
-         chunk->total_bytes != receive->total_bytes))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "a chunk of another snapshot in one stream");
-    if (chunk->offset != receive->received_bytes || chunk->data.len > left ||
-        (chunk->data.len == 0 && !last))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "a chunk of %zu bytes at %llu, expected one at %llu",
-                         chunk->data.len, (unsigned long long)chunk->offset,
-                         (unsigned long long)receive->received_bytes);
-    if (last != (chunk->sha256.len == STORE_SHA256_BYTES))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "the checksum belongs to the last chunk alone");
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return error_errno(why, "make the mounts private");
+    if (mount("none", init->empty_folder, "tmpfs",
+              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=4k,nr_inodes=1,mode=0555") != 0)
+        return error_errno(why, "mount a tmpfs on %s", init->empty_folder);
+    if (chdir(init->empty_folder) != 0 ||
+        syscall(SYS_pivot_root, ".", ".") != 0 ||
+        umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+        return error_errno(why, "change to an empty root");
     return 0;
 }
 
-static int take(struct install_receive *receive,
-                const Kontor__V1__RaftSnapshotChunk *chunk, struct error *why)
+static int become_init(const struct pod_init *init, struct error *why)
 {
-    uint8_t sha256[STORE_SHA256_BYTES];
+    /* Not to be traced by a container of the same user. */
+    if (prctl(PR_SET_NAME, "kpod-init", 0, 0, 0) != 0 ||
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return error_errno(why, "name the process");
+    setsid();
+    if (enter_namespaces(init, why) != 0 || enter_empty_root(init, why) != 0)
+        return (int)why->code;
+    return privileges_drop_all(why);
+}
 
-    if (fd_write_all(receive->fd, chunk->data.data, chunk->data.len, why) != 0)
-        return error_wrap(why, "%s", receive->part);
-    snapshot_hash_add(receive->hash, chunk->data.data, chunk->data.len);
-    receive->received_bytes += chunk->data.len;
-    if (receive->received_bytes < receive->total_bytes)
-        return 0;
-    snapshot_hash_end(receive->hash, sha256);
-    if (memcmp(sha256, chunk->sha256.data, sizeof sha256) != 0)
-        return error_set(why, ERROR_DATA_LOSS,
-                         "snapshot %llu arrived with a wrong checksum",
-                         (unsigned long long)receive->snapshot.index);
-    memcpy(receive->snapshot.sha256, sha256, sizeof sha256);
-    receive->state = RECEIVE_SYNCING;
+static _Noreturn void reap_forever(void)
+{
+    sigset_t child;
+
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    for (;;) {
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            continue;
+        sigwaitinfo(&child, NULL); /* blocked since kpod's start */
+    }
+}
+
+/* Does kpod, which holds the other end, still live? It may have died before
+ * the death signal was asked for. */
+static void check_parent(int report)
+{
+    struct start_report ready = {0};
+    struct error ignored;
+
+    if (fd_write_all(report, &ready, sizeof ready, &ignored) != 0)
+        _exit(EXIT_SETUP);
+}
+
+static _Noreturn void run(const struct pod_init *init, int report)
+{
+    struct error why = {0};
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) {
+        error_errno(&why, "ask for a death signal");
+        start_report_fail(report, EXIT_SETUP, &why);
+    }
+    if (become_init(init, &why) != 0)
+        start_report_fail(report, EXIT_SETUP, &why);
+    check_parent(report);
+    close_range(0, ~0u, 0);
+    reap_forever();
+}
+
+int pod_init_start(const struct pod_init *init, pid_t *pid, int *pidfd,
+                   int *report, struct error *why)
+{
+    CLEANUP(fd_close) int mine = -1;
+    CLEANUP(fd_close) int theirs = -1;
+    int pipe[2];
+    pid_t started;
+
+    if (pipe2(pipe, O_CLOEXEC) != 0)
+        return error_errno(why, "make a pipe");
+    mine = pipe[0];
+    theirs = pipe[1];
+    started = process_fork(
+        CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS, pidfd);
+    if (started == 0) {
+        fd_reset(&mine);
+        run(init, theirs);
+    }
+    if (started < 0)
+        return error_errno(why, "make the pod's namespaces");
+    *pid = started;
+    *report = mine;
+    mine = -1;
     return 0;
-}
-
-static void on_message(struct call *call, const ProtobufCMessage *in)
-{
-    struct install_receive *receive = call_data(call);
-    const Kontor__V1__RaftSnapshotChunk *chunk =
-        (const Kontor__V1__RaftSnapshotChunk *)(const void *)in;
-    struct error why;
-
-    if (receive->state != RECEIVE_TAKING)
-        return; /* more than was announced */
-    if (check(receive, chunk, &why) != 0 ||
-        receive->events->chunk(receive->data, receive->from, chunk->term,
-                               &why) != 0) {
-        fail(receive, &why);
-        return;
-    }
-    if (receive->snapshot.index == 0) {
-        if (begin(receive, chunk, &why) != 0) {
-            fail(receive, &why);
-            return;
-        }
-        if (drop_unwanted(receive))
-            return;
-    }
-    if (take(receive, chunk, &why) != 0)
-        fail(receive, &why);
-    else
-        step(receive);
-}
-
-static void on_half_closed(struct call *call)
-{
-    struct install_receive *receive = call_data(call);
-    struct error why;
-
-    if (receive->state != RECEIVE_TAKING)
-        return;
-    error_set(&why, ERROR_INVALID_ARGUMENT, "the snapshot ends early");
-    fail(receive, &why);
-}
-
-static void on_ended(struct call *call, const struct error *why)
-{
-    struct install_receive *receive = call_data(call);
-
-    receive->call = NULL;
-    if (receive->state == RECEIVE_TAKING)
-        fail(receive, why);
-    else if (receive->state == RECEIVE_ENDED)
-        end(receive);
-}
-
-/* ---- the operation ---- */
-
-struct install_receive *
-install_receive_new(uv_loop_t *loop, const char *folder, uint32_t from,
-                    const struct install_receive_events *events, void *data)
-{
-    struct install_receive *receive = memory_new(sizeof *receive);
-
-    receive->loop = loop;
-    receive->folder = folder;
-    receive->from = from;
-    receive->events = events;
-    receive->data = data;
-    receive->fd = -1;
-    receive->folder_fd = -1;
-    return receive;
-}
-
-void install_receive_start(struct install_receive *receive, struct call *call)
-{
-    static const struct call_events events = {
-        .message = on_message,
-        .half_closed = on_half_closed,
-        .ended = on_ended,
-    };
-
-    receive->call = call;
-    call_listen(call, &events, receive);
-}
-
-bool install_receive_whole(const struct install_receive *receive)
-{
-    return receive->state != RECEIVE_TAKING && receive->state != RECEIVE_ENDED;
-}
-
-bool install_receive_cancel(struct install_receive *receive,
-                            enum error_code code, const char *text)
-{
-    struct error why;
-
-    if (receive->state != RECEIVE_TAKING)
-        return !install_receive_whole(receive);
-    error_set(&why, code, "%s", text);
-    fail(receive, &why);
-    return true;
-}
-
-void install_receive_answer(struct install_receive *receive, uint64_t index)
-{
-    assert(receive->state == RECEIVE_READY);
-    answer(receive, index);
-}
-
-void install_receive_fail(struct install_receive *receive,
-                          const struct error *why)
-{
-    assert(receive->state == RECEIVE_READY);
-    unlink(receive->path);
-    fail(receive, why);
 }

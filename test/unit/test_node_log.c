@@ -1,0 +1,269 @@
+/* test_node_log.c - a log read while it is written, rotated and damaged; the
+ * term; the data folder. */
+#include "base/fd.h"
+#include "base/memory.h"
+#include "node/home.h"
+#include "node/log_reader.h"
+#include "node/supervisor/supervisor.h"
+#include "node/term.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/kontor-node-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    struct error why;
+
+    (void)state;
+    return folder_remove(AT_FDCWD, folder, &why);
+}
+
+/* ---- the log ------------------------------------------------------------- */
+
+static void append(const char *file, const void *bytes, size_t length)
+{
+    char *path = memory_format("%s/%s", folder, file);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    struct error why;
+
+    assert_true(fd >= 0);
+    assert_int_equal(fd_write_all(fd, bytes, length, &why), 0);
+    close(fd);
+    free(path);
+}
+
+static void record(const char *file, enum log_stream stream, const char *text)
+{
+    struct log_record header = {.length = (uint32_t)strlen(text),
+                                .stream = (uint8_t)stream};
+
+    append(file, &header, sizeof header);
+    append(file, text, strlen(text));
+}
+
+static void rotate(void)
+{
+    char *from = memory_format("%s/log", folder);
+    char *to = memory_format("%s/log.1", folder);
+
+    assert_int_equal(rename(from, to), 0);
+    free(from);
+    free(to);
+}
+
+/* Everything there is now: "out" and "[err]" as one text. */
+static void expect(struct log_reader *reader, const char *text)
+{
+    char seen[4096] = "";
+    size_t length;
+    struct error why;
+
+    do {
+        if (log_reader_next(reader, &length, &why) != 0)
+            fail_msg("%s", why.message);
+        snprintf(seen + strlen(seen), sizeof seen - strlen(seen),
+                 reader->is_stderr && length ? "[%.*s]" : "%.*s", (int)length,
+                 (const char *)buffer_data(&reader->out));
+    } while (length > 0);
+    assert_string_equal(seen, text);
+}
+
+static void a_log_is_followed_through_rotations(void **state)
+{
+    struct log_reader reader;
+
+    (void)state;
+    log_reader_init(&reader, folder);
+    expect(&reader, "");
+    record("log", LOG_STREAM_STDOUT, "one ");
+    record("log", LOG_STREAM_STDOUT, "two ");
+    record("log", LOG_STREAM_STDERR, "oops");
+    record("log", LOG_STREAM_STDOUT, "three");
+    expect(&reader, "one two [oops]three");
+    expect(&reader, "");
+    record("log", LOG_STREAM_STDOUT, "four");
+    rotate();
+    expect(&reader, "four");
+    record("log", LOG_STREAM_STDOUT, "five");
+    expect(&reader, "five");
+    /* Two rotations while nobody reads: the oldest that is left. */
+    record("log", LOG_STREAM_STDOUT, "six");
+    rotate();
+    record("log", LOG_STREAM_STDOUT, "seven");
+    rotate();
+    record("log", LOG_STREAM_STDOUT, "eight");
+    expect(&reader, "sixseveneight");
+    log_reader_fini(&reader);
+}
+
+static void half_a_record_is_waited_for(void **state)
+{
+    struct log_record header = {.length = 4, .stream = LOG_STREAM_STDOUT};
+    struct log_reader reader;
+
+    (void)state;
+    log_reader_init(&reader, folder);
+    append("log", &header, 10);
+    expect(&reader, "");
+    append("log", (const char *)&header + 10, sizeof header - 10);
+    append("log", "ab", 2);
+    expect(&reader, "");
+    append("log", "cd", 2);
+    expect(&reader, "abcd");
+    log_reader_fini(&reader);
+}
+
+static void a_tail_is_cut_to_the_byte(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } tails[] = {
+        {0, "aaaabbbbccccdddd"},  {16, "aaaabbbbccccdddd"},
+        {99, "aaaabbbbccccdddd"}, {13, "abbbbccccdddd"},
+        {9, "bccccdddd"},         {8, "ccccdddd"},
+        {7, "cccdddd"},           {1, "d"},
+    };
+
+    (void)state;
+    record("log", LOG_STREAM_STDOUT, "aaaa");
+    record("log", LOG_STREAM_STDOUT, "bbbb");
+    rotate();
+    record("log", LOG_STREAM_STDOUT, "cccc");
+    record("log", LOG_STREAM_STDOUT, "dddd");
+    for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
+        struct log_reader reader;
+        struct error why;
+
+        log_reader_init(&reader, folder);
+        assert_int_equal(log_reader_seek(&reader, tails[i].bytes, &why), 0);
+        expect(&reader, tails[i].text);
+        log_reader_fini(&reader);
+    }
+}
+
+static void a_damaged_log_is_said_to_be(void **state)
+{
+    struct log_record header = {.length = 1, .stream = 9};
+    struct log_reader reader;
+    struct error why;
+    size_t length;
+
+    (void)state;
+    record("log", LOG_STREAM_STDOUT, "good");
+    append("log", &header, sizeof header);
+    log_reader_init(&reader, folder);
+    assert_int_equal(log_reader_next(&reader, &length, &why), ERROR_DATA_LOSS);
+    log_reader_fini(&reader);
+    log_reader_init(&reader, folder);
+    assert_int_equal(log_reader_seek(&reader, 3, &why), ERROR_DATA_LOSS);
+    log_reader_fini(&reader);
+}
+
+/* Many records, read in more than one block. */
+static void a_long_log_is_whole(void **state)
+{
+    enum { RECORDS = 700, RECORD_BYTES = 999 };
+    struct log_reader reader;
+    char text[RECORD_BYTES + 1];
+    size_t total = 0;
+    size_t length;
+    struct error why;
+
+    (void)state;
+    memset(text, 'x', RECORD_BYTES);
+    text[RECORD_BYTES] = '\0';
+    for (int i = 0; i < RECORDS; i++)
+        record("log", LOG_STREAM_STDOUT, text);
+    log_reader_init(&reader, folder);
+    assert_int_equal(log_reader_seek(&reader, 500 * RECORD_BYTES + 1, &why), 0);
+    do {
+        assert_int_equal(log_reader_next(&reader, &length, &why), 0);
+        total += length;
+    } while (length > 0);
+    assert_int_equal(total, 500 * RECORD_BYTES + 1);
+    log_reader_fini(&reader);
+}
+
+/* ---- the term ------------------------------------------------------------ */
+
+static void an_old_leader_is_refused_also_after_a_restart(void **state)
+{
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct term term;
+    struct error why;
+
+    (void)state;
+    assert_int_equal(term_open(&term, dir, &why), 0);
+    assert_int_equal(term_check(&term, 7, &why), 0);
+    assert_int_equal(term_check(&term, 7, &why), 0);
+    assert_int_equal(term_check(&term, 6, &why), ERROR_FAILED_PRECONDITION);
+    assert_string_equal(why.message,
+                        "term 6 is over, this node has seen term 7");
+    assert_int_equal(term_open(&term, dir, &why), 0);
+    assert_int_equal(term_check(&term, 6, &why), ERROR_FAILED_PRECONDITION);
+    assert_int_equal(term_check(&term, 8, &why), 0);
+    assert_int_equal(file_replace(dir, "term", "x", 1, 0600, &why), 0);
+    assert_int_equal(term_open(&term, dir, &why), ERROR_DATA_LOSS);
+    close(dir);
+}
+
+/* ---- the data folder ----------------------------------------------------- */
+
+static void one_knode_works_in_a_folder(void **state)
+{
+    struct home_names names = {"kontor/n1", "kontor0", "kontor"};
+    struct home_names found;
+    struct home home;
+    struct home second;
+    struct error why;
+    char *path = memory_format("%s/data", folder);
+
+    (void)state;
+    assert_int_equal(home_open(&home, path, &why), 0);
+    assert_int_equal(home_open(&second, path, &why), ERROR_FAILED_PRECONDITION);
+    assert_int_equal(home_read_names(&home, &found, &why), ERROR_NOT_FOUND);
+    assert_int_equal(home_write_names(&home, &names, &why), 0);
+    assert_int_equal(home_read_names(&home, &found, &why), 0);
+    assert_string_equal(found.cgroup, "kontor/n1");
+    assert_string_equal(found.table, "kontor");
+    assert_int_equal(home_remove(&home, &why), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    home_close(&home);
+    free(path);
+}
+
+#define in_folder(function) \
+    cmocka_unit_test_setup_teardown(function, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        in_folder(a_log_is_followed_through_rotations),
+        in_folder(half_a_record_is_waited_for),
+        in_folder(a_tail_is_cut_to_the_byte),
+        in_folder(a_damaged_log_is_said_to_be),
+        in_folder(a_long_log_is_whole),
+        in_folder(an_old_leader_is_refused_also_after_a_restart),
+        in_folder(one_knode_works_in_a_folder),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
