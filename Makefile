@@ -215,7 +215,7 @@ BENCH_HELPERS := $(patsubst %.c,$(B)/%.o,\
 $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 		$(UNIT_HELPERS) $(LIBS_ALL)
 	$(call say,LINK,$@)
-	$(call link,$^ $(LIBS))
+	$(call link,$^ -lcmocka $(LIBS))
 
 .PHONY: bench
 bench: deps ## the figures of the README, beside etcd, crun and containerd
@@ -237,7 +237,7 @@ fuzzers: $(FUZZERS)
 build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(UNIT_HELPERS) $(LIBS_ALL)
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 # ---- what the code must look like -------------------------------------------
 

@@ -1,7 +1,7 @@
-/* rpc_echo - what one hop of rpc/ costs: a server process and a client
+/* bench_rpc - what one hop of rpc/ costs: a server process and a client
  * process over a real loopback socket with mutual TLS.
  *
- *   rpc_echo PKI-FOLDER CALLS CONCURRENT REQUEST-BYTES
+ *   bench_rpc PKI-FOLDER CALLS CONCURRENT REQUEST-BYTES
  *
  * PKI-FOLDER holds ca.crt and m1.crt, m1.key (a master). Prints calls/s and
  * the latency of single calls. The method is the health check's, whose
@@ -62,7 +62,7 @@ static const struct service service = {"bench.Echo", methods, 1};
 
 static void die(const struct error *why)
 {
-    fprintf(stderr, "rpc_echo: %s\n", why->message);
+    fprintf(stderr, "bench_rpc: %s\n", why->message);
     exit(1);
 }
 
@@ -93,7 +93,7 @@ static void on_ended(struct call *call, const struct error *why)
 
     if (why->code) {
         if (!bench->failed++)
-            fprintf(stderr, "rpc_echo: %s\n", why->message);
+            fprintf(stderr, "bench_rpc: %s\n", why->message);
     }
     bench->latency_ns[bench->done++] = clock_monotonic_ns() - one->began_ns;
     if (bench->to_start > 0)

@@ -1,6 +1,6 @@
-/* store_bench.c - how fast the log on disk is.
+/* bench_store.c - how fast the log on disk is.
  *
- *   store_bench [FOLDER]
+ *   bench_store [FOLDER]
  *
  * FOLDER (default: here) decides which disk is measured; a folder made in it
  * is removed again. */
@@ -126,12 +126,12 @@ int main(int argc, char **argv)
     for (int i = 0; i < BATCH_ROWS; i++)
         bench.entries[i] = (struct raft_entry){
             .term = 0, .kind = RAFT_ENTRY_COMMAND, .payload = payload};
-    snprintf(folder, sizeof folder, "%s/store_bench.XXXXXX",
+    snprintf(folder, sizeof folder, "%s/bench_store.XXXXXX",
              argc > 1 ? argv[1] : ".");
     uv_loop_init(&loop);
     if (!mkdtemp(folder) ||
         store_open(&bench.store, &options, &content, &why) != 0) {
-        fprintf(stderr, "store_bench: %s: %s\n", folder, why.message);
+        fprintf(stderr, "bench_store: %s: %s\n", folder, why.message);
         return 1;
     }
     store_start(bench.store, &loop);

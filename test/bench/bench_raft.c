@@ -1,6 +1,6 @@
-/* raft_bench.c - three members as three processes, without the API above.
+/* bench_raft.c - three members as three processes, without the API above.
  *
- *   raft_bench [FOLDER]
+ *   bench_raft [FOLDER]
  *
  * Prints how long one commit takes, how many go through with many under way,
  * and how long after a kill -9 of the leader the next one is acknowledged.
@@ -228,7 +228,7 @@ static _Noreturn void run_member(int id, bool measure)
         server_open(&server, &loop, all[id].address, config.tls,
                     &(struct server_limits){0}, &why) != 0 ||
         replica_open(&node->replica, &loop, server, &config, &why) != 0) {
-        fprintf(stderr, "raft_bench: %s\n", why.message);
+        fprintf(stderr, "bench_raft: %s\n", why.message);
         _exit(EXIT_FAILURE);
     }
     uv_run(&loop, UV_RUN_DEFAULT);
@@ -253,7 +253,7 @@ static struct report wait_report(int what, int member)
 
     do {
         if (read(reports[0], &report, sizeof report) != sizeof report) {
-            fprintf(stderr, "raft_bench: the members are gone\n");
+            fprintf(stderr, "bench_raft: the members are gone\n");
             exit(EXIT_FAILURE);
         }
     } while ((int)report.what != what ||
@@ -310,10 +310,10 @@ int main(int argc, char **argv)
     pid_t children[MEMBERS];
     struct error why;
 
-    snprintf(folder, sizeof folder, "%s/raft_bench.XXXXXX",
+    snprintf(folder, sizeof folder, "%s/bench_raft.XXXXXX",
              argc > 1 ? argv[1] : ".");
     if (!mkdtemp(folder) || pipe2(reports, O_CLOEXEC) != 0) {
-        perror("raft_bench");
+        perror("bench_raft");
         return EXIT_FAILURE;
     }
     pki_fixture_init(&pki);
