@@ -39,7 +39,7 @@ static bool has_word(const char *text, const char *word, const char *dividers)
 static void keep(char root[CGROUP_ROOT_MAX], const char *path)
 {
     if (root[0] == '\0' && strlen(path) < CGROUP_ROOT_MAX)
-        strcpy(root, path);
+        memcpy(root, path, strlen(path) + 1);
 }
 
 /* A unified hierarchy counts when it has what pods are limited by: systems
@@ -128,7 +128,7 @@ int cgroup_mounts_find(struct cgroup_mounts *out, const char *mountinfo,
     if (unified[0]) {
         found.backend = &cgroup_v2;
         for (int i = 0; i < CGROUP_CONTROLLERS; i++)
-            strcpy(found.roots[i], unified);
+            memcpy(found.roots[i], unified, sizeof unified);
     }
     *out = found;
     return 0;

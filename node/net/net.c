@@ -29,8 +29,8 @@ static int describe(struct net *net, const struct net_config *config,
                          "table \"%s\": no name for a table", config->table);
     if (net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
         return (int)why->code;
-    strcpy(net->bridge, config->bridge);
-    strcpy(net->table, config->table);
+    snprintf(net->bridge, sizeof net->bridge, "%s", config->bridge);
+    snprintf(net->table, sizeof net->table, "%s", config->table);
     net->gateway.s_addr = htonl(net->subnet + 1);
     net_pool_init(&net->pool, net->subnet, net->prefix);
     return 0;

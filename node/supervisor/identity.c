@@ -186,7 +186,7 @@ int identity_resolve(const char *user, struct identity *out, struct error *why)
     if (strlen(user) >= sizeof copy)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "user %.64s...: longer than a name can be", user);
-    strcpy(copy, user);
+    memcpy(copy, user, strlen(user) + 1);
     *out = (struct identity){.home = "/"};
     search.user = strsep(&group, ":");
     search.group = group && *group ? group : NULL;

@@ -59,7 +59,7 @@ static int open_fresh(void)
 int log_file_open(struct log_file *log, uint64_t limit_bytes, struct error *why)
 {
     struct stat info;
-    uint64_t end;
+    uint64_t end = 0;
     int fd = open_fresh();
 
     if (fd < 0 || fstat(fd, &info) != 0) {
@@ -117,13 +117,11 @@ static bool put(struct log_file *log, struct log_source source,
         .stream = source.stream,
         .container = source.container,
     };
-    struct iovec parts[] = {
-        {&record, sizeof record},
-        {(void *)(uintptr_t)bytes, length},
-    };
+    struct iovec parts[] = {{&record, sizeof record}, {NULL, length}};
     size_t whole = sizeof record + length;
     ssize_t written;
 
+    memcpy(&parts[1].iov_base, &bytes, sizeof bytes); /* it is only read */
     do
         written = writev(log->fd, parts, ARRAY_LEN(parts));
     while (written < 0 && errno == EINTR);

@@ -8,8 +8,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static bool is_sealed(int exe)
 {
     struct statvfs info;

@@ -117,17 +117,21 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
+static double at_us(const struct node *node, size_t place)
+{
+    return (double)node->latency_ns[place] / 1e3;
+}
+
 static void print_result(const struct node *node, unsigned parallel)
 {
     double seconds = (double)(clock_monotonic_ns() - node->start_ns) / 1e9;
-    unsigned count = node->done;
+    size_t count = node->done;
 
     qsort(node->latency_ns, count, sizeof *node->latency_ns, compare);
     printf("%4u under way: %8.0f commits/s; p50 %.0f us, p99 %.0f us,"
            " max %.0f us\n",
-           parallel, count / seconds, (double)node->latency_ns[count / 2] / 1e3,
-           (double)node->latency_ns[(size_t)count * 99 / 100] / 1e3,
-           (double)node->latency_ns[count - 1] / 1e3);
+           parallel, node->done / seconds, at_us(node, count / 2),
+           at_us(node, count * 99 / 100), at_us(node, count - 1));
     fflush(stdout);
 }
 

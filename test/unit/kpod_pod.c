@@ -120,7 +120,7 @@ static Kontor__V1__Bundle *make_bundle(const struct kpod_pod *pod)
     kpod_pod_set(&bundle->cgroup, pod->cgroup);
     kpod_pod_set(&bundle->address, "10.42.2.7");
     kpod_pod_set(&bundle->resolv_conf, "nameserver 192.0.2.53\n");
-    bundle->containers = memory_array(1, sizeof container);
+    bundle->containers = memory_array(1, sizeof(void *));
     bundle->containers[0] = container;
     bundle->n_containers = 1;
     return bundle;
@@ -158,7 +158,7 @@ static void find_kpod(char path[256])
     path[length] = '\0';
     for (int i = 0; i < 3; i++)
         *strrchr(path, '/') = '\0';
-    strcat(path, "/bin/kpod");
+    snprintf(path + strlen(path), 256 - strlen(path), "/bin/kpod");
 }
 
 static int listen_socket(const struct kpod_pod *pod)

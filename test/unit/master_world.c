@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "master/service.h"
 
 #include <fcntl.h>
@@ -16,6 +17,24 @@
 #include <cmocka.h>
 
 enum { PATIENCE_MS = 10000, HEARTBEAT_MS = 30 };
+
+/* Folders of the world that is there; a test that fails leaves it so. */
+static char left_folder[64];
+static char left_pki[64];
+
+int world_teardown(void **state)
+{
+    struct error why = {0};
+
+    (void)state;
+    if (left_folder[0])
+        folder_remove(AT_FDCWD, left_folder, &why);
+    if (left_pki[0])
+        folder_remove(AT_FDCWD, left_pki, &why);
+    left_folder[0] = '\0';
+    left_pki[0] = '\0';
+    return (int)why.code;
+}
 
 /* ---- the loop ---- */
 
@@ -270,17 +289,24 @@ static void on_heartbeat(uv_timer_t *timer)
         send_report(&world->nodes[i], NULL);
 }
 
-/* A port that was free a moment ago. */
+/* A port that nobody has. Below the range that the kernel gives to outgoing
+ * connections (32768 and up), or one of those might take it before we do. */
 static void free_address(char address[64])
 {
+    enum { FIRST_PORT = 20000, PORTS = 12000 };
     struct sockaddr_in in = {.sin_family = AF_INET};
-    socklen_t length = sizeof in;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int bound = -1;
 
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &length), 0);
-    close(fd);
+    while (bound != 0) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        uint16_t number;
+
+        random_bytes(&number, sizeof number);
+        in.sin_port = htons((uint16_t)(FIRST_PORT + number % PORTS));
+        bound = bind(fd, (struct sockaddr *)&in, sizeof in);
+        close(fd);
+    }
     snprintf(address, 64, "127.0.0.1:%u", ntohs(in.sin_port));
 }
 
@@ -404,6 +430,8 @@ void world_init(struct world *world, unsigned members, unsigned running)
     pki_fixture_issue(&world->pki, "viewer", "viewer");
     memcpy(world->folder, "/tmp/kontor-world-XXXXXX", 25);
     assert_non_null(mkdtemp(world->folder));
+    memcpy(left_folder, world->folder, sizeof left_folder);
+    memcpy(left_pki, world->pki.folder, sizeof left_pki);
     world->master_count = members;
     for (unsigned i = 0; i < members; i++) {
         snprintf(world->names[i], sizeof world->names[i], "m%u", i + 1);
@@ -460,6 +488,8 @@ void world_fini(struct world *world)
         tls_context_free(world->tls[i]);
     pki_fixture_fini(&world->pki);
     assert_int_equal(folder_remove(AT_FDCWD, world->folder, &why), 0);
+    left_folder[0] = '\0';
+    left_pki[0] = '\0';
 }
 
 /* ---- clients ---- */

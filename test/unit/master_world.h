@@ -54,6 +54,9 @@ struct world {
 void world_init(struct world *world, unsigned members, unsigned running);
 void world_fini(struct world *world);
 
+/* A test's teardown: removes the folders when the test failed half way. */
+int world_teardown(void **state);
+
 /* The position of the master that leads. */
 unsigned world_leader(struct world *world);
 

@@ -4,7 +4,7 @@
 #include "base/fd.h"
 #include "image_archive.h"
 #include "node/cgroup/cgroup.h"
-#include "node/image/digest.h"
+#include "node/image/layer_store.h"
 #include "node/log_reader.h"
 #include "node/pod/status.h"
 
@@ -131,6 +131,61 @@ static void make_image(const struct pod_world *world)
     free(bytes);
 }
 
+/* ---- the store ----------------------------------------------------------- */
+
+struct first_pull {
+    struct image_pull pull;
+    const struct pod_world *world;
+    bool done;
+};
+
+/* The layout's image is also what a registry's reference led to once: found
+ * in the store without asking anybody. */
+static void on_first_pull(struct image_pull *pull,
+                          const Kontor__V1__Image *image,
+                          const struct error *why)
+{
+    struct first_pull *first = container_of(pull, struct first_pull, pull);
+    struct layer_store store;
+    struct reference reference;
+    struct error unheard;
+
+    if (why->code != ERROR_OK)
+        fail_msg("%s", why->message);
+    assert_int_equal(reference_parse(first->world->image, &reference, &unheard),
+                     0);
+    assert_int_equal(layer_store_open(&store, first->world->images, &unheard),
+                     0);
+    assert_int_equal(
+        layer_store_save_image(&store, &reference, image, &unheard), 0);
+    layer_store_close(&store);
+    first->done = true;
+}
+
+static void on_closed(void *data)
+{
+    (void)data;
+}
+
+static void fill_store(const struct pod_world *world)
+{
+    struct image_store_config config = {.folder = world->images};
+    struct first_pull first = {.pull = {.done = on_first_pull}, .world = world};
+    struct image_store *store;
+    uv_loop_t loop;
+    struct error why;
+
+    uv_loop_init(&loop);
+    if (image_store_open(&store, &loop, &config, &why) != 0)
+        fail_msg("%s", why.message);
+    image_pull_start(store, &first.pull, world->layout);
+    while (!first.done)
+        uv_run(&loop, UV_RUN_ONCE);
+    image_store_close(store, on_closed, NULL);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_loop_close(&loop);
+}
+
 /* ---- the group's world --------------------------------------------------- */
 
 static char *build_program(const char *name)
@@ -153,15 +208,20 @@ int pod_world_make(void **state)
     world->pods = memory_format("%s/pods", world->folder);
     world->images = memory_format("%s/images", world->folder);
     world->cgroup = memory_format("kontor-test-%d", (int)getpid());
-    world->image = memory_format("oci:%s/layout:1", world->folder);
+    world->layout = memory_format("oci:%s/layout:1", world->folder);
+    world->image = memory_string("127.0.0.1:1/busybox:1");
     world->kpod = build_program("kpod");
     if (access(world->kpod, X_OK) != 0) {
         fprintf(stderr, "%s is not built\n", world->kpod);
         return -1;
     }
+    /* Before libuv makes its workers: they are to stand in it, too. */
+    if (unshare(CLONE_NEWNET) != 0)
+        return -1;
     make_image(world);
+    fill_store(world);
     *state = world;
-    return unshare(CLONE_NEWNET);
+    return 0;
 }
 
 int pod_world_unmake(void **state)
@@ -176,6 +236,7 @@ int pod_world_unmake(void **state)
     free(world->images);
     free(world->cgroup);
     free(world->image);
+    free(world->layout);
     free(world->kpod);
     free(world);
     return failed;
@@ -228,11 +289,6 @@ void pod_world_begin_life(struct pod_world *world, bool with_net)
     if (net_open(&world->net, &net, &why) != 0)
         fail_msg("%s", why.message);
     pod_engine_set_net(world->engine, world->net);
-}
-
-static void on_closed(void *data)
-{
-    (void)data;
 }
 
 void pod_world_end_life(struct pod_world *world)

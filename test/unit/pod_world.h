@@ -19,7 +19,8 @@ struct pod_world {
     char *images;
     char *cgroup;
     char *kpod;
-    char *image; /* "oci:FOLDER/layout:1" */
+    char *layout; /* "oci:FOLDER/layout:1" */
+    char *image;  /* the same, as if it had come from a registry */
     uv_loop_t loop;
     struct image_store *store;
     struct net *net;

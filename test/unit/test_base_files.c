@@ -99,15 +99,16 @@ static void options_are_parsed(void **state)
         {"label", OPTION_STRINGS, &labels, "K=V", ""},
         {.name = NULL},
     };
-    char *line[] = {"x",       "first", "-f",      "--mem=1K", "--label",
-                    "a=b",     "next",  "--label", "c=d",      "--name",
-                    "--dashy", "--",    "--mem",   NULL};
+    const char *line[] = {"x",       "first", "-f",      "--mem=1K", "--label",
+                          "a=b",     "next",  "--label", "c=d",      "--name",
+                          "--dashy", "--",    "--mem",   NULL};
     struct operands operands;
     struct error why;
     bool help;
 
     (void)state;
-    if (options_parse(table, 13, line, &operands, &help, &why) != 0)
+    if (options_parse(table, 13, without_const(line), &operands, &help, &why) !=
+        0)
         fail_msg("%s", why.message);
     assert_true(flag);
     assert_int_equal(bytes, 1024);
@@ -142,13 +143,14 @@ static void wrong_options_are_named(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char word[32];
-        char *line[] = {"x", word, NULL};
+        const char *line[] = {"x", word, NULL};
         struct operands operands;
         struct error why;
         bool help;
 
         snprintf(word, sizeof word, "%s", rows[i].word);
-        assert_int_equal(options_parse(table, 2, line, &operands, &help, &why),
+        assert_int_equal(options_parse(table, 2, without_const(line), &operands,
+                                       &help, &why),
                          ERROR_INVALID_ARGUMENT);
         if (!strstr(why.message, rows[i].says))
             fail_msg("%s: says %s", rows[i].word, why.message);

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MIB = 1 << 20, AWAIT_MS = 5000 };
+enum { MIB = 1 << 20, AWAIT_MS = 5000, NAMES_MAX = 256 };
 
 static char group[64]; /* kontor-test-PID */
 
@@ -232,14 +232,17 @@ static void pids_limit_holds(void **state)
 
 static void take_name(void *data, const char *child)
 {
-    strcat(data, child + strlen(group));
+    char *names = data;
+    size_t used = strlen(names);
+
+    snprintf(names + used, NAMES_MAX - used, "%s", child + strlen(group));
 }
 
 static void children_are_listed_once(void **state)
 {
     struct error why;
     char child[80];
-    char names[256] = "";
+    char names[NAMES_MAX] = "";
 
     (void)state;
     snprintf(child, sizeof child, "%s/one", group);
@@ -352,9 +355,10 @@ static void hierarchies_are_found(void **state)
 
     (void)state;
     put("cgroup.controllers", "cpuset cpu io memory pids\n");
-    find_in(&mounts, "");
+    find_in(&mounts, v1_lines);
     assert_ptr_equal(mounts.backend, &cgroup_v2);
-    assert_string_equal(mounts.roots[CGROUP_MEMORY], folder);
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+        assert_string_equal(mounts.roots[i], folder);
 
     /* v2 without what is needed is not it; cpuset is not cpu. */
     put("cgroup.controllers", "cpuset hugetlb memory pids\n");
@@ -393,6 +397,36 @@ static void v2_files_are_written(void **state)
     must(mounts.backend->kill(&mounts, "kontor/gone", &why));
 }
 
+/* A unified hierarchy without the controllers will still do for this. */
+static void v2_enters_and_kills(void **state)
+{
+    static const char root[] = "/sys/fs/cgroup/unified";
+    struct cgroup_mounts mounts = {.backend = &cgroup_v2};
+    struct error why;
+    char child[80];
+    int status;
+    pid_t pid;
+
+    (void)state;
+    if (!cgroup_file_exists(root, ".", "cgroup.controllers"))
+        skip();
+    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+        strncpy(mounts.roots[i], root, sizeof mounts.roots[i] - 1);
+    snprintf(child, sizeof child, "%s/c0", group);
+    must(cgroup_create_on(&mounts, child, NULL, &why));
+    pid = fork();
+    if (pid == 0)
+        child_pauses();
+    must(cgroup_v2.enter(root, child, pid, &why));
+    assert_int_equal(cgroup_remove_on(&mounts, group, &why),
+                     ERROR_FAILED_PRECONDITION);
+    must(cgroup_v2.kill(&mounts, group, &why));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    must(cgroup_remove_on(&mounts, group, &why));
+    assert_false(cgroup_file_exists(root, group, "cgroup.procs"));
+}
+
 static void a_limit_nothing_can_keep_is_refused(void **state)
 {
     struct cgroup_limits limits = {.pids = 3};
@@ -419,6 +453,7 @@ int main(void)
                                         remove_folder),
         cmocka_unit_test_setup_teardown(v2_files_are_written, make_folder,
                                         remove_folder),
+        cmocka_unit_test(v2_enters_and_kills),
         cmocka_unit_test_setup_teardown(a_limit_nothing_can_keep_is_refused,
                                         make_folder, remove_folder),
     };

@@ -139,6 +139,18 @@ static void an_ended_pod_gives_its_resources_back(void **state)
     free_order(order);
 }
 
+static void an_image_comes_from_a_layout(void **state)
+{
+    struct pod_world *world = *state;
+    Kontor__V1__PodOrder *order = pod_world_order(world, 1, FOREVER);
+
+    replace(&order->spec->containers[0]->image, world->layout);
+    pod_world_create(world, order);
+    pod_world_await(world, 1, RUNNING);
+    assert_true(world->last->pull_total_bytes > 0);
+    free_order(order);
+}
+
 static void two_pods_run_side_by_side(void **state)
 {
     struct pod_world *world = *state;
@@ -427,6 +439,7 @@ static int run_all(void)
         pod_test(a_pod_runs_and_leaves_nothing),
         pod_test(an_ended_pod_is_kept_until_it_is_deleted),
         pod_test(an_ended_pod_gives_its_resources_back),
+        pod_test(an_image_comes_from_a_layout),
         pod_test(two_pods_run_side_by_side),
         pod_test(what_is_not_there_is_named),
         pod_test(a_registry_that_is_down_is_tried_again),

@@ -240,7 +240,9 @@ static void entries_of_all_sizes(void **state)
 
 static void order_of_completion(struct store_write *write)
 {
-    assert_ptr_equal(write->data, (void *)(uintptr_t)done_count);
+    const struct store_write *first = write->data;
+
+    assert_ptr_equal(write, first + done_count);
     done_count++;
 }
 
@@ -258,7 +260,7 @@ static void many_at_once_finish_in_order(void **state)
                                          .entries = &entry,
                                          .entry_count = 1,
                                          .done = order_of_completion,
-                                         .data = (void *)(uintptr_t)i};
+                                         .data = writes};
         store_submit(store, &writes[i]);
     }
     close_store(store); /* finishes what was submitted */
