@@ -19,32 +19,9 @@
 #include "raft/install.h"
 #include "raft/peers.h"
 #include "raft/replica.h"
+#include "raft/replica_queues.h"
 #include "raft/snapshot.h"
 #include "raft/store.h"
-
-/* A command that waits for the end of the loop turn. */
-struct replica_command {
-    struct replica_proposal *proposal;
-    struct raft_payload *payload; /* owned; NULL: too large */
-};
-
-/* A message that waits for a write. */
-struct replica_held {
-    uint64_t store_id;
-    struct raft_message message; /* owned */
-};
-
-/* First in, first out; elements link by `next`. */
-struct replica_proposals {
-    struct replica_proposal *first;
-    struct replica_proposal **last;
-    size_t count;
-};
-
-struct replica_reads {
-    struct replica_read *first;
-    struct replica_read **last;
-};
 
 /* What machine.changed was last told of. */
 struct replica_known {
