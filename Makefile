@@ -92,7 +92,7 @@ PROGRAMS := kmaster knode kpod kctl
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 
 .PHONY: all
-all: $(BINARIES)
+all: $(BINARIES) ## build kmaster, knode, kpod and kctl
 
 .PHONY: help
 help:
@@ -136,7 +136,7 @@ $(LIB_$1): $(OBJECTS_$1)
 	$$(call say,AR,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)rm -f $$@
-	$$(Q)$(AR) crs $$@ $$^
+	$$(Q)$(AR) qcs $$@ $$^
 endef
 $(foreach l,$(LAYERS),$(eval $(call library,$l)))
 
