@@ -88,11 +88,11 @@ LIBS_BELOW_client := $(LIB_client) $(LIB_rpc) $(LIB_proto) $(LIB_base)
 LIBS_ALL := $(LIB_client) $(LIB_master) $(LIB_node) $(LIB_raft) $(LIB_rpc) \
 	$(LIB_proto) $(LIB_base)
 
-PROGRAMS := kmaster knode kpod kctl
+PROGRAMS := kmaster knode kpod kpull kctl
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 
 .PHONY: all
-all: $(BINARIES) ## build kmaster, knode, kpod and kctl
+all: $(BINARIES) ## build kmaster, knode, kpod, kpull and kctl
 
 .PHONY: help
 help:
@@ -147,6 +147,10 @@ $(B)/bin/kmaster: $(B)/master/main.o $(LIBS_BELOW_master)
 	$(call link,$^ $(LIBS))
 
 $(B)/bin/knode: $(B)/node/main.o $(LIBS_BELOW_node)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
+$(B)/bin/kpull: $(B)/node/image/main.o $(LIB_node) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))
 

@@ -38,6 +38,11 @@ struct dev {
     unsigned node_count;
     unsigned registry_port; /* 0: none */
     bool forwarding;        /* what ip_forward was before */
+    struct {                /* the masters' options; 0: as without them */
+        uint64_t suspect_after_ms;
+        uint64_t lost_after_ms;
+        uint64_t snapshot_entries;
+    } tuning; /* of `dev up` alone: not in state.json */
     struct dev_process masters[DEV_MASTERS_MAX];
     struct dev_process nodes[DEV_NODES_MAX];
     struct dev_process relay;

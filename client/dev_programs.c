@@ -5,6 +5,7 @@
 #include "client/dev_process.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -84,6 +85,15 @@ static int start(struct dev *dev, struct dev_process *process,
     return dev_start(dev, process, &command, why);
 }
 
+static void add_number(struct command_line *line, const char *name,
+                       uint64_t value, const char *unit)
+{
+    if (value == 0)
+        return;
+    add(line, "--%s", name);
+    add(line, "%" PRIu64 "%s", value, unit);
+}
+
 int dev_start_master(struct dev *dev, unsigned i, struct error *why)
 {
     CLEANUP(free_pointer) char *members = list_masters(dev, true);
@@ -99,6 +109,9 @@ int dev_start_master(struct dev *dev, unsigned i, struct error *why)
     add_option(&line, "members", members);
     add_option(&line, "listen", dev_master_address(address, i));
     add_folders(&line, dev, dev->masters[i].name);
+    add_number(&line, "suspect-after", dev->tuning.suspect_after_ms, "ms");
+    add_number(&line, "lost-after", dev->tuning.lost_after_ms, "ms");
+    add_number(&line, "snapshot-entries", dev->tuning.snapshot_entries, "");
     code = start(dev, &dev->masters[i], &line, NULL, why);
     drop(&line);
     return code;

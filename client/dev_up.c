@@ -179,6 +179,7 @@ static int run(struct words *words)
     uint64_t nodes = 2;
     uint64_t port = 5000;
     const char *folder = NULL;
+    struct dev dev = {0};
     const struct option options[] = {
         {"masters", OPTION_NUMBER, &masters, "N", "how many (3)"},
         {"nodes", OPTION_NUMBER, &nodes, "N", "how many (2)"},
@@ -186,9 +187,14 @@ static int run(struct words *words)
          "for certificates, data and logs (~/.kontor/dev)"},
         {"registry", OPTION_NUMBER, &port, "PORT",
          "of 127.0.0.1, shown to the nodes, too; 0: none (5000)"},
+        {"suspect-after", OPTION_DURATION, &dev.tuning.suspect_after_ms, "TIME",
+         "a node silent for so long gets no more pods (3s)"},
+        {"lost-after", OPTION_DURATION, &dev.tuning.lost_after_ms, "TIME",
+         "its pods are placed anew (15s)"},
+        {"snapshot-entries", OPTION_NUMBER, &dev.tuning.snapshot_entries, "N",
+         "a master's commands between two snapshots (50000)"},
         {0}};
     uint64_t started_ms = clock_monotonic_ms();
-    struct dev dev = {0};
     struct error why;
 
     if (!verb_parse(words, options))
@@ -218,7 +224,9 @@ const struct verb verb_dev_up = {
     .summary = "Start a whole cluster on this machine",
     .example = "kctl dev up --masters 3 --nodes 2",
     .synopsis = "kctl dev up [--masters N] [--nodes N] [--dir DIR] "
-                "[--registry PORT]",
+                "[--registry PORT]\n"
+                "            [--suspect-after TIME] [--lost-after TIME] "
+                "[--snapshot-entries N]",
     .details =
         "Each node is a network namespace (kdev-n1 ...) on the bridge kdev0, "
         "as if it were a\nhost; the masters listen on the bridge. Nodes and "

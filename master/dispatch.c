@@ -84,7 +84,6 @@ void dispatch_reset(struct dispatch *dispatch, struct cluster *cluster)
     dispatch->cursor = cluster->events.next;
     list_for_each(item, next, &cluster->nodes.all)
         meet(dispatch, container_of(item, struct node, all));
-    routes_changed(dispatch);
 }
 
 void dispatch_lead(struct dispatch *dispatch, uint64_t term)

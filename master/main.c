@@ -41,6 +41,7 @@ struct command_line {
     uint64_t heartbeat_ms;
     uint64_t suspect_after_ms;
     uint64_t lost_after_ms;
+    uint64_t snapshot_entries;
     bool version;
 };
 
@@ -78,6 +79,8 @@ static int parse_line(struct command_line *line, int argc, char **argv,
          "a node silent for so long gets no more pods (3s)"},
         {"lost-after", OPTION_DURATION, &line->lost_after_ms, "TIME",
          "its pods are placed anew (15s)"},
+        {"snapshot-entries", OPTION_NUMBER, &line->snapshot_entries, "N",
+         "commands between two snapshots of the state (50000)"},
         {"pod-network", OPTION_STRING, &line->pod_network, "ADDRESS/PREFIX",
          "the pods' addresses, a /24 a node (10.42.0.0/16)"},
         {"version", OPTION_FLAG, &line->version, NULL, "print the version"},
@@ -258,6 +261,7 @@ static int prepare(struct program *program, const struct command_line *line,
     config->heartbeat_ms = line->heartbeat_ms;
     config->suspect_after_ms = line->suspect_after_ms;
     config->lost_after_ms = line->lost_after_ms;
+    config->snapshot_entries = line->snapshot_entries;
     return 0;
 }
 

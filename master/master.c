@@ -150,6 +150,7 @@ static int open_replica(struct master *master, struct error *why)
         .tls = config->tls,
         .election_timeout_ms = config->election_timeout_ms,
         .heartbeat_ms = config->heartbeat_ms,
+        .snapshot_entries = config->snapshot_entries,
         .machine = {on_apply, on_save, on_load, on_changed, master},
     };
 

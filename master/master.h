@@ -25,6 +25,7 @@ struct master_config {
     uint64_t heartbeat_ms;
     uint64_t suspect_after_ms;
     uint64_t lost_after_ms;
+    uint64_t snapshot_entries; /* between snapshots; 0: raft's default */
     struct pod_network pod_network;
 };
 

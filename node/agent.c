@@ -75,14 +75,14 @@ static void introduce(struct introduction *to, const struct agent *agent,
     to->capacity.net_bits = offer->net_bits;
     for (size_t i = 0; i < options->label_count; i++) {
         kontor__v1__label__init(&to->labels[i]);
-        to->labels[i].key = (char *)(uintptr_t)options->labels[i].key;
-        to->labels[i].value = (char *)(uintptr_t)options->labels[i].value;
+        to->labels[i].key = without_const(options->labels[i].key);
+        to->labels[i].value = without_const(options->labels[i].value);
         to->label_list[i] = &to->labels[i];
     }
     snprintf(to->version, sizeof to->version, "%s", KONTOR_VERSION);
     to->request.request_id = &to->id;
-    to->request.name = (char *)(uintptr_t)options->name;
-    to->request.address = (char *)(uintptr_t)options->advertise;
+    to->request.name = without_const(options->name);
+    to->request.address = without_const(options->advertise);
     to->request.capacity = &to->capacity;
     to->request.labels = to->label_list;
     to->request.n_labels = options->label_count;
@@ -100,6 +100,7 @@ static void agent_on_registered(void *data,
         log_error("network: %s", why.message);
         return;
     }
+    malloc_trim(0); /* what netlink and nftables needed once */
     log_info("registered: %s, pods in %s, %zu routes", agent->options->name,
              answer->node->subnet, answer->n_routes);
 }
@@ -171,6 +172,7 @@ static void agent_on_registration_closed(void *data)
 {
     struct agent *agent = data;
 
+    node_service_hang_up(agent->service);
     server_close(agent->server, DRAIN_MS, agent_on_server_closed, agent);
 }
 
@@ -229,6 +231,7 @@ static int open_engine(struct agent *agent, struct error *why)
     const struct node_options *options = agent->options;
     struct image_store_config images = {
         .folder = agent->home.images,
+        .puller = options->kpull,
         .insecure = options->insecure.values,
         .insecure_count = options->insecure.count,
     };
@@ -243,6 +246,8 @@ static int open_engine(struct agent *agent, struct error *why)
 
     if (access(options->kpod, X_OK) != 0)
         return error_errno(why, "--kpod %s", options->kpod);
+    if (access(options->kpull, X_OK) != 0)
+        return error_errno(why, "--kpull %s", options->kpull);
     if (image_store_open(&agent->images, &agent->loop, &images, why) != 0)
         return (int)why->code;
     agent->service = node_service_open(&agent->loop);
@@ -327,6 +332,8 @@ int agent_run(const struct node_options *options, struct error *why)
 
     /* One arena for the workers, too: a node idles in little memory. */
     mallopt(M_ARENA_MAX, 1);
+    /* libuv's workers: a slow removal or sync does not hold up a start. */
+    setenv("UV_THREADPOOL_SIZE", "8", 0);
     signal(SIGPIPE, SIG_IGN);
     agent->options = options;
     error_clear(why);

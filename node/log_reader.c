@@ -62,8 +62,7 @@ static int open_file(struct log_reader *reader, const char *file,
     if (fd < 0 || fstat(fd, &info) != 0)
         return error_errno(why, "open %s", path);
     fd_reset(&reader->fd);
-    reader->fd = fd;
-    fd = -1;
+    reader->fd = fd_take(&fd);
     reader->inode = info.st_ino;
     reader->offset = 0;
     buffer_consume(&reader->in, buffer_length(&reader->in));

@@ -245,6 +245,20 @@ void log_streams_changed(struct log_streams *streams, uint64_t pod_id)
     }
 }
 
+void log_streams_hang_up(struct log_streams *streams)
+{
+    struct error why;
+
+    error_set(&why, ERROR_UNAVAILABLE, "this node is being stopped");
+    list_for_each(at, following, &streams->streams)
+    {
+        struct log_follower *op = container_of(at, struct log_follower, link);
+
+        if (op->state != LOG_STREAM_OVER)
+            log_finish(op, &why);
+    }
+}
+
 void log_streams_free(struct log_streams *streams)
 {
     if (!streams)

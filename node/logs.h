@@ -20,5 +20,8 @@ void log_streams_add(struct log_streams *streams, struct call *call,
 /* A pod's status changed: what follows an ended pod's log ends. */
 void log_streams_changed(struct log_streams *streams, uint64_t pod_id);
 
+/* This node stops: end all calls with UNAVAILABLE. */
+void log_streams_hang_up(struct log_streams *streams);
+
 /* Calls must have ended: close the server first. */
 void log_streams_free(struct log_streams *streams);

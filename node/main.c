@@ -1,6 +1,5 @@
 /* knode - the agent of a node. See node/README.md. */
 #include "node/agent.h"
-#include "node/image/image.h"
 #include "node/remove.h"
 
 #include <stdio.h>
@@ -13,6 +12,7 @@ static int run_agent(int argc, char **argv)
     static struct node_options options;
     struct error why;
     bool help;
+    int failed;
 
     if (node_options_parse(&options, argc, argv, &help, &why) != 0) {
         fprintf(stderr, "knode: %s\n`knode --help` shows an example\n",
@@ -21,17 +21,15 @@ static int run_agent(int argc, char **argv)
     }
     if (help)
         return EXIT_DONE;
-    if (agent_run(&options, &why) != 0) {
+    failed = agent_run(&options, &why);
+    if (failed)
         fprintf(stderr, "knode: %s\n", why.message);
-        return EXIT_FAILED;
-    }
-    return EXIT_DONE;
+    node_options_fini(&options);
+    return failed ? EXIT_FAILED : EXIT_DONE;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "image-pull") == 0)
-        return image_pull_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], "remove") == 0)
         return remove_main(argc, argv);
     return run_agent(argc, argv);

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,7 +39,7 @@ static int open_net(struct node_network *network, const char *subnet,
 }
 
 static int apply_routes(struct node_network *network,
-                        Kontor__V1__NodeRoute *const *routes, size_t count,
+                        Kontor__V1__NodeRoute **routes, size_t count,
                         struct error *why)
 {
     CLEANUP(free_pointer) struct net_route *table = NULL;
@@ -98,8 +99,10 @@ int node_network_recall(struct node_network *network, struct pod_engine *engine,
                       network->home->path, REGISTERED_FILE);
     }
     buffer_fini(&content);
-    if (why->code != ERROR_OK ||
-        open_net(network, network->known->node->subnet, why) != 0)
+    if (why->code != ERROR_OK)
+        return (int)why->code;
+    assert(network->known && network->known->node);
+    if (open_net(network, network->known->node->subnet, why) != 0)
         return (int)why->code;
     return apply_routes(network, network->known->routes,
                         network->known->n_routes, why);
@@ -124,13 +127,13 @@ int node_network_registered(struct node_network *network,
                          "pods are in %s: stop them and run `knode remove`",
                          answer->node->subnet, before->subnet);
     if (keep(network, answer, why) != 0 ||
-        open_net(network, network->known->node->subnet, why) != 0)
+        open_net(network, answer->node->subnet, why) != 0)
         return (int)why->code;
     return apply_routes(network, answer->routes, answer->n_routes, why);
 }
 
 int node_network_set_routes(struct node_network *network,
-                            Kontor__V1__NodeRoute *const *routes, size_t count,
+                            Kontor__V1__NodeRoute **routes, size_t count,
                             struct error *why)
 {
     Kontor__V1__RegisterNodeResponse answer =
@@ -142,7 +145,7 @@ int node_network_set_routes(struct node_network *network,
     if (apply_routes(network, routes, count, why) != 0)
         return (int)why->code;
     answer.node = network->known->node;
-    answer.routes = (Kontor__V1__NodeRoute **)(uintptr_t)routes;
+    answer.routes = routes;
     answer.n_routes = count;
     return keep(network, &answer, why);
 }

@@ -33,7 +33,7 @@ int node_network_registered(struct node_network *network,
 /* Exactly these routes from now on. FAILED_PRECONDITION before the node was
  * registered. */
 int node_network_set_routes(struct node_network *network,
-                            Kontor__V1__NodeRoute *const *routes, size_t count,
+                            Kontor__V1__NodeRoute **routes, size_t count,
                             struct error *why);
 
 /* Bridge, table and routes stay for the pods that run on. */

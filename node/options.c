@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
@@ -40,18 +41,31 @@ static void print_help(const struct option *table)
     options_print(table, stdout);
 }
 
-/* "beside /proc/self/exe": where the build and the packages put it. */
-static const char *default_kpod(void)
+static char *own(struct node_options *options, char *taken)
+{
+    assert(options->owned_count < NODE_OPTIONS_OWNED_MAX);
+    options->owned[options->owned_count++] = taken;
+    return taken;
+}
+
+void node_options_fini(struct node_options *options)
+{
+    while (options->owned_count > 0)
+        free(options->owned[--options->owned_count]);
+}
+
+/* Beside our own program: where the build and the packages put it. */
+static char *beside(const char *program)
 {
     char self[PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     char *slash;
 
     if (length <= 0)
-        return "/usr/local/bin/kpod";
+        return memory_format("/usr/local/bin/%s", program);
     self[length] = '\0';
     slash = strrchr(self, '/');
-    return memory_format("%.*s/kpod", (int)(slash - self), self);
+    return memory_format("%.*s/%s", (int)(slash - self), self, program);
 }
 
 static int check_name(const char *name, struct error *why)
@@ -73,7 +87,7 @@ static int check_name(const char *name, struct error *why)
 static int split_masters(struct raw *raw, struct error *why)
 {
     struct node_options *options = &raw->options;
-    char *list = memory_string(raw->masters);
+    char *list = own(options, memory_string(raw->masters));
     char *rest = NULL;
 
     for (char *at = strtok_r(list, ",", &rest); at;
@@ -142,9 +156,12 @@ static int make_sense(struct raw *raw, struct error *why)
     options->label_count = raw->labels.count;
     take_wishes(raw);
     if (!options->cgroup)
-        options->cgroup = memory_format("kontor/%s", options->name);
+        options->cgroup =
+            own(options, memory_format("kontor/%s", options->name));
     if (!options->kpod)
-        options->kpod = default_kpod();
+        options->kpod = own(options, beside("kpod"));
+    if (!options->kpull)
+        options->kpull = own(options, beside("kpull"));
     if (!options->advertise)
         options->advertise = options->listen;
     return 0;
@@ -186,6 +203,8 @@ static int parse_table(struct raw *raw, int argc, char **argv, bool *help,
         {"table", OPTION_STRING, &to->table, "NAME", "nftables table (kontor)"},
         {"kpod", OPTION_STRING, &to->kpod, "FILE",
          "the supervisor (beside knode)"},
+        {"kpull", OPTION_STRING, &to->kpull, "FILE",
+         "the image puller (beside knode)"},
         {"log-limit", OPTION_BYTES, &to->log_limit_bytes, "N",
          "size of a pod's log file, of which two are kept (10M)"},
         {0},
@@ -225,6 +244,8 @@ int node_options_parse(struct node_options *out, int argc, char **argv,
     if (parse_table(raw, argc, argv, help, why) == 0 && !*help &&
         make_sense(raw, why) == 0)
         *out = raw->options;
+    else
+        node_options_fini(&raw->options);
     free(raw);
     return (int)why->code;
 }

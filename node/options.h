@@ -5,7 +5,7 @@
 #include "node/capacity.h"
 #include "node/label.h"
 
-enum { NODE_MASTERS_MAX = 16, NODE_NAME_MAX = 63 };
+enum { NODE_MASTERS_MAX = 16, NODE_NAME_MAX = 63, NODE_OPTIONS_OWNED_MAX = 4 };
 
 struct node_options {
     const char *name;
@@ -18,15 +18,21 @@ struct node_options {
     const char *cgroup; /* "kontor/<name>" */
     const char *bridge;
     const char *table;
-    const char *kpod; /* beside knode's own program */
+    const char *kpod; /* beside knode, as kpull */
+    const char *kpull;
     uint64_t log_limit_bytes;
     struct capacity_wishes capacity;
     struct label labels[LABELS_MAX];
     size_t label_count;
     struct option_strings insecure;
+    char *owned[NODE_OPTIONS_OWNED_MAX]; /* what is not argv's */
+    size_t owned_count;
 };
 
-/* Read `knode ...`. Strings are borrowed from argv or live as long as the
- * program. Help was printed when *help. INVALID_ARGUMENT names the option. */
+/* Read `knode ...`. Strings are borrowed from argv, or `owned`: to be let go
+ * with node_options_fini() after success. Help was printed when *help.
+ * INVALID_ARGUMENT names the option. */
 int node_options_parse(struct node_options *out, int argc, char **argv,
                        bool *help, struct error *why);
+
+void node_options_fini(struct node_options *options);

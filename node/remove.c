@@ -8,6 +8,7 @@
 #include "node/network.h"
 #include "node/pod/engine.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -123,6 +124,7 @@ static int remove_all(const char *data, struct error *why)
     struct home_names names;
     struct home home;
 
+    assert(data);
     if (access(data, F_OK) != 0)
         return error_errno(why, "--data %s", data);
     if (home_open(&home, data, why) != 0)

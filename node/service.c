@@ -1,9 +1,12 @@
 #include "node/service.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "node/logs.h"
 #include "node/pod/status.h"
 #include "node/watch.h"
+
+#include <inttypes.h>
 
 enum {
     ORDERS_MAX = 4096, /* of one call */
@@ -166,7 +169,7 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
     pod_engine_each(service->config.engine, list_pod, &listing);
     /* Packed before this returns, and not changed: the statuses stay the
      * engine's. */
-    response.pods = (Kontor__V1__PodStatus **)(uintptr_t)listing.pods;
+    response.pods = without_const(listing.pods);
     response.n_pods = listing.count;
     call_reply(call, &response.base);
     free(listing.pods);
@@ -278,10 +281,24 @@ void node_service_start(struct node_service *service,
     server_add(server, &node_methods, service);
 }
 
+static const char *phase_name(Kontor__V1__PodPhase phase)
+{
+    const ProtobufCEnumValue *value = protobuf_c_enum_descriptor_get_value(
+        &kontor__v1__pod_phase__descriptor, (int)phase);
+
+    return value ? value->name : "?";
+}
+
 void node_service_changed(void *data, const Kontor__V1__PodStatus *status)
 {
     struct node_service *service = data;
 
+    /* Progress is for who watches. */
+    if (status->phase != KONTOR__V1__POD_PHASE__POD_PULLING ||
+        status->reason[0])
+        log_info("pod %" PRIu64 ".%u: %s%s%s", status->pod_id,
+                 status->generation, phase_name(status->phase),
+                 status->reason[0] ? ": " : "", status->reason);
     watch_board_put(service->board, status);
     if (service->logs)
         log_streams_changed(service->logs, status->pod_id);
@@ -290,6 +307,12 @@ void node_service_changed(void *data, const Kontor__V1__PodStatus *status)
 size_t node_service_watchers(const struct node_service *service)
 {
     return watch_board_watchers(service->board);
+}
+
+void node_service_hang_up(struct node_service *service)
+{
+    watch_board_hang_up(service->board);
+    log_streams_hang_up(service->logs);
 }
 
 static void service_on_board_closed(void *data)

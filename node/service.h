@@ -32,6 +32,9 @@ void node_service_changed(void *data, const Kontor__V1__PodStatus *status);
 /* How many masters are watching. */
 size_t node_service_watchers(const struct node_service *service);
 
-/* The server must be closed, the engine still open. */
+/* This node stops: streams, which would not end by themselves, end. */
+void node_service_hang_up(struct node_service *service);
+
+/* The server and the engine must be closed. */
 void node_service_close(struct node_service *service,
                         void (*closed)(void *data), void *data);

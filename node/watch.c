@@ -107,6 +107,20 @@ static void hang_up(struct watcher *watcher, const struct error *why)
     call_finish(watcher->call, why);
 }
 
+void watch_board_hang_up(struct watch_board *board)
+{
+    struct error why;
+
+    error_set(&why, ERROR_UNAVAILABLE, "this node is being stopped");
+    list_for_each(at, following, &board->watchers)
+    {
+        struct watcher *watcher = container_of(at, struct watcher, link);
+
+        if (!watcher->over)
+            hang_up(watcher, &why);
+    }
+}
+
 /* Too many gone pods are kept for somebody: for whom? */
 static void hang_up_on_slowest(struct watch_board *board)
 {

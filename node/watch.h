@@ -33,6 +33,9 @@ void watch_board_add(struct watch_board *board, struct call *call);
 
 size_t watch_board_watchers(const struct watch_board *board);
 
+/* This node stops: end all watches with UNAVAILABLE. */
+void watch_board_hang_up(struct watch_board *board);
+
 /* Calls must have ended: close the server first. */
 void watch_board_close(struct watch_board *board, void (*closed)(void *data),
                        void *data);

@@ -37,6 +37,7 @@ struct image_store {
     uv_loop_t *loop; /* borrowed */
     struct layer_store store;
     char *folder;
+    char *puller;
     char *auth_file; /* or NULL */
     char *insecure[INSECURE_MAX];
     size_t insecure_count;
@@ -75,6 +76,7 @@ static void store_free(struct image_store *store)
     for (size_t i = 0; i < store->insecure_count; i++)
         free(store->insecure[i]);
     free(store->folder);
+    free(store->puller);
     free(store->auth_file);
     free(store);
 }
@@ -83,6 +85,8 @@ static void copy_config(struct image_store *store,
                         const struct image_store_config *config)
 {
     store->folder = memory_string(config->folder);
+    store->puller =
+        memory_string(config->puller ? config->puller : "/proc/self/exe");
     store->auth_file = config->auth_file
                            ? memory_string(config->auth_file)
                            : memory_format("%s/auth.json", config->folder);
@@ -353,7 +357,7 @@ static char **job_argv(struct image_job *job)
     bool auth = access(store->auth_file, F_OK) == 0;
     char **argv = memory_array(16 + 2 * store->insecure_count, sizeof *argv);
     const char *const fixed[] = {
-        "knode", "image-pull", "--store", store->folder, "--work", job->work,
+        "kpull", "image-pull", "--store", store->folder, "--work", job->work,
     };
     size_t count = 0;
 
@@ -383,7 +387,7 @@ static void job_spawn(struct image_job *job)
     };
     uv_process_options_t options = {
         .exit_cb = job_on_exit,
-        .file = "/proc/self/exe",
+        .file = job->store->puller,
         .args = argv,
         .stdio = stdio,
         .stdio_count = ARRAY_LEN(stdio),

@@ -10,16 +10,6 @@
  * hostile registry or archive meets no more than that child. */
 #pragma once
 
-/* PROPOSED by node/pod (remove this when done). knode may be killed with
- * SIGKILL at any moment and started again at once: image_store_open() then
- * clears tmp/ while a pull child of the killed knode is still on its way out,
- * and fails ("make tmp: File exists"), or its first job does ("make tmp/1:
- * File exists", a permanent failure of the pod). Seen with
- * test_pod_engine killed_at_any_moment_a_pod_comes_to_run. A cure: the child
- * takes flock(FOLDER/lock, LOCK_SH) before it does anything, keeps it, and
- * then ends when getppid() is not the pid it was told (PDEATHSIG misses a
- * parent that was dead already); store_clear() runs under LOCK_EX. */
-
 #include "base/error.h"
 #include "base/list.h"
 #include "kontor/v1/bundle.pb-c.h"
@@ -31,6 +21,7 @@ struct image_store;
 
 struct image_store_config {
     const char *folder;
+    const char *puller; /* kpull; NULL: this program anew. Copied. */
     /* "HOST:PORT" of registries to speak plain http to; loopback ones are
      * spoken to so without being named. Copied. */
     const char *const *insecure;
@@ -73,5 +64,5 @@ void image_pull_start(struct image_store *store, struct image_pull *pull,
 /* `done` comes with CANCELLED. */
 void image_pull_cancel(struct image_pull *pull);
 
-/* The child's main: `knode image-pull ...`. Returns the exit code. */
+/* The child's main: `kpull image-pull ...`. Returns the exit code. */
 int image_pull_main(int argc, char **argv);

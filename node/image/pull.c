@@ -1,4 +1,4 @@
-/* pull.c - the process that pulls one image: `knode image-pull ...`.
+/* pull.c - the process that pulls one image: `kpull image-pull ...`.
  *
  *   manifest -> config -> layers that are not here, several at a time
  *            -> sync once -> rename each into place -> remember the image

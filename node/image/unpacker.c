@@ -75,7 +75,7 @@ static int spawn(const char *filter, const int (*fds)[2], size_t count,
                  pid_t *pid, struct error *why)
 {
     /* posix_spawn(3) does not write to them, whatever their type says. */
-    char *const argv[] = {without_const("knode"), without_const("image-pull"),
+    char *const argv[] = {without_const("kpull"), without_const("image-pull"),
                           without_const(filter), NULL};
     char *const no_environment[] = {NULL};
     posix_spawn_file_actions_t actions;

@@ -143,8 +143,7 @@ int pod_folder_lock(const char *folder, int *fd, struct error *why)
     /* No longer the last owner's pid. */
     if (ftruncate(lock, 0) != 0)
         return error_errno(why, "truncate %s", path);
-    *fd = lock;
-    lock = -1;
+    *fd = fd_take(&lock);
     return 0;
 }
 
@@ -209,8 +208,7 @@ int pod_folder_listen(const char *folder, int *fd, struct error *why)
         fchmodat(dir, SUPERVISOR_SOCKET, 0600, 0) != 0 ||
         listen(bound, BACKLOG) != 0)
         return error_errno(why, "listen on %s/%s", folder, SUPERVISOR_SOCKET);
-    *fd = bound;
-    bound = -1;
+    *fd = fd_take(&bound);
     return 0;
 }
 
@@ -226,7 +224,6 @@ int pod_folder_connect(const char *folder, int *fd, struct error *why)
     name_socket(dir, &address);
     if (connect(connected, (struct sockaddr *)&address, sizeof address) != 0)
         return error_errno(why, "connect to %s/%s", folder, SUPERVISOR_SOCKET);
-    *fd = connected;
-    connected = -1;
+    *fd = fd_take(&connected);
     return 0;
 }

@@ -19,7 +19,7 @@ enum {
     CLEAN_AGAIN_MS = 250,
     CHECK_AGAIN_MS = 10,
     /* What kpod gets beyond the grace time before it is killed. */
-    STOP_SLACK_MS = 10000,
+    STOP_SLACK_MS = 5000,
 };
 
 static bool deleting(const struct pod *pod)

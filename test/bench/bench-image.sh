@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # test/bench/bench-image.sh - pull and unpack an image of six gzip layers, 200
-# MiB unpacked, from docker-registry on loopback: knode's puller, skopeo +
+# MiB unpacked, from docker-registry on loopback: kpull, skopeo +
 # umoci, containerd. Registry and stores are on tmpfs, each run begins with an
 # empty store; medians of RUNS (default 5). Nothing is left behind.
 #
-#   PULLER   a program that runs `image-pull` (default $B/bin/knode)
+#   PULLER   a program that runs `image-pull` (default $B/bin/kpull)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 B=${B:-build/release}
-puller=${PULLER:-$B/bin/knode}
+puller=${PULLER:-$B/bin/kpull}
 runs=${RUNS:-5}
 dir=$(mktemp -d "${BENCH_TMPFS:-/dev/shm}/bench-image-XXXXXX")
 registry_pid=

@@ -59,7 +59,7 @@ push() { # NAME [skopeo's options]
 }
 
 pull() { # REFERENCE
-    "${PULLER:-knode}" image-pull --store "$STORE" --work "$RANDOM" "$1" \
+    "${PULLER:-kpull}" image-pull --store "$STORE" --work "$RANDOM" "$1" \
         >"$BATS_TEST_TMPDIR/records"
 }
 
@@ -149,7 +149,7 @@ YAML
     inside() { # the puller with arguments; $CA is what it trusts, or ""
         unshare --mount sh -c 'mount --bind hosts /etc/hosts
             [ -z "$CA" ] || mount --bind "$CA" /etc/ssl/certs/ca-certificates.crt
-            exec "$@"' sh "${PULLER:-knode}" image-pull "$@" >records
+            exec "$@"' sh "${PULLER:-kpull}" image-pull "$@" >records
     }
     export CA=cert.pem
     inside --store "$STORE" --work 1 "registry.test:$port/tls:1" && good=0 || good=1

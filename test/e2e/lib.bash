@@ -58,7 +58,8 @@ image_push() {
 # A cluster in $WORK/cluster; kctl speaks to it.
 cluster_up() {
     export KONTOR_CONFIG=$WORK/cluster/config.json
-    kctl dev up --dir "$WORK/cluster" --registry "${REGISTRY_PORT:-5000}" "$@"
+    kctl dev up --dir "$WORK/cluster" --registry "${REGISTRY_PORT:-5000}" \
+        "$@" 3>&-
 }
 
 cluster_down() {
@@ -98,4 +99,76 @@ for row in rows:
         for key in path.strip(".").split("."):
             row = row.get(key, "")
         print(row)' "$1" "$2"
+}
+
+# A certificate in the current folder that kctl pki would not make:
+# `certificate ROLE NAME CA FROM UNTIL`, times as 20200101000000Z. The CA is
+# CA.crt and CA.key.
+certificate() {
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+        -subj "/O=kontor/OU=$1/CN=$2" -keyout "$2.key" -out "$2.csr"
+    : >"$2.index"
+    cat >"$2.conf" <<CONF
+[ca]
+default_ca = default
+[default]
+database = $2.index
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+policy = any
+[any]
+organizationName = supplied
+organizationalUnitName = supplied
+commonName = supplied
+CONF
+    openssl ca -batch -notext -config "$2.conf" -cert "$3.crt" \
+        -keyfile "$3.key" -startdate "$4" -enddate "$5" -in "$2.csr" -out "$2.crt"
+}
+
+# Wait for a pod by its events: `await_pod NAME EXPRESSION [SECONDS]`, where
+# EXPRESSION is Python over `pod`, `status` and `phase`. Prints the pod.
+await_pod() {
+    python3 "$BATS_TEST_DIRNAME/await_pod.py" "$1" "$2" "${3:-15}"
+}
+
+# A field of a JSON object on stdin: `field .status.pid`.
+field() {
+    python3 -c '
+import json, sys
+value = json.load(sys.stdin)
+for key in sys.argv[1].strip(".").split("."):
+    value = value[key]
+print(value)' "$1"
+}
+
+# The folder of a pod's container in the hierarchy that has a controller:
+# `pod_group NAME CONTROLLER`.
+pod_group() {
+    local pod path
+    pod=$(kctl describe pod "$1" -o json)
+    path=$(cluster_group)/$(field .node <<<"$pod")/pod-$(field .id <<<"$pod")
+    if [ -d "/sys/fs/cgroup/$2/$path" ]; then
+        echo "/sys/fs/cgroup/$2/$path"
+    else
+        echo "/sys/fs/cgroup/$path"
+    fi
+}
+
+# The host's pid of a pod's first process.
+pod_process() {
+    head -n 1 "$(pod_group "$1" pids)/c0/cgroup.procs"
+}
+
+# What of the nodes is on this machine: mounts, interfaces of pods, cgroups,
+# processes; one a line.
+node_traces() { # NODE
+    grep -F "$WORK/cluster/$1/" /proc/self/mountinfo || true
+    ip netns exec "kdev-$1" ip -o link show type veth | grep -v ' eth0' || true
+    find /sys/fs/cgroup -mindepth 4 -type d -path "*/$(cluster_group)/$1/*" || true
+    pgrep -a kpod | grep -F "$WORK/cluster/$1/" || true
+}
+
+cluster_group() {
+    field .cgroup <"$WORK/cluster/state.json"
 }

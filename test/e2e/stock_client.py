@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """A stock gRPC client: Debian's python3-grpcio, stubs made from the project's
-own .proto files. `stock_client.py CASE PKI CLUSTER NODE [ARG]` runs one case against
-HOST:PORT of a master and of a node; it exits 0 when the answer was right and
-says what came instead when not."""
+own .proto files. `stock_client.py CASE CONFIG NODE... [--as IDENTITY]` runs
+one case against the masters of a config.json and the nodes at HOST:PORT; it
+exits 0 when the answers were right and says what came instead when not."""
 
+import argparse
 import importlib
+import json
 import os
 import socket
 import ssl
@@ -14,57 +16,56 @@ import tempfile
 import time
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROTOS = os.path.join(HERE, "..", "..", "proto")
+MODULES = ("kontor/v1/types", "kontor/v1/cluster", "kontor/v1/node",
+           "grpc/health/v1/health", "grpc/reflection/v1/reflection",
+           "grpc/reflection/v1alpha/reflection")
 
 
-def stubs():
-    """Compile the .proto files and import what comes out."""
-    out = tempfile.mkdtemp(prefix="kontor-stubs-")
+def stubs(folder):
+    """Compile the .proto files and import what comes out. The folders of
+    gRPC's own protocols go beneath the installed package `grpc`."""
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "-I", PROTOS,
-         f"--python_out={out}", f"--grpc_python_out={out}",
-         "kontor/v1/types.proto", "kontor/v1/cluster.proto",
-         "kontor/v1/node.proto"], check=True)
-    sys.path.insert(0, out)
-    names = ("types_pb2", "cluster_pb2", "cluster_pb2_grpc", "node_pb2",
-             "node_pb2_grpc")
-    try:
-        return [importlib.import_module(f"kontor.v1.{n}") for n in names]
-    finally:
-        subprocess.run(["rm", "-rf", out], check=False)
+         f"--python_out={folder}", f"--grpc_python_out={folder}"]
+        + [name + ".proto" for name in MODULES], check=True)
+    sys.path.insert(0, folder)
+    grpc.__path__.append(os.path.join(folder, "grpc"))
+    return {name + suffix: importlib.import_module(
+                (name + suffix).replace("/", "."))
+            for name in MODULES for suffix in ("_pb2", "_pb2_grpc")}
 
 
-types, cluster_pb2, cluster_grpc, node_pb2, node_grpc = stubs()
-
-
-def channel(pki, identity, address):
-    def read(name):
-        with open(os.path.join(pki, name), "rb") as file:
-            return file.read()
-
-    credentials = grpc.ssl_channel_credentials(
-        read("ca.crt"), read(identity + ".key"), read(identity + ".crt"))
-    return grpc.secure_channel(address, credentials, options=[
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1)])
-
-
-def expect_code(code, call):
-    try:
-        answer = call()
-    except grpc.RpcError as error:
-        if error.code() == code and error.details():
-            print(f"{error.code().name}: {error.details()}")
-            return
-        sys.exit(f"expected {code}, got {error.code()}: {error.details()!r}")
-    sys.exit(f"expected {code}, got an answer: {answer}")
+with tempfile.TemporaryDirectory(prefix="kontor-stubs-") as made:
+    modules = stubs(made)
+types = modules["kontor/v1/types_pb2"]
+cluster_pb2 = modules["kontor/v1/cluster_pb2"]
+cluster_grpc = modules["kontor/v1/cluster_pb2_grpc"]
+node_pb2 = modules["kontor/v1/node_pb2"]
+node_grpc = modules["kontor/v1/node_pb2_grpc"]
+health_pb2 = modules["grpc/health/v1/health_pb2"]
+health_grpc = modules["grpc/health/v1/health_pb2_grpc"]
+Code = grpc.StatusCode
 
 
 def expect(condition, what):
     if not condition:
         sys.exit(what)
+
+
+def expect_code(code, call):
+    """The call fails with `code` and says why; return what it said."""
+    try:
+        answer = call()
+    except grpc.RpcError as error:
+        expect(error.code() == code and error.details(),
+               f"expected {code}, got {error.code()}: {error.details()!r}")
+        print(f"{error.code().name}: {error.details()}")
+        return error.details()
+    sys.exit(f"expected {code}, got an answer: {answer}")
 
 
 def request_id():
@@ -73,7 +74,7 @@ def request_id():
                                  low=int.from_bytes(raw[8:], "big"))
 
 
-def schedule_request(app="stock"):
+def schedule_request(app):
     return cluster_pb2.ScheduleRequest(
         request_id=request_id(),
         spec=types.PodSpec(
@@ -83,32 +84,84 @@ def schedule_request(app="stock"):
             containers=[types.ContainerSpec(image="127.0.0.1:1/none:1")]))
 
 
-class Cases:
-    def __init__(self, pki, cluster, node, argument):
-        self.pki, self.cluster_address, self.node_address = pki, cluster, node
-        self.argument = argument
+def stop(stub, pod):
+    stub.Stop(cluster_pb2.StopRequest(request_id=request_id(), pod=pod.name),
+              timeout=10)
 
-    def cluster(self, identity="admin"):
+
+def send_junk(connection, junk):
+    """Send it all and read until the other side has had enough."""
+    connection.settimeout(20)
+    try:
+        connection.sendall(junk)
+        while connection.recv(4096):
+            pass
+    except socket.timeout:
+        sys.exit(f"{len(junk)} bytes of garbage keep a connection open")
+    except OSError:
+        pass
+
+
+class Cases:
+    def __init__(self, config, nodes, identity):
+        with open(config, encoding="utf-8") as file:
+            settings = json.load(file)
+        self.pki = os.path.join(os.path.dirname(config), settings["pki"])
+        self.masters = [row["address"] for row in settings["masters"]]
+        self.nodes = nodes
+        self.everyone = self.masters + nodes
+        self.identity = identity
+
+    def file(self, name):
+        with open(os.path.join(self.pki, name), "rb") as file:
+            return file.read()
+
+    def channel(self, address, identity="admin"):
+        pair = (self.file(identity + ".key"), self.file(identity + ".crt")) \
+            if identity else (None, None)
+        return grpc.secure_channel(
+            address, grpc.ssl_channel_credentials(self.file("ca.crt"), *pair),
+            options=[("grpc.max_send_message_length", -1),
+                     ("grpc.max_receive_message_length", -1),
+                     ("grpc.use_local_subchannel_pool", 1)])
+
+    def cluster(self, identity="admin", address=None):
         return cluster_grpc.ClusterStub(
-            channel(self.pki, identity, self.cluster_address))
+            self.channel(address or self.masters[0], identity))
 
     def node(self, identity):
-        return node_grpc.NodeStub(
-            channel(self.pki, identity, self.node_address))
+        return node_grpc.NodeStub(self.channel(self.nodes[0], identity))
+
+    def everyone_answers(self, identity="admin"):
+        """Whatever was done to them."""
+        for address in self.everyone:
+            answer = health_grpc.HealthStub(
+                self.channel(address, identity)).Check(
+                    health_pb2.HealthCheckRequest(), timeout=10)
+            expect(answer.status == answer.SERVING, f"{address}: {answer}")
+
+    # ---- one function a case ----
 
     def unary(self):
-        stub = self.cluster()
-        nodes = stub.ListNodes(cluster_pb2.ListNodesRequest(), timeout=10)
-        expect(nodes.nodes and nodes.nodes[0].name == "n1", f"{nodes}")
-        request = schedule_request()
-        first = stub.Schedule(request, timeout=10)
-        again = stub.Schedule(request, timeout=10)
-        expect(first.pod.id == again.pod.id, "the same id ran twice")
-        expect(first.pod.status.reason, "pending without a reason")
-        expect_code(grpc.StatusCode.ALREADY_EXISTS,
-                    lambda: stub.Schedule(schedule_request(), timeout=10))
-        stub.Stop(cluster_pb2.StopRequest(request_id=request_id(),
-                                          pod=first.pod.name), timeout=10)
+        # Any master will do: a follower passes the call on.
+        for address in self.masters:
+            stub = self.cluster(address=address)
+            nodes = stub.ListNodes(cluster_pb2.ListNodesRequest(), timeout=10)
+            expect(nodes.nodes[0].name == "n1", f"{nodes}")
+            request = schedule_request("unary")
+            first = stub.Schedule(request, timeout=10)
+            again = stub.Schedule(request, timeout=10)
+            expect(first.pod.id == again.pod.id, "the same id ran twice")
+            expect("asks 900 cpu" in first.pod.status.reason, f"{first}")
+            taken = schedule_request("unary")
+            said = expect_code(Code.ALREADY_EXISTS,
+                               lambda: stub.Schedule(taken, timeout=10))
+            expect("unary" in said, said)
+            stop(stub, first.pod)
+        said = expect_code(
+            Code.NOT_FOUND, lambda: stub.GetPod(
+                cluster_pb2.GetPodRequest(pod="nobody"), timeout=10))
+        expect("nobody" in said, said)
 
     def stream(self):
         stub = self.cluster()
@@ -116,57 +169,84 @@ class Cases:
         watch = stub.Watch(cluster_pb2.WatchRequest(after_index=start),
                            timeout=20)
         pod = stub.Schedule(schedule_request("streamed"), timeout=10).pod
+        stop(stub, pod)
+        kinds = []
         for event in watch:
             expect(event.index > start, f"{event} is older than {start}")
-            if event.subject == pod.name:
+            kinds += [event.kind] if event.subject == pod.name else []
+            if event.kind == types.EVENT_POD_ENDED:
                 break
         watch.cancel()
-        stub.Stop(cluster_pb2.StopRequest(request_id=request_id(),
-                                          pod=pod.name), timeout=10)
+        expect(kinds[0] == types.EVENT_POD_CREATED, f"{kinds}")
 
     def deadline(self):
-        stub = self.cluster()
-        watch = stub.Watch(cluster_pb2.WatchRequest(from_now=True),
-                           timeout=0.5)
-        began = time.monotonic()
-        expect_code(grpc.StatusCode.DEADLINE_EXCEEDED, lambda: list(watch))
-        took = time.monotonic() - began
-        expect(0.3 < took < 5, f"the deadline of 0.5 s took {took:.1f} s")
+        for address in self.masters:
+            watch = self.cluster(address=address).Watch(
+                cluster_pb2.WatchRequest(from_now=True), timeout=0.5)
+            began = time.monotonic()
+            expect_code(Code.DEADLINE_EXCEEDED, lambda w=watch: list(w))
+            took = time.monotonic() - began
+            expect(0.3 < took < 5, f"the deadline of 0.5 s took {took:.1f} s")
 
     def oversize(self):
-        request = schedule_request()
+        request = schedule_request("oversize")
         request.spec.containers[0].env.append("A=" + "x" * (5 << 20))
-        expect_code(grpc.StatusCode.RESOURCE_EXHAUSTED,
+        expect_code(Code.RESOURCE_EXHAUSTED,
                     lambda: self.cluster().Schedule(request, timeout=10))
+        order = node_pb2.CreatePodsRequest(pods=[
+            node_pb2.PodOrder(name="x" * (5 << 20))])
+        expect_code(Code.RESOURCE_EXHAUSTED,
+                    lambda: self.node("m1").CreatePods(order, timeout=10))
+        self.everyone_answers()
 
     def unknown_method(self):
-        call = channel(self.pki, "admin", self.cluster_address).unary_unary(
-            "/kontor.v1.Cluster/Nonsense")
-        expect_code(grpc.StatusCode.UNIMPLEMENTED,
-                    lambda: call(b"", timeout=10))
+        for address in self.everyone:
+            for path in ("/kontor.v1.Cluster/Nonsense", "/no.Service/Method"):
+                call = self.channel(address, "m1").unary_unary(path)
+                said = expect_code(Code.UNIMPLEMENTED,
+                                   lambda c=call: c(b"", timeout=10))
+                expect(path in said, said)
 
     def wrong_role(self):
-        expect_code(grpc.StatusCode.PERMISSION_DENIED,
-                    lambda: self.cluster("viewer").Schedule(
-                        schedule_request(), timeout=10))
-        expect_code(grpc.StatusCode.PERMISSION_DENIED,
-                    lambda: self.node("admin").ListPods(
-                        node_pb2.NodeListPodsRequest(), timeout=10))
-        expect_code(grpc.StatusCode.PERMISSION_DENIED,
-                    lambda: self.cluster("n1").ListPods(
-                        cluster_pb2.ListPodsRequest(), timeout=10))
+        listing = node_pb2.NodeListPodsRequest()
+        pods = cluster_pb2.ListPodsRequest()
+        said = expect_code(
+            Code.PERMISSION_DENIED, lambda: self.cluster("viewer").Schedule(
+                schedule_request("viewer"), timeout=10))
+        expect("viewer" in said and "Schedule" in said, said)
+        for role in ("admin", "viewer", "n1"):
+            expect_code(Code.PERMISSION_DENIED,
+                        lambda r=role: self.node(r).ListPods(listing,
+                                                             timeout=10))
+        expect_code(Code.PERMISSION_DENIED,
+                    lambda: self.cluster("n1").ListPods(pods, timeout=10))
+        register = cluster_pb2.RegisterNodeRequest(
+            request_id=request_id(), name="n1", address="10.77.0.99:7500",
+            capacity=types.Resources(cpu_milli=1000, memory_bytes=1 << 30))
+        expect_code(Code.PERMISSION_DENIED,
+                    lambda: self.cluster("admin").RegisterNode(register,
+                                                               timeout=10))
+        register.name = "n9"
+        said = expect_code(
+            Code.PERMISSION_DENIED,
+            lambda: self.cluster("n1").RegisterNode(register, timeout=10))
+        expect("n9" in said, said)
+        # Nobody but a master speaks for others.
+        said = expect_code(
+            Code.PERMISSION_DENIED, lambda: self.cluster("viewer").Schedule(
+                schedule_request("viewer"), timeout=10,
+                metadata=(("kontor-on-behalf-of", "admin/admin"),)))
         # Reading is what a viewer may do.
-        self.cluster("viewer").ListPods(cluster_pb2.ListPodsRequest(),
-                                        timeout=10)
+        self.cluster("viewer").ListPods(pods, timeout=10)
 
     def node_unary(self):
         # The certificate of a master may give orders; one of an old term is
         # refused.
         stub = self.node("m1")
         stub.ListPods(node_pb2.NodeListPodsRequest(term=1 << 40), timeout=10)
-        expect_code(grpc.StatusCode.FAILED_PRECONDITION,
-                    lambda: stub.CreatePods(node_pb2.CreatePodsRequest(
-                        term=0), timeout=10))
+        said = expect_code(Code.FAILED_PRECONDITION, lambda: stub.CreatePods(
+            node_pb2.CreatePodsRequest(term=1), timeout=10))
+        expect("term" in said, said)
 
     def node_stream(self):
         beats = []
@@ -175,38 +255,38 @@ class Cases:
             beats.append(report.sequence)
             if len(beats) == 3:
                 break
-        expect(beats == sorted(set(beats)), f"sequences {beats}")
+        expect(beats == [1, 2, 3], f"sequences {beats}")
 
-    def expired(self):
-        expect_code(grpc.StatusCode.UNAVAILABLE,
-                    lambda: self.cluster(self.argument).ListPods(
-                        cluster_pb2.ListPodsRequest(), timeout=5))
+    def accepted(self):
+        self.everyone_answers(self.identity)
+
+    def refused(self):
+        """The certificate of --as gets nowhere; "none": without one."""
+        who = None if self.identity == "none" else self.identity
+        for address in self.everyone:
+            stub = health_grpc.HealthStub(self.channel(address, who))
+            expect_code(Code.UNAVAILABLE, lambda s=stub: s.Check(
+                health_pb2.HealthCheckRequest(), timeout=10))
 
     def plain_text(self):
-        for address in (self.cluster_address, self.node_address):
-            plain = cluster_grpc.ClusterStub(grpc.insecure_channel(address))
-            expect_code(grpc.StatusCode.UNAVAILABLE,
-                        lambda: plain.ListPods(cluster_pb2.ListPodsRequest(),
-                                               timeout=5))
+        for address in self.everyone:
+            stub = health_grpc.HealthStub(grpc.insecure_channel(address))
+            expect_code(Code.UNAVAILABLE, lambda s=stub: s.Check(
+                health_pb2.HealthCheckRequest(), timeout=10))
+        self.everyone_answers()
 
     def garbage(self):
         # Whatever bytes come, the connection ends and the server lives.
-        for address in (self.cluster_address, self.node_address):
+        for address in self.everyone:
             host, port = address.rsplit(":", 1)
             for junk in (b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096,
+                         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                          b"\x16\x03\x01\xff\xff" + os.urandom(2000),
                          os.urandom(65536)):
                 with socket.create_connection((host, int(port)), 5) as plain:
-                    plain.settimeout(30)
-                    try:
-                        plain.sendall(junk)
-                        plain.shutdown(socket.SHUT_WR)
-                        while plain.recv(4096):
-                            pass
-                    except ConnectionError:
-                        pass
+                    send_junk(plain, junk)
             self.garbage_inside_tls(host, int(port))
-        self.cluster().ListPods(cluster_pb2.ListPodsRequest(), timeout=10)
+        self.everyone_answers()
 
     def garbage_inside_tls(self, host, port):
         context = ssl.create_default_context(
@@ -214,21 +294,101 @@ class Cases:
         context.load_cert_chain(os.path.join(self.pki, "admin.crt"),
                                 os.path.join(self.pki, "admin.key"))
         context.set_alpn_protocols(["h2"])
-        with socket.create_connection((host, port), 5) as plain:
-            with context.wrap_socket(plain, server_hostname=host) as tls:
-                tls.settimeout(30)
-                try:
-                    tls.sendall(os.urandom(4096))
-                    while tls.recv(4096):
-                        pass
-                except (ConnectionError, ssl.SSLError):
-                    pass
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for junk in (os.urandom(4096), preface + os.urandom(4096),
+                     b"GET / HTTP/1.1\r\n\r\n"):
+            with socket.create_connection((host, port), 5) as plain:
+                with context.wrap_socket(plain, server_hostname=host) as tls:
+                    expect(tls.version() == "TLSv1.3", f"{tls.version()}")
+                    send_junk(tls, junk)
+
+    def old_tls(self):
+        """TLS 1.2, or no ALPN, is refused."""
+        for address in self.everyone:
+            for old in (True, False):
+                context = ssl.create_default_context(
+                    cafile=os.path.join(self.pki, "ca.crt"))
+                context.load_cert_chain(os.path.join(self.pki, "admin.crt"),
+                                        os.path.join(self.pki, "admin.key"))
+                if old:
+                    context.maximum_version = ssl.TLSVersion.TLSv1_2
+                    context.set_alpn_protocols(["h2"])
+                self.no_handshake(context, address)
+
+    @staticmethod
+    def no_handshake(context, address):
+        host, port = address.rsplit(":", 1)
+        try:
+            with socket.create_connection((host, int(port)), 5) as plain:
+                with context.wrap_socket(plain, server_hostname=host) as tls:
+                    tls.settimeout(20)
+                    # A server's SETTINGS come first where it agreed.
+                    got = tls.recv(16)
+        except OSError:
+            return
+        expect(not got, f"{address} agreed to speak {got}")
+
+    def health(self):
+        self.everyone_answers()
+        stub = health_grpc.HealthStub(self.channel(self.masters[0]))
+        ask = health_pb2.HealthCheckRequest
+        answer = stub.Check(ask(service="kontor.v1.Cluster"), timeout=10)
+        expect(answer.status == answer.SERVING, f"{answer}")
+        said = expect_code(Code.NOT_FOUND, lambda: stub.Check(
+            ask(service="kontor.v1.Nonsense"), timeout=10))
+        expect("kontor.v1.Nonsense" in said, said)
+        watch = stub.Watch(ask(), timeout=10)
+        expect(next(watch).status == answer.SERVING, "Watch")
+        watch.cancel()
+
+    def reflection(self):
+        for version in ("v1", "v1alpha"):
+            for address, service, method in (
+                    (self.masters[0], "kontor.v1.Cluster", "Schedule"),
+                    (self.nodes[0], "kontor.v1.Node", "CreatePods")):
+                self.reflect(version, address, service, method)
+
+    def reflect(self, version, address, service, method):
+        """Learn a service from its server alone, as grpcurl does."""
+        name = f"grpc/reflection/{version}/reflection_pb2"
+        ask = modules[name].ServerReflectionRequest
+        stub = modules[name + "_grpc"].ServerReflectionStub(
+            self.channel(address))
+        listed, found, missing = stub.ServerReflectionInfo(iter([
+            ask(list_services=""), ask(file_containing_symbol=service),
+            ask(file_containing_symbol="no.Such")]), timeout=10)
+        names = [row.name for row in listed.list_services_response.service]
+        expect(service in names and "grpc.health.v1.Health" in names,
+               f"{names}")
+        expect(missing.error_response.error_code == Code.NOT_FOUND.value[0],
+               f"{missing}")
+        pool = descriptor_pool.DescriptorPool()
+        self.add_files(stub, ask, pool,
+                       found.file_descriptor_response.file_descriptor_proto)
+        methods = pool.FindServiceByName(service).methods_by_name
+        expect(method in methods, f"{list(methods)}")
+
+    def add_files(self, stub, ask, pool, files):
+        """Each after those that it imports."""
+        for raw in files:
+            file = descriptor_pb2.FileDescriptorProto.FromString(raw)
+            for name in file.dependency:
+                answer, = stub.ServerReflectionInfo(
+                    iter([ask(file_by_filename=name)]), timeout=10)
+                self.add_files(
+                    stub, ask, pool,
+                    answer.file_descriptor_response.file_descriptor_proto)
+            pool.Add(file)
 
 
 def main():
-    case, pki, cluster, node = sys.argv[1:5]
-    argument = sys.argv[5] if len(sys.argv) > 5 else None
-    getattr(Cases(pki, cluster, node, argument), case)()
+    words = argparse.ArgumentParser()
+    words.add_argument("case")
+    words.add_argument("config")
+    words.add_argument("nodes", nargs="+")
+    words.add_argument("--as", dest="identity")
+    given = words.parse_args()
+    getattr(Cases(given.config, given.nodes, given.identity), given.case)()
 
 
 main()

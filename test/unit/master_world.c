@@ -331,8 +331,13 @@ void world_node_start(struct world *world, unsigned i)
 
 void world_node_register(struct world *world, unsigned i)
 {
+    world_node_register_with(world, i, 0);
+}
+
+void world_node_register_with(struct world *world, unsigned i, unsigned master)
+{
     struct fake_node *node = &world->nodes[i];
-    struct channel *channel = world_channel(world, 0, node->name);
+    struct channel *channel = world_channel(world, master, node->name);
     Kontor__V1__RegisterNodeRequest request =
         KONTOR__V1__REGISTER_NODE_REQUEST__INIT;
     Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;

@@ -76,9 +76,11 @@ ProtobufCMessage *world_call(struct world *world, struct channel *channel,
 void world_until(struct world *world, bool (*holds)(void *data), void *data);
 void world_run_ms(struct world *world, uint64_t ms);
 
-/* Start made-up node number `i` ("n1" is 0), and register it. */
+/* Start made-up node number `i` ("n1" is 0), and register it, by way of
+ * master 0 or of another one. */
 void world_node_start(struct world *world, unsigned i);
 void world_node_register(struct world *world, unsigned i);
+void world_node_register_with(struct world *world, unsigned i, unsigned master);
 /* Its process is gone; what it had is kept for the next start. */
 void world_node_stop(struct world *world, unsigned i);
 

@@ -6,6 +6,7 @@
 #include "node/cgroup/cgroup.h"
 #include "node/image/layer_store.h"
 #include "node/log_reader.h"
+#include "node/pod/folder.h"
 #include "node/pod/status.h"
 
 #include <archive_entry.h>
@@ -15,6 +16,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -28,7 +30,7 @@
 #define CONFIG_TYPE "application/vnd.oci.image.config.v1+json"
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 
-enum { BUSYBOX_MAX_BYTES = 4 << 20 };
+enum { BUSYBOX_MAX_BYTES = 4 << 20, POD_WORLD_IDS_MAX = 64 };
 
 /* ---- the image ----------------------------------------------------------- */
 
@@ -224,12 +226,30 @@ int pod_world_make(void **state)
     return 0;
 }
 
+/* After a test that failed in the middle: nothing may outlive the program. */
+static void kill_what_is_left(const struct pod_world *world)
+{
+    struct error ignored;
+
+    for (int id = 1; id < POD_WORLD_IDS_MAX; id++) {
+        char *folder = memory_format("%s/%d", world->pods, id);
+        pid_t pid = pod_folder_lock_owner(folder);
+
+        if (pid > 0 && pod_folder_locked(folder))
+            kill(pid, SIGKILL);
+        free(folder);
+    }
+    cgroup_kill(world->cgroup, &ignored);
+}
+
 int pod_world_unmake(void **state)
 {
     struct pod_world *world = *state;
     struct error why;
-    int failed = cgroup_remove(world->cgroup, &why);
+    int failed;
 
+    kill_what_is_left(world);
+    failed = cgroup_remove(world->cgroup, &why);
     temporary_remove(world->folder);
     free(world->folder);
     free(world->pods);
@@ -367,8 +387,8 @@ static void delete_pod(void *data, const Kontor__V1__PodStatus *status)
 
 static void delete_all(struct pod_world *world)
 {
-    char *rest = world->seen;
     struct error why;
+    char *rest;
 
     world->seen[0] = '\0';
     pod_engine_each(world->engine, delete_pod, world);

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-enum { POD_WORLD_SEEN_MAX = 256, POD_WORLD_WAIT_MS = 20000 };
+enum { POD_WORLD_WAIT_MS = 20000 };
 
 struct pod_world {
     char *folder; /* owned, as are the other strings */

@@ -541,7 +541,10 @@ static void any_master_takes_a_call(void **state)
     admin = world_channel(&world, other, "admin");
     expect_scheduled(&world, admin, (struct ask){.id = 1}, "web-1 -");
     expect_scheduled(&world, admin, (struct ask){.id = 1}, "web-1 -");
-    /* The person's role counts, not the forwarder's. */
+    /* The leader looks at who asks, not at who forwards. */
+    world_node_start(&world, 0);
+    world_node_register_with(&world, 0, other);
+    until_pod(&world, "web-1", PHASE(PLACED));
     viewer = world_channel(&world, other, "viewer");
     assert_null(schedule(&world, viewer, (struct ask){0}, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "viewer");

@@ -192,16 +192,18 @@ static void command_lines_are_checked(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
-        char *argv[ARGS_MAX + 2] = {(char *)(uintptr_t) "knode"};
+        char *argv[ARGS_MAX + 2] = {without_const("knode")};
         int argc = 1;
         int code;
 
         for (; argc <= ARGS_MAX && lines[i].args[argc - 1]; argc++)
-            argv[argc] = (char *)(uintptr_t)lines[i].args[argc - 1];
+            argv[argc] = without_const(lines[i].args[argc - 1]);
         code = node_options_parse(&options, argc, argv, &help, &why);
         if ((code == 0) != !lines[i].part ||
             (code && !strstr(why.message, lines[i].part)))
             fail_msg("line %zu: %s", i, code ? why.message : "taken");
+        if (code == 0)
+            node_options_fini(&options);
     }
 }
 
@@ -214,7 +216,7 @@ static void a_command_line_has_defaults(void **state)
 
     (void)state;
     assert_int_equal(node_options_parse(&options, ARRAY_LEN(args),
-                                        (char **)(uintptr_t)args, &help, &why),
+                                        without_const(args), &help, &why),
                      0);
     assert_false(help);
     assert_int_equal(options.master_count, 2);
@@ -225,6 +227,7 @@ static void a_command_line_has_defaults(void **state)
     assert_true(options.capacity.cpu_milli.set);
     assert_int_equal(options.capacity.cpu_milli.value, 500);
     assert_false(options.capacity.memory_bytes.set);
+    node_options_fini(&options);
 }
 
 int main(void)

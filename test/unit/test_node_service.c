@@ -1,9 +1,11 @@
 /* test_node_service.c - a node's service as a master sees it: over TLS, with
  * an engine behind it whose pods fail before they need anything. As root. */
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "node/service.h"
 #include "node/supervisor/supervisor.h"
+#include "node/watch.h"
 #include "pki_fixture.h"
 #include "rpc/channel.h"
 
@@ -95,6 +97,7 @@ static int open_world(void **state)
     struct world *world = memory_new(sizeof *world);
     struct error why;
 
+    log_set_level(LOG_LEVEL_WARN);
     strcpy(world->folder, "/tmp/kontor-service-XXXXXX");
     assert_non_null(mkdtemp(world->folder));
     world->dir = open(world->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -152,6 +155,7 @@ static int close_world(void **state)
 struct record {
     char seen[SEEN_MAX];
     unsigned heartbeats;
+    unsigned pods;
     bool ended;
     struct error why;
 };
@@ -185,6 +189,7 @@ static void on_message(struct call *call, const ProtobufCMessage *message)
             (const Kontor__V1__NodeReport *)message;
 
         record->heartbeats += report->n_pods == 0;
+        record->pods += (unsigned)report->n_pods;
         for (size_t i = 0; i < report->n_pods; i++)
             say_pod(record, report->pods[i]);
     } else if (message->descriptor ==
@@ -334,6 +339,31 @@ static void a_watch_tells_all_then_each_change(void **state)
     await_end(world, &second);
 }
 
+/* More pods than a report takes: each is told once. */
+static void a_full_node_is_told_in_parts(void **state)
+{
+    enum { PODS = WATCH_REPORT_PODS_MAX + 10 };
+    struct world *world = *state;
+    struct record record;
+    struct call *call;
+
+    for (uint64_t id = 1; id <= PODS; id++) {
+        Kontor__V1__PodStatus status = KONTOR__V1__POD_STATUS__INIT;
+
+        status.pod_id = id;
+        node_service_changed(world->service, &status);
+    }
+    call = watch(world, &record);
+    while (record.pods < PODS && !record.ended)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    record.heartbeats = 0;
+    while (record.heartbeats == 0 && !record.ended)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(record.pods, PODS);
+    call_cancel(call);
+    await_end(world, &record);
+}
+
 static void orders_are_idempotent_and_of_a_term(void **state)
 {
     struct world *world = *state;
@@ -437,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         node_test(a_watch_tells_all_then_each_change),
+        node_test(a_full_node_is_told_in_parts),
         node_test(orders_are_idempotent_and_of_a_term),
         node_test(only_masters_give_orders),
         node_test(routes_are_taken),

@@ -94,7 +94,7 @@ static size_t count_words(const char *const *words)
 static void set_words(size_t *count, char ***list, const char *const *words)
 {
     *count = count_words(words);
-    *list = (char **)(uintptr_t)words;
+    *list = without_const(words);
 }
 
 static void join(char *const *words, size_t count, char out[256])
@@ -120,7 +120,7 @@ static void make_parts(struct parts *parts)
     kontor__v1__pod_spec__init(&parts->spec);
     kontor__v1__container_spec__init(&parts->container);
     kontor__v1__image__init(&parts->image);
-    parts->order.name = (char *)(uintptr_t) "web-1";
+    parts->order.name = without_const("web-1");
     parts->order.pod_id = 7;
     parts->order.generation = 2;
     parts->order.spec = &parts->spec;
@@ -128,10 +128,10 @@ static void make_parts(struct parts *parts)
     parts->spec.n_containers = 1;
     parts->containers[0] = &parts->container;
     parts->containers[1] = &parts->container;
-    parts->container.image = (char *)(uintptr_t) "r/web:1";
+    parts->container.image = without_const("r/web:1");
     parts->image.reference = parts->container.image;
-    parts->layers[0] = (char *)(uintptr_t) "layers/sha256/aa";
-    parts->layers[1] = (char *)(uintptr_t) "layers/sha256/bb";
+    parts->layers[0] = without_const("layers/sha256/aa");
+    parts->layers[1] = without_const("layers/sha256/bb");
     parts->image.layers = parts->layers;
     parts->image.n_layers = 2;
 }
@@ -201,14 +201,14 @@ static void the_orders_environment_goes_over_the_images(void **state)
 
     (void)state;
     make_parts(&parts);
-    parts.image.env = (char **)(uintptr_t)of_image;
+    parts.image.env = without_const(of_image);
     parts.image.n_env = 3;
-    parts.container.env = (char **)(uintptr_t)asked;
+    parts.container.env = without_const(asked);
     parts.container.n_env = 3;
-    parts.container.command = (char **)(uintptr_t)program;
+    parts.container.command = without_const(program);
     parts.container.n_command = 1;
-    parts.image.stop_signal = (char *)(uintptr_t) "SIGQUIT";
-    parts.image.user = (char *)(uintptr_t) "www:www";
+    parts.image.stop_signal = without_const("SIGQUIT");
+    parts.image.user = without_const("www:www");
     bundle = bundle_new(&parts.order);
     assert_int_equal(add(bundle, &parts, &why), 0);
     bundle_place(bundle, "kontor/n1/pod-7", "10.42.2.7", "");
@@ -256,9 +256,9 @@ static void bad_orders_are_named(void **state)
         int code;
 
         make_parts(&parts);
-        parts.container.name = (char *)(uintptr_t)orders[i].name;
-        parts.container.image = (char *)(uintptr_t)orders[i].image;
-        parts.container.env = (char **)(uintptr_t)env;
+        parts.container.name = without_const(orders[i].name);
+        parts.container.image = without_const(orders[i].image);
+        parts.container.env = without_const(env);
         parts.container.n_env = 1;
         code = bundle_check_order(&parts.order, &why);
         if ((code == 0) != !orders[i].part ||

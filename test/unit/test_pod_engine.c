@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -266,8 +267,24 @@ static void a_dead_supervisor_takes_its_pod_along(void **state)
     free_order(order);
 }
 
-/* A kpod that does not react is killed after the grace time and a while; not
- * waited for here: only that a stopped one does not hold up anything. */
+/* Stopped by SIGSTOP it hears nothing: what is left is to kill it. */
+static void a_supervisor_that_hangs_is_killed(void **state)
+{
+    struct pod_world *world = *state;
+    Kontor__V1__PodOrder *order = pod_world_order(world, 1, FOREVER);
+    int pid;
+
+    order->spec->stop_grace_ms = 1;
+    pod_world_create(world, order);
+    pod_world_await(world, 1, RUNNING);
+    pid = world->last->pid;
+    assert_int_equal(kill(kpod_pid(world, 1), SIGSTOP), 0);
+    pod_world_delete(world, 1, 1);
+    pod_world_await(world, 1, STOPPED);
+    assert_true(ends(pid));
+    free_order(order);
+}
+
 static void generations_replace_each_other(void **state)
 {
     struct pod_world *world = *state;
@@ -382,6 +399,20 @@ static void killed_at_any_moment_a_pod_comes_to_run(void **state)
     pod_world_begin_life(world, true);
 }
 
+/* Accepted is accepted: also when knode ends before the pod has. */
+static void a_delete_is_remembered(void **state)
+{
+    struct pod_world *world = *state;
+    int pid = pod_world_run(world, 1, FOREVER);
+
+    pod_world_delete(world, 1, 1);
+    pod_world_end_life(world);
+    pod_world_begin_life(world, true);
+    pod_world_await(world, 1, STOPPED);
+    assert_true(ends(pid));
+    assert_false(pod_world_has(world, 1, ""));
+}
+
 static void what_belongs_to_nobody_is_removed(void **state)
 {
     struct pod_world *world = *state;
@@ -426,8 +457,8 @@ static void how_long_a_start_takes(void **state)
         pod_world_await(world, id, STOPPED);
     }
     qsort(us, PODS, sizeof *us, by_value);
-    print_message("order to running: p50 %.1f ms, max %.1f ms\n",
-                  (double)us[PODS / 2] / 1000, (double)us[PODS - 1] / 1000);
+    print_message("order to running: p50 %" PRIu64 " us, max %" PRIu64 " us\n",
+                  us[PODS / 2], us[PODS - 1]);
 }
 
 #define pod_test(function) \
@@ -445,9 +476,11 @@ static int run_all(void)
         pod_test(a_registry_that_is_down_is_tried_again),
         pod_test(without_a_network_a_pod_waits),
         pod_test(a_dead_supervisor_takes_its_pod_along),
+        pod_test(a_supervisor_that_hangs_is_killed),
         pod_test(generations_replace_each_other),
         pod_test(a_killed_knode_finds_its_pods_again),
         pod_test(killed_at_any_moment_a_pod_comes_to_run),
+        pod_test(a_delete_is_remembered),
         pod_test(what_belongs_to_nobody_is_removed),
         pod_test(how_long_a_start_takes),
     };

@@ -1,0 +1,143 @@
+#!/usr/bin/python3
+"""Images that no builder makes: `bad_image.py KIND DIR TARGET` writes an OCI
+layout DIR:latest, something of which is wrong. TARGET is an absolute path that
+its layer tries to write to."""
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+UP = "../" * 40
+
+
+class Layer:
+    def __init__(self):
+        self.bytes = io.BytesIO()
+        self.tar = tarfile.open(fileobj=self.bytes, mode="w",
+                                format=tarfile.PAX_FORMAT)
+
+    def file(self, name, text=b"escaped\n"):
+        entry = tarfile.TarInfo(name)
+        entry.size = len(text)
+        self.tar.addfile(entry, io.BytesIO(text))
+
+    def link(self, name, target, kind=tarfile.SYMTYPE):
+        entry = tarfile.TarInfo(name)
+        entry.type = kind
+        entry.linkname = target
+        self.tar.addfile(entry)
+
+    def close(self):
+        self.tar.close()
+        return self.bytes.getvalue()
+
+
+# ---- layers that try to climb out; each leaves its last entry's name ----
+
+def parent(layer, target):
+    layer.file(UP + target)
+
+
+def parent_inside(layer, target):
+    layer.file("a/b/../" + UP + target)
+
+
+def absolute(layer, target):
+    layer.file(target)
+
+
+def symlink(layer, target):
+    layer.link("out", os.path.dirname(target))
+    layer.file("out/" + os.path.basename(target))
+
+
+def symlink_parent(layer, target):
+    layer.link("out", UP + os.path.dirname(target))
+    layer.file("out/" + os.path.basename(target))
+
+
+def symlink_itself(layer, target):
+    layer.link("out", target)
+    layer.file("out")
+
+
+def symlink_chain(layer, target):
+    layer.link("a", "/")
+    layer.link("b", "a" + os.path.dirname(target))
+    layer.file("b/" + os.path.basename(target))
+
+
+def hardlink(layer, target):
+    layer.link("out", target, tarfile.LNKTYPE)
+
+
+def hardlink_parent(layer, target):
+    layer.link("out", UP + target, tarfile.LNKTYPE)
+
+
+def hardlink_symlink(layer, target):
+    layer.link("out", os.path.dirname(target))
+    layer.link("in", "out/" + os.path.basename(target), tarfile.LNKTYPE)
+
+
+def plain(layer, _target):
+    layer.file("etc/hello")
+
+
+# ---- and images whose parts do not belong together ----
+
+def descriptor(folder, kind, data):
+    digest = hashlib.sha256(data).hexdigest()
+    with open(os.path.join(folder, "blobs", "sha256", digest), "wb") as file:
+        file.write(data)
+    return {"mediaType": kind, "digest": "sha256:" + digest,
+            "size": len(data)}
+
+
+def save(folder, name, value):
+    with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+        json.dump(value, file)
+
+
+def main():
+    kind, folder, target = sys.argv[1:]
+    os.makedirs(os.path.join(folder, "blobs", "sha256"))
+    layer = Layer()
+    globals().get(kind, plain)(layer, target)
+    tar = layer.close()
+    packed = gzip.compress(tar)
+    said = tar if kind != "diff_id" else tar + b"more"
+    config = {"architecture": "amd64", "os": "linux",
+              "config": {"Cmd": ["/no/such/program"]},
+              "rootfs": {"type": "layers", "diff_ids": [
+                  "sha256:" + hashlib.sha256(said).hexdigest()]}}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST,
+                "config": descriptor(folder, CONFIG,
+                                     json.dumps(config).encode()),
+                "layers": [descriptor(folder, LAYER, packed)]}
+    if kind == "layer_type":
+        manifest["layers"][0]["mediaType"] = "application/x-rar"
+    if kind == "config_type":
+        manifest["config"]["mediaType"] = "application/vnd.cncf.helm+json"
+    entry = descriptor(folder, MANIFEST, json.dumps(manifest).encode())
+    if kind == "manifest_type":
+        entry["mediaType"] = "application/vnd.docker.plugin.v1+json"
+    if kind == "digest":
+        path = os.path.join(folder, "blobs",
+                            manifest["layers"][0]["digest"].replace(":", "/"))
+        with open(path, "r+b") as file:
+            file.seek(-9, os.SEEK_END)
+            file.write(b"!")
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+    save(folder, "oci-layout", {"imageLayoutVersion": "1.0.0"})
+    save(folder, "index.json", {"schemaVersion": 2, "manifests": [entry]})
+
+
+main()
