@@ -24,7 +24,10 @@ struct tls_context {
 /* What OpenSSL says of the oldest error in its queue, which is emptied. */
 static const char *openssl_reason(void)
 {
-    const char *reason = ERR_reason_error_string(ERR_peek_error());
+    unsigned long first = ERR_peek_error();
+    const char *reason = ERR_SYSTEM_ERROR(first)
+                             ? strerror(ERR_GET_REASON(first))
+                             : ERR_reason_error_string(first);
 
     ERR_clear_error();
     return reason ? reason : "unknown error";
