@@ -101,6 +101,23 @@ void dispatch_follow(struct dispatch *dispatch)
         link_stop(container_of(item, struct link, all));
 }
 
+/* A lost node's pods are not its own any more. Its connection may have lived
+ * through the silence; what it runs is compared before it is trusted again. */
+static void node_changed(struct dispatch *dispatch, const struct event *event)
+{
+    const struct node *node =
+        nodes_find_name(&dispatch->cluster->nodes, text_string(event->subject));
+    struct link *link;
+    struct error why;
+
+    if (!node || node->state != KONTOR__V1__NODE_STATE__NODE_LOST)
+        return;
+    link = find(dispatch, node->id);
+    error_set(&why, ERROR_UNAVAILABLE, "the node was silent for too long");
+    if (link)
+        link_fail(link, &why);
+}
+
 /* What one event means for the nodes. */
 static void act_on(struct dispatch *dispatch, const struct event *event)
 {
@@ -123,11 +140,13 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
             meet(dispatch, node);
         routes_changed(dispatch);
         return;
+    case KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE:
+        node_changed(dispatch, event);
+        return;
     case KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED:
-    case KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE:
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_PROGRESS:
     case _KONTOR__V1__EVENT_KIND_IS_INT_SIZE:

@@ -9,6 +9,7 @@
 #include "node/agent.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "node/home.h"
 #include "node/network.h"
@@ -52,7 +53,7 @@ struct agent {
     struct server *server;
     struct registration *registration;
     struct introduction introduction;
-    char last_refusal[ERROR_MESSAGE_MAX]; /* said once */
+    uint64_t refusals[NODE_MASTERS_MAX]; /* hash of what each said last */
     uv_timer_t unwatched;
     uv_signal_t terminate;
     uv_signal_t interrupt;
@@ -95,7 +96,7 @@ static void agent_on_registered(void *data,
     struct agent *agent = data;
     struct error why;
 
-    agent->last_refusal[0] = '\0';
+    memset(agent->refusals, 0, sizeof agent->refusals);
     if (node_network_registered(&agent->network, answer, &why) != 0) {
         log_error("network: %s", why.message);
         return;
@@ -105,19 +106,21 @@ static void agent_on_registered(void *data,
              answer->node->subnet, answer->n_routes);
 }
 
-/* The same refusal again and again is said once. */
+/* What a master said last time is not said again. */
 static void agent_on_refused(void *data, const char *master,
                              const struct error *why)
 {
     struct agent *agent = data;
-    char message[ERROR_MESSAGE_MAX];
+    uint64_t hash = map_hash_bytes(why->message, strlen(why->message));
+    size_t i = 0;
 
-    snprintf(message, sizeof message, "%s", why->message);
-    if (strcmp(message, agent->last_refusal) == 0)
+    while (strcmp(agent->options->masters[i], master) != 0)
+        i++;
+    if (agent->refusals[i] == hash)
         return;
-    memcpy(agent->last_refusal, message, sizeof message);
+    agent->refusals[i] = hash;
     log_warn("register with %s: %s: %s; trying on", master,
-             error_name((int)why->code), message);
+             error_name((int)why->code), why->message);
 }
 
 static void agent_on_unwatched(uv_timer_t *timer)

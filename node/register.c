@@ -34,6 +34,8 @@ struct registration {
     bool accepted;
     uint64_t wait_ms;
     struct channel *channel;
+    struct call *call;      /* while asking */
+    struct error unreached; /* why the master could not be asked */
     uv_timer_t timer;
     bool closing;
     void (*closed)(void *data);
@@ -74,15 +76,16 @@ static void registration_on_answer(struct call *call,
             op->config.data, (const Kontor__V1__RegisterNodeResponse *)message);
 }
 
-/* Why a master was not even reached says more than that time ran out. */
-static const struct error *best_reason(const struct registration *op,
-                                       const struct error *why)
+/* A master that cannot be reached is not waited for: the next may be. */
+static void registration_on_changed(void *data, bool connected,
+                                    const struct error *why)
 {
-    const struct error *trouble = channel_trouble(op->channel);
+    struct registration *op = data;
 
-    return why->code == ERROR_DEADLINE_EXCEEDED && trouble->code != ERROR_OK
-               ? trouble
-               : why;
+    if (connected || op->state != REGISTRATION_ASK || op->accepted)
+        return;
+    op->unreached = *why;
+    call_cancel(op->call);
 }
 
 static void registration_on_ended(struct call *call, const struct error *why)
@@ -97,7 +100,8 @@ static void registration_on_ended(struct call *call, const struct error *why)
         why = &empty;
     if (!op->accepted)
         op->config.refused(op->config.data, op->config.masters[op->master],
-                           best_reason(op, why));
+                           op->unreached.code != ERROR_OK ? &op->unreached
+                                                          : why);
     op->state = REGISTRATION_HANG_UP;
     registration_step(op);
 }
@@ -113,8 +117,11 @@ static void registration_connect(struct registration *op)
         .address = op->config.masters[op->master],
         .context = op->config.tls,
         .role = RPC_ROLE_MASTER,
+        .changed = registration_on_changed,
+        .data = op,
     };
 
+    error_clear(&op->unreached);
     op->channel = channel_open(op->loop, &config);
 }
 
@@ -128,7 +135,8 @@ static void registration_ask(struct registration *op)
         .data = op,
     };
 
-    channel_call_unary(op->channel, &request, &op->config.request->base);
+    op->call =
+        channel_call_unary(op->channel, &request, &op->config.request->base);
 }
 
 static void registration_on_hung_up(void *data)

@@ -190,8 +190,8 @@ for pod in json.load(sys.stdin)["pods"]:
 }
 
 @test "the leader dies five times in a row" {
-    start web
-    pid=$(pod web-1 .status.pid)
+    start steady
+    pid=$(pod steady-1 .status.pid)
     for i in 1 2 3 4 5; do
         killed=$(leader)
         kill_9 "$killed"
@@ -200,17 +200,17 @@ for pod in json.load(sys.stdin)["pods"]:
         start_again "$killed"
         await 10 masters_agree
     done
-    [ "$(pod web-1 .status.pid)" = "$pid" ]
-    [ "$(pod web-1 .status.restarts)" = 0 ]
+    [ "$(pod steady-1 .status.pid)" = "$pid" ]
+    [ "$(pod steady-1 .status.restarts)" = 0 ]
 }
 
 @test "all masters die: pods go on, and the state is there again" {
-    start web
-    start job --restart never -- sh -c \
+    start lonely
+    start unseen --restart never -- sh -c \
         'until [ -e /tmp/go ]; do sleep 0.02; done; echo done; exit 5'
-    pid=$(pod web-1 .status.pid)
-    address=$(pod web-1 .status.address)
-    job=$(pod_process job-1)
+    pid=$(pod lonely-1 .status.pid)
+    address=$(pod lonely-1 .status.address)
+    job=$(pod_process unseen-1)
     kctl get pods -a -o json | python3 -c '
 import json, sys
 print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))' \
@@ -228,10 +228,10 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
 import json, sys
 print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))' |
         diff "$BATS_TEST_TMPDIR/before" -
-    await_pod job-1 '(phase == "failed" and status["exit_code"] == 5)'
-    [ "$(kctl logs job-1)" = done ]
-    [ "$(pod web-1 .status.pid)" = "$pid" ]
-    [ "$(pod web-1 .status.restarts)" = 0 ]
+    await_pod unseen-1 '(phase == "failed" and status["exit_code"] == 5)'
+    [ "$(kctl logs unseen-1)" = done ]
+    [ "$(pod lonely-1 .status.pid)" = "$pid" ]
+    [ "$(pod lonely-1 .status.restarts)" = 0 ]
     start late
 }
 
@@ -268,12 +268,12 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
 # ---- knode and kpod -----------------------------------------------------------
 
 @test "knode dies: its pods run on, the next knode adopts them, no byte is lost" {
-    start web --node n1
+    start adopted --node n1
     start job --node n1 --restart never -- sh -c \
         'echo one; until [ -e /tmp/go ]; do sleep 0.02; done; echo two; exit 6'
-    pid=$(pod web-1 .status.pid)
-    process=$(pod_process web-1)
-    address=$(pod web-1 .status.address)
+    pid=$(pod adopted-1 .status.pid)
+    process=$(pod_process adopted-1)
+    address=$(pod adopted-1 .status.address)
     job=$(pod_process job-1)
     kill_9 n1
     [ "$(curl -fsS "http://$address/")" = "hello from a pod" ]
@@ -283,13 +283,13 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     await_pod job-1 '(phase == "failed" and status["exit_code"] == 6)'
     [ "$(kctl logs job-1)" = $'one\ntwo' ]
     await 10 nodes_are ready ready
-    [ "$(pod web-1 .status.pid)" = "$pid" ]
-    [ "$(pod web-1 .status.restarts)" = 0 ]
-    [ "$(pod_process web-1)" = "$process" ]
+    [ "$(pod adopted-1 .status.pid)" = "$pid" ]
+    [ "$(pod adopted-1 .status.restarts)" = 0 ]
+    [ "$(pod_process adopted-1)" = "$process" ]
     [ "$(curl -fsS "http://$address/")" = "hello from a pod" ]
     netns=$(readlink "/proc/$process/ns/net")
-    kctl stop web
-    await_pod web-1 'phase == "stopped"'
+    kctl stop adopted
+    await_pod adopted-1 'phase == "stopped"'
     [ "$(node_traces n1)" = "" ]
     ! ip netns exec kdev-n1 nft list ruleset | grep -F "$address "
     ! readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -qF "$netns"
@@ -320,20 +320,20 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
 }
 
 @test "kpod dies: its processes are gone, and the policy says what follows" {
-    start web --node n1
+    start orphan --node n1
     start once --node n1 --restart never -- sleep 1000
-    for name in web-1 once-1; do
+    for name in orphan-1 once-1; do
         process=$(pod_process $name)
         supervisor=$(awk '/^PPid:/ {print $2}' "/proc/$process/status")
         grep -qa kpod "/proc/$supervisor/cmdline"
         kill -9 "$supervisor"
         await 5 gone "$process"
     done
-    await_pod web-1 '(phase == "running" and status["restarts"] >= 1)'
-    await 5 curl -fsS "http://$(pod web-1 .status.address)/"
+    await_pod orphan-1 '(phase == "running" and status["restarts"] >= 1)'
+    await 5 curl -fsS "http://$(pod orphan-1 .status.address)/"
     await_pod once-1 'phase == "failed"'
-    kctl stop web
-    await_pod web-1 'phase == "stopped"'
+    kctl stop orphan
+    await_pod orphan-1 'phase == "stopped"'
     [ "$(node_traces n1)" = "" ]
 }
 
@@ -348,46 +348,46 @@ cable() { # NODE
 }
 
 @test "a node that is cut off: its pods run elsewhere, and are stopped there when it is back" {
-    start web -- httpd -f -p 80
-    node=$(pod web-1 .node)
+    start moved -- httpd -f -p 80
+    node=$(pod moved-1 .node)
     other=n1
     [ "$node" != n1 ] || other=n2
     start tied --node "$node"
-    old=$(pod_process web-1)
+    old=$(pod_process moved-1)
     cable=$(cable "$node")
     ip link set "$cable" down
-    await_pod web-1 "(phase == 'running' and pod['node'] == '$other')" 20
+    await_pod moved-1 "(phase == 'running' and pod['node'] == '$other')" 20
     kctl get nodes | grep -E "^$node +Lost"
     await_pod tied-1 'phase == "pending"'
     kctl why tied | grep -E "^$node .*lost"
     ! gone "$old" # it cannot know yet
-    [ "$(pod web-1 .status.address)" != "" ]
-    curl -fsS "http://$(pod web-1 .status.address)/"
-    new=$(pod web-1 .status.pid)
+    [ "$(pod moved-1 .status.address)" != "" ]
+    curl -fsS "http://$(pod moved-1 .status.address)/"
+    new=$(pod moved-1 .status.pid)
     ip link set "$cable" up
     await 20 nodes_are ready ready
     await 10 gone "$old"
     await_pod tied-1 "(phase == 'running' and pod['node'] == '$node')"
-    [ "$(pod web-1 .status.pid)" = "$new" ]
-    [ "$(pod web-1 .node)" = "$other" ]
+    [ "$(pod moved-1 .status.pid)" = "$new" ]
+    [ "$(pod moved-1 .node)" = "$other" ]
     kctl stop tied
     await_pod tied-1 'phase == "stopped"'
     await 5 eval '[ "$(node_traces '"$node"')" = "" ]'
 }
 
 @test "a node whose knode is gone for long" {
-    start web -- httpd -f -p 80
-    node=$(pod web-1 .node)
+    start replaced -- httpd -f -p 80
+    node=$(pod replaced-1 .node)
     other=n1
     [ "$node" != n1 ] || other=n2
-    old=$(pod_process web-1)
+    old=$(pod_process replaced-1)
     kill_9 "$node"
-    await_pod web-1 "(phase == 'running' and pod['node'] == '$other')" 20
+    await_pod replaced-1 "(phase == 'running' and pod['node'] == '$other')" 20
     ! gone "$old"
     start_again "$node"
     await 10 gone "$old"
     await 10 nodes_are ready ready
     await 5 eval '[ "$(node_traces '"$node"')" = "" ]'
-    [ "$(pod web-1 .node)" = "$other" ]
-    [ "$(pod web-1 .status.restarts)" = 0 ]
+    [ "$(pod replaced-1 .node)" = "$other" ]
+    [ "$(pod replaced-1 .status.restarts)" = 0 ]
 }
