@@ -175,6 +175,7 @@ static int give_up(struct schedule *schedule, struct error *why)
 {
     const char *name = schedule->pod->name;
     Kontor__V1__PodPhase phase = show_pod_phase(schedule->pod);
+    char reason[SHOW_REASON_MAX];
     char text[SHOW_REASON_MAX];
 
     progress_clear(&schedule->progress);
@@ -195,8 +196,10 @@ static int give_up(struct schedule *schedule, struct error *why)
                 name, text, name, name);
         return EXIT_CODE_UNSCHEDULABLE;
     }
-    fprintf(stderr, "kctl: %s is %s after %s; it goes on (kctl get pods)\n",
-            name, show_phase(phase), text);
+    show_pod_reason(reason, schedule->pod);
+    fprintf(stderr, "kctl: %s is %s after %s%s%s; it goes on (kctl get pods)\n",
+            name, show_phase(phase), text, reason[0] ? ": " : "",
+            terminal_clean(reason));
     return EXIT_CODE_TIMEOUT;
 }
 

@@ -333,8 +333,10 @@ int agent_run(const struct node_options *options, struct error *why)
 {
     struct agent *agent = memory_new(sizeof *agent);
 
-    /* One arena for the workers, too: a node idles in little memory. */
+    /* A node idles in little memory: one arena for the workers, too, and
+     * what is large is given back at once. */
     mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, HEAP_CHUNK_MAX_BYTES);
     /* libuv's workers: a slow removal or sync does not hold up a start. */
     setenv("UV_THREADPOOL_SIZE", "8", 0);
     signal(SIGPIPE, SIG_IGN);

@@ -18,6 +18,7 @@
 #include "base/buffer.h"
 #include "base/fd.h"
 #include "base/memory.h"
+#include "base/random.h"
 #include "node/image/layer_store.h"
 #include "node/image/record.h"
 
@@ -42,7 +43,9 @@ struct image_store {
     char *insecure[INSECURE_MAX];
     size_t insecure_count;
     struct list jobs;
-    uint64_t next_work; /* numbers work folders */
+    /* Numbers work folders, from a random start: a pull that outlives its
+     * knode for an instant meets nobody of the next one's. */
+    uint64_t next_work;
     void (*closed)(void *data);
     void *closed_data;
     uv_timer_t closing; /* calls `closed` when there was nothing to end */
@@ -105,6 +108,7 @@ int image_store_open(struct image_store **out, uv_loop_t *loop,
                          "more than %d insecure registries", INSECURE_MAX);
     store = memory_new(sizeof *store);
     store->loop = loop;
+    random_bytes(&store->next_work, sizeof store->next_work);
     store->store.fd = -1;
     list_init(&store->jobs);
     copy_config(store, config);

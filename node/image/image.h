@@ -4,7 +4,8 @@
  *                                    overlay's form; there only when whole
  *   FOLDER/images/sha256/<digest>.pb the Image message of a manifest
  *   FOLDER/refs/...                  which digest a reference led to
- *   FOLDER/tmp/                      work in progress; emptied at open
+ *   FOLDER/tmp/                      work in progress; empty at open
+ *   FOLDER/old/                      former tmp/, on its way out
  *
  * A pull runs in a child process: its memory goes back when it ends, and a
  * hostile registry or archive meets no more than that child. */

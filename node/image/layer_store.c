@@ -2,9 +2,11 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "base/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +18,8 @@ int layer_store_open(struct layer_store *store, const char *folder,
                      struct error *why)
 {
     static const char *const parts[] = {
-        "layers", "layers/sha256", "images", "images/sha256", "refs", "tmp",
+        "layers", "layers/sha256", "images", "images/sha256",
+        "refs",   "tmp",           "old",
     };
     CLEANUP(fd_close) int fd = -1;
 
@@ -40,10 +43,19 @@ void layer_store_close(struct layer_store *store)
 
 int layer_store_clear(struct layer_store *store, struct error *why)
 {
-    if (folder_remove(store->fd, "tmp", why) != 0)
-        return error_wrap(why, "image store: clear tmp");
+    char aside[LAYER_STORE_PATH_MAX];
+    struct error unheard;
+    uint64_t unique;
+
+    random_bytes(&unique, sizeof unique);
+    snprintf(aside, sizeof aside, "old/%016" PRIx64, unique);
+    if (renameat(store->fd, "tmp", store->fd, aside) != 0)
+        return error_errno(why, "image store: put tmp aside");
     if (mkdirat(store->fd, "tmp", 0700) != 0)
         return error_errno(why, "image store: make tmp");
+    /* A pull whose knode was killed may live for an instant more and write
+     * into what is removed here; the next clear finds what it left. */
+    (void)folder_remove(store->fd, "old", &unheard);
     return 0;
 }
 

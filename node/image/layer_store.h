@@ -23,7 +23,7 @@ int layer_store_open(struct layer_store *store, const char *folder,
                      struct error *why);
 void layer_store_close(struct layer_store *store);
 
-/* Remove what pulls left in tmp/ that a crash ended. */
+/* Give pulls an empty tmp/; remove what was in it, left by a crash. */
 int layer_store_clear(struct layer_store *store, struct error *why);
 
 /* A new work folder tmp/NAME, which the caller closes; its removal. */

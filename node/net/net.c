@@ -5,7 +5,6 @@
 #include "node/net/parts.h"
 
 #include <arpa/inet.h>
-#include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,8 +54,6 @@ void net_free(struct net *net)
 {
     if (!net)
         return;
-    if (net->nft)
-        nft_ctx_free(net->nft);
     net_pool_fini(&net->pool);
     free(net);
 }

@@ -9,7 +9,6 @@
 #include <netlink/netlink.h>
 #include <stdbool.h>
 
-struct nft_ctx;
 
 struct net {
     char bridge[IFNAMSIZ];
@@ -20,7 +19,6 @@ struct net {
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
-    struct nft_ctx *nft;
 };
 
 /* ---- netlink.c: sockets and errors ----------------------------------------

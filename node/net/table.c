@@ -44,22 +44,39 @@ static void PRINTF_LIKE(2, 3)
         buffer_append(&script->text, line, (size_t)length, &script->why);
 }
 
-static int run(struct net *net, struct script *script, const char *what,
-               struct error *why)
+static void close_nft(struct nft_ctx **nft)
 {
+    if (*nft)
+        nft_ctx_free(*nft);
+}
+
+/* A context lasts for one transaction: it would keep a megabyte of what it
+ * has read, which the next transaction reads anew anyway. */
+static int run_text(char *text, const char *what, struct error *why)
+{
+    CLEANUP(close_nft) struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
     const char *message;
-    int code = 0;
+
+    if (!nft || nft_ctx_buffer_error(nft) != 0)
+        return error_set(why, ERROR_INTERNAL, "%s: open nftables", what);
+    if (nft_run_cmd_from_buffer(nft, text) == 0)
+        return 0;
+    message = nft_ctx_get_error_buffer(nft);
+    return error_set(why, ERROR_INTERNAL, "%s: nft: %.*s", what,
+                     (int)strcspn(message, "\n"), message);
+}
+
+static int run(struct script *script, const char *what, struct error *why)
+{
+    int code;
 
     if (script->why.code == 0)
         buffer_append(&script->text, "", 1, &script->why);
     if (script->why.code) {
         *why = script->why;
         code = error_wrap(why, "%s", what);
-    } else if (nft_run_cmd_from_buffer(
-                   net->nft, (char *)buffer_data(&script->text)) != 0) {
-        message = nft_ctx_get_error_buffer(net->nft);
-        code = error_set(why, ERROR_INTERNAL, "%s: nft: %.*s", what,
-                         (int)strcspn(message, "\n"), message);
+    } else {
+        code = run_text((char *)buffer_data(&script->text), what, why);
     }
     buffer_fini(&script->text);
     return code;
@@ -141,9 +158,6 @@ int net_table_make(struct net *net, struct error *why)
     CLEANUP(netlink_close) struct nl_sock *socket = NULL;
     struct script script;
 
-    net->nft = nft_ctx_new(NFT_CTX_DEFAULT);
-    if (!net->nft || nft_ctx_buffer_error(net->nft) != 0)
-        return error_set(why, ERROR_INTERNAL, "open nftables");
     if (netlink_open(&socket, why) != 0)
         return (int)why->code;
     begin(&script, net);
@@ -153,7 +167,7 @@ int net_table_make(struct net *net, struct error *why)
         buffer_fini(&script.text);
         return (int)why->code;
     }
-    return run(net, &script, "set the packet filter", why);
+    return run(&script, "set the packet filter", why);
 }
 
 int net_table_remove(struct net *net, struct error *why)
@@ -166,7 +180,7 @@ int net_table_remove(struct net *net, struct error *why)
         net->table);
     add(&script, "add table bridge %s\ndelete table bridge %s\n", net->table,
         net->table);
-    return run(net, &script, "remove the packet filter", why);
+    return run(&script, "remove the packet filter", why);
 }
 
 int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
@@ -176,7 +190,7 @@ int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
 
     begin(&script, net);
     add_pod(&script, name, address);
-    return run(net, &script, "let a pod through the packet filter", why);
+    return run(&script, "let a pod through the packet filter", why);
 }
 
 int net_table_remove_pod(struct net *net, const char *name,
@@ -191,7 +205,7 @@ int net_table_remove_pod(struct net *net, const char *name,
         net->table, name, text);
     add(&script, "delete element bridge %s ports { \"%s\" }\n", net->table,
         name);
-    return run(net, &script, "take a pod out of the packet filter", why);
+    return run(&script, "take a pod out of the packet filter", why);
 }
 
 int net_table_set_peers(struct net *net, const struct net_route *routes,
@@ -204,5 +218,5 @@ int net_table_set_peers(struct net *net, const struct net_route *routes,
     for (size_t i = 0; i < count; i++)
         add(&script, "add element ip %s peers { %s }\n", net->table,
             routes[i].subnet);
-    return run(net, &script, "set the nodes reached without NAT", why);
+    return run(&script, "set the nodes reached without NAT", why);
 }

@@ -63,7 +63,9 @@ gone() { # PID
     ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
-runs() { ! gone "$(pid_of "$1")"; }
+alive() { ! gone "$1"; }
+
+runs() { alive "$(pid_of "$1")"; }
 
 kill_9() { # NAME...
     local name pid
@@ -100,6 +102,12 @@ print(*(node["state"] for node in json.load(sys.stdin)["nodes"]))')" = "$*" ]
 }
 
 leader() { kctl masters | awk '$3 == "leader" {print $1}'; }
+
+led_by_other() { # MASTER
+    local now
+    now=$(leader)
+    [ -n "$now" ] && [ "$now" != "$1" ]
+}
 
 # One leader, nobody down, and everybody applied what the leader did.
 masters_agree() {
@@ -169,7 +177,7 @@ for pod in json.load(sys.stdin)["pods"]:
     echo "# the longest that a request took: $gap ms" >&3
     [ "$(awk '$2 == 0' "$BATS_TEST_TMPDIR/writes" | wc -l)" = 40 ]
     [ "$gap" -lt 2000 ]
-    [ -n "$(leader)" ] && [ "$(leader)" != "$killed" ]
+    await 5 led_by_other "$killed"
     await 20 all_ended
     for i in $(seq 1 40); do
         [ "$(kctl get pods -a | grep -c "^w$i-")" = 1 ]
@@ -220,7 +228,7 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     [ "$(curl -fsS "http://$address/")" = "hello from a pod" ]
     touch_in "$job" /tmp/go
     await 5 gone "$job" # unseen by any master
-    ! gone "$pid"
+    alive "$pid"
     for master in m1 m2 m3; do start_again "$master"; done
     await 10 masters_agree
     await 10 nodes_are ready ready
@@ -257,7 +265,7 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
         [ "$(leader)" != "$behind" ] || break
         killed=$(leader)
         kill_9 "$killed"
-        await 10 test -n "$(leader)"
+        await 10 led_by_other "$killed"
         start_again "$killed"
         await 10 masters_agree
     done
@@ -291,8 +299,8 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     kctl stop adopted
     await_pod adopted-1 'phase == "stopped"'
     [ "$(node_traces n1)" = "" ]
-    ! ip netns exec kdev-n1 nft list ruleset | grep -F "$address "
-    ! readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -qF "$netns"
+    [ -z "$(ip netns exec kdev-n1 nft list ruleset | grep -F "$address ")" ]
+    [ -z "$(readlink /proc/[0-9]*/ns/net 2>/dev/null | grep -F "$netns")" ]
 }
 
 @test "knode dies while pods start: all of them run in the end, and nothing is left" {
@@ -360,7 +368,7 @@ cable() { # NODE
     kctl get nodes | grep -E "^$node +Lost"
     await_pod tied-1 'phase == "pending"'
     kctl why tied | grep -E "^$node .*lost"
-    ! gone "$old" # it cannot know yet
+    alive "$old" # it cannot know yet
     [ "$(pod moved-1 .status.address)" != "" ]
     curl -fsS "http://$(pod moved-1 .status.address)/"
     new=$(pod moved-1 .status.pid)
@@ -383,7 +391,7 @@ cable() { # NODE
     old=$(pod_process replaced-1)
     kill_9 "$node"
     await_pod replaced-1 "(phase == 'running' and pod['node'] == '$other')" 20
-    ! gone "$old"
+    alive "$old"
     start_again "$node"
     await 10 gone "$old"
     await 10 nodes_are ready ready

@@ -1,0 +1,192 @@
+# disks.bats - masters whose disk is full, or whose files were damaged. Three
+# masters on loopback and no node: every pod is pending, which is as durable
+# as any other command.
+
+load lib.bash
+
+setup_file() {
+    work_make
+    masters_make
+}
+
+teardown_file() {
+    for name in m1 m2 m3; do
+        kill_master "$name"
+    done
+    mountpoint -q "$WORK/m1" && umount "$WORK/m1"
+    work_remove
+}
+
+masters_make() {
+    MEMBERS=m1=127.0.0.1:7401,m2=127.0.0.1:7402,m3=127.0.0.1:7403
+    export MEMBERS KONTOR_CONFIG=$WORK/pki/config.json
+    # shellcheck disable=SC2046
+    kctl pki init "$WORK/pki" $(printf -- '--master %s ' ${MEMBERS//,/ })
+    # The reserve of 16 MiB, and some to write on.
+    mkdir "$WORK/m1"
+    mount -t tmpfs -o size=48m none "$WORK/m1"
+    for name in m1 m2 m3; do
+        start_master "$name"
+    done
+    await 10 has_leader
+}
+
+start_master() { # NAME
+    kmaster --name "$1" --members "$MEMBERS" --data "$WORK/$1" \
+        --pki "$WORK/pki" >>"$WORK/$1.log" 2>&1 3>&- &
+    echo $! >"$WORK/$1.pid"
+}
+
+kill_master() { # NAME: no pid file, none to kill
+    local pid
+    pid=$(cat "$WORK/$1.pid" 2>/dev/null) || return 0
+    rm "$WORK/$1.pid"
+    kill -9 "$pid" 2>/dev/null || return 0
+    await 10 gone "$pid"
+}
+
+gone() { # PID: nothing, or a process that nobody has waited for
+    [ ! -d "/proc/$1" ] || grep -q 'State:.*Z' "/proc/$1/status"
+}
+
+leader() {
+    kctl masters | awk '$3 == "leader" {print $1}'
+}
+
+has_leader() {
+    [ -n "$(leader)" ]
+}
+
+# All three at the same index.
+caught_up() {
+    [ "$(kctl masters | awk 'NR > 1 && /^m/ && $6 > 0 {print $6}' | sort |
+        uniq -c | awk '{print $1}')" = 3 ]
+}
+
+# Have NAME lead, or not lead: kill who is in the way until it is so.
+lead() { # NAME
+    local now
+    while now=$(leader) && [ "$now" != "$1" ]; do
+        kill_master "$now"
+        await 10 has_leader
+        start_master "$now"
+        await 10 caught_up
+    done
+}
+
+follow() { # NAME
+    [ "$(leader)" = "$1" ] || return 0
+    kill_master "$1"
+    await 10 has_leader
+    start_master "$1"
+    await 10 caught_up
+}
+
+# Acknowledged pods by name, one a line, in $WORK/acknowledged.
+schedule() { # [OPTIONS]
+    kctl schedule -d --timeout 10s web:1 --name "$@" -o json |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["name"])' \
+            >>"$WORK/acknowledged"
+}
+
+nothing_lost() {
+    diff <(sort "$WORK/acknowledged") \
+        <(kctl get pods -o json | grep -o '"name": "[a-z0-9]*-1"' | cut -d'"' -f4 | sort)
+}
+
+fill() { # KIB_TO_LEAVE
+    local free
+    free=$(df --output=avail -k "$WORK/m1" | tail -n 1)
+    fallocate -l "$((free - $1))K" "$WORK/m1/ballast"
+}
+
+@test "a leader whose disk is nearly full refuses, and takes more after room is made" {
+    lead m1
+    schedule before
+    fill 8192
+    # What is free is measured after each write.
+    schedule once || true
+    run kctl schedule -d --timeout 2s web:1 --name never
+    [ "$status" = 1 ]
+    [[ $output == *"the disk of m1:$WORK/m1 has"*"are kept in reserve"* ]]
+    rm "$WORK/m1/ballast"
+    await 10 schedule after
+    nothing_lost
+}
+
+@test "a follower whose disk is full ends; the cluster goes on; it catches up" {
+    follow m1
+    fill 0
+    local pid i filler
+    pid=$(cat "$WORK/m1.pid")
+    filler=$(head -c 90000 /dev/zero | tr '\0' x)
+    for i in $(seq 300); do
+        schedule "full$i" --env "A=$filler$i"
+        gone "$pid" && break
+    done
+    gone "$pid"
+    tail -n 1 "$WORK/m1.log" |
+        grep "this master ends: $WORK/m1/raft.db: .*\(full\|[Nn]o space\)"
+    schedule without-m1
+    [ "$(kctl masters | awk '$1 == "m1" {print $3}')" = down ]
+    # It cannot begin either, and says why, or it is there and follows.
+    rm "$WORK/m1/ballast"
+    start_master m1
+    await 20 caught_up
+    nothing_lost
+}
+
+damage() { # FILE OFFSET LENGTH
+    head -c "$3" /dev/urandom |
+        dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+@test "a master whose log was damaged does not start, and names the file" {
+    local size
+    kill_master m2
+    size=$(stat -c %s "$WORK/m2/raft.db")
+    cp -r "$WORK/m2" "$WORK/m2.good"
+    # The header; every page's middle; the file's second half cut off.
+    damage "$WORK/m2/raft.db" 0 200
+    refuses_to_start
+    restore
+    local at
+    for ((at = 2048; at < size; at += 4096)); do
+        damage "$WORK/m2/raft.db" "$at" 512
+    done
+    refuses_to_start
+    restore
+    truncate -s "$((size / 2))" "$WORK/m2/raft.db"
+    refuses_to_start
+    restore
+    : >"$WORK/m2/raft.db"
+    refuses_to_start
+    restore
+    start_master m2
+    await 20 caught_up
+    nothing_lost
+}
+
+restore() {
+    rm -r "$WORK/m2"
+    cp -r "$WORK/m2.good" "$WORK/m2"
+}
+
+refuses_to_start() {
+    run timeout 10 kmaster --name m2 --members "$MEMBERS" --data "$WORK/m2" \
+        --pki "$WORK/pki"
+    [ "$status" = 1 ]
+    [[ $output == *"$WORK/m2/raft.db"* ]]
+    # The others do not need it.
+    schedule "damaged$RANDOM"
+}
+
+@test "a master that is given another's log does not start" {
+    kill_master m3
+    run timeout 10 kmaster --name m3 --members "$MEMBERS" --data "$WORK/m2.good" \
+        --pki "$WORK/pki"
+    [ "$status" = 1 ]
+    [[ $output == *"$WORK/m2.good/raft.db"*m2* ]]
+    start_master m3
+    await 20 caught_up
+}
