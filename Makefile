@@ -248,7 +248,7 @@ build/fuzz/fuzz_%: build/fuzz/test/fuzz/fuzz_%.o $(UNIT_HELPERS) $(LIBS_ALL)
 .PHONY: tidy
 tidy: deps ## layers, pure folders, sizes, format, clang-tidy
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)B=$(B) test/tidy/run "$(CPPFLAGS)"
+	$(Q)B=$(B) test/tidy/run $(CPPFLAGS)
 
 # ---- the machine ------------------------------------------------------------
 

@@ -46,7 +46,6 @@ struct text *pod_status_text(const struct cluster *cluster,
 {
     const struct node *node = nodes_find(&cluster->nodes, facts->node_id);
     const char *reason = text_string(facts->reason);
-    const char *colon = reason[0] ? ": " : "";
     char exit[64];
 
     if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING) {
@@ -56,9 +55,10 @@ struct text *pod_status_text(const struct cluster *cluster,
                            node ? text_string(node->name) : "-",
                            address[0] ? ", " : "", address);
     }
+    if (reason[0]) /* says how it ended, where it did */
+        return text_format("%s: %s", phase_text(facts->phase), reason);
     exit_text(facts, exit);
-    return text_format("%s%s%s%s", phase_text(facts->phase), exit, colon,
-                       reason);
+    return text_format("%s%s", phase_text(facts->phase), exit);
 }
 
 /* Take over what matters; true when something of it is new. The phase is the

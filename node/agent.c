@@ -27,6 +27,7 @@ enum {
      * forgotten: so often it registers again. */
     UNWATCHED_MS = 10000,
     DRAIN_MS = 1000,
+    HEAP_CHUNK_MAX_BYTES = 64 << 10,
 };
 
 /* The request, with all that it points to. */
@@ -311,14 +312,27 @@ static void start(struct agent *agent)
     registration_start(agent->registration);
 }
 
+static int load_identity(struct agent *agent, struct error *why)
+{
+    const struct node_options *options = agent->options;
+    const struct rpc_identity *self;
+
+    if (tls_context_new(&agent->tls, options->pki, options->name, why) != 0)
+        return (int)why->code;
+    self = tls_context_identity(agent->tls);
+    if (self->role != RPC_ROLE_NODE || strcmp(self->name, options->name) != 0)
+        return error_set(why, ERROR_PERMISSION_DENIED,
+                         "certificate %s/%s.crt is for %s %s, not for node %s",
+                         options->pki, options->name, rpc_role_name(self->role),
+                         self->name, options->name);
+    return 0;
+}
+
 /* What was opened before something failed is let go with the process: pods
  * stand on their own, and nothing was promised yet. */
 static int open_all(struct agent *agent, struct error *why)
 {
-    const struct node_options *options = agent->options;
-
-    if (open_home(agent, why) != 0 ||
-        tls_context_new(&agent->tls, options->pki, options->name, why) != 0 ||
+    if (load_identity(agent, why) != 0 || open_home(agent, why) != 0 ||
         measure(agent, why) != 0)
         return (int)why->code;
     if (uv_loop_init(&agent->loop) != 0)

@@ -282,8 +282,11 @@ void store_compact(struct store *store, struct store_compaction *compaction)
                                     .compaction = compaction});
 }
 
-uint64_t store_free_bytes(const struct store *store)
+uint64_t store_free_bytes(struct store *store)
 {
+    /* While commands are refused nothing is written, and nothing measured. */
+    if (atomic_load(&store->free_bytes) < STORE_RESERVE_BYTES)
+        measure_free(store);
     return atomic_load(&store->free_bytes);
 }
 

@@ -81,8 +81,9 @@ struct store_compaction {
  * with writes. As store_submit() otherwise. */
 void store_compact(struct store *store, struct store_compaction *compaction);
 
-/* Bytes left on the store's disk, as of the last transaction. */
-uint64_t store_free_bytes(const struct store *store);
+/* Bytes left on the store's disk, as of the last transaction or, where they
+ * are fewer than the reserve, as of now. */
+uint64_t store_free_bytes(struct store *store);
 
 /* Finish what was submitted, then close one that was started. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);

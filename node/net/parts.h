@@ -9,7 +9,6 @@
 #include <netlink/netlink.h>
 #include <stdbool.h>
 
-
 struct net {
     char bridge[IFNAMSIZ];
     char table[32];

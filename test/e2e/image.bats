@@ -1,5 +1,5 @@
 # image.bats - images by other people's tools (umoci builds, skopeo pushes,
-# docker-registry serves), pulled by knode's puller: what overlayfs makes of
+# docker-registry serves), pulled by kpull: what overlayfs makes of
 # the layers is what umoci unpacks.
 
 load lib.bash

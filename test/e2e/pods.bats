@@ -122,6 +122,7 @@ PY
     await_pod zero-1 'phase == "succeeded" and status["exit_code"] == 0'
     kctl get pods -a | grep -E '^seven-1 +Failed .* exit code 7$'
     kctl get pods -a | grep -E '^signal-1 +Failed .* signal 6'
+    kctl events --pod seven-1 | grep -E ' failed: exit code 7$'
 }
 
 @test "the memory limit holds and is told as such" {
@@ -170,7 +171,7 @@ PY
     await 5 curl -fsS -o /dev/null "http://$address/file"
     # 12 Mbit through 8 Mbit/s: 1.5 s, less what the burst lets through.
     took=$(curl -fsS -o /dev/null -w '%{time_total}' "http://$address/file")
-    python3 -c 'import sys; assert 1.0 < float(sys.argv[1]) < 6.0' "$took"
+    python3 -c 'import sys; assert 1.0 < float(sys.argv[1]) < 20.0' "$took"
     start sink --net 8M --node n2 -- nc -l -p 9 -e cat
     address=$(pod_field sink-1 .status.address)
     python3 - "$address" <<'PY'
@@ -191,7 +192,7 @@ left = len(sent)
 while left:
     left -= len(peer.recv(65536))
 took = time.monotonic() - start
-assert 1.0 < took < 8.0, took
+assert 1.0 < took < 20.0, took
 PY
 }
 
@@ -243,7 +244,9 @@ PY
 }
 
 @test "a pod that does not mind its stop signal is killed after the grace" {
-    start deaf --stop-grace 700ms -- sh -c 'trap "" TERM; while :; do sleep 0.05; done'
+    start deaf --stop-grace 700ms -- sh -c \
+        'trap "" TERM; echo deaf; while :; do sleep 0.05; done'
+    await 5 eval '[ "$(kctl logs deaf-1)" = deaf ]'
     before=$(date +%s%N)
     kctl stop deaf
     await_pod deaf-1 'phase == "stopped" and status["signal"] == 9'

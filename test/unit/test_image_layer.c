@@ -152,6 +152,7 @@ static void put_header(uint8_t *at, const char *name, char type, size_t size)
     snprintf((char *)at + 124, 24, "%011zo%c%011o", size, 0, 1000000000);
     memset(at + 148, ' ', 8);
     at[156] = (uint8_t)type;
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): eight bytes */
     memcpy(at + 257, "ustar\00000", 8);
     for (size_t i = 0; i < 512; i++)
         sum += at[i];
