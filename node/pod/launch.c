@@ -44,8 +44,8 @@ static char *read_resolv_conf(const char *path, bool *usable)
     return out;
 }
 
-/* systemd-resolved's stub listens on loopback; the servers behind it are in
- * a file of their own. */
+/* Where systemd-resolved answers on loopback, which a pod does not reach, the
+ * servers behind it are in a file of their own. */
 static char *find_resolv_conf(void)
 {
     bool usable;

@@ -194,7 +194,7 @@ void container_on_report(struct container *container)
 
 /* ---- output -------------------------------------------------------------- */
 
-/* False when there is nothing more for now. */
+/* False when the pipe is empty: poll tells when it is not. */
 static bool take_output(struct container *container, int stream)
 {
     static char bytes[OUTPUT_CHUNK_BYTES];
