@@ -18,7 +18,7 @@ void describe_line(const char *label, const char *format, ...)
     if (vasprintf(&text, format, args) < 0)
         abort();
     va_end(args);
-    printf("%-12s %s\n", label, terminal_clean(text));
+    output_line(stdout, "%-12s %s", label, text);
     free(text);
 }
 
@@ -179,7 +179,7 @@ static int run(struct words *words)
         return exit_report(&why);
     describe(contact, words->operands.values[0], json, &why);
     contact_close(contact);
-    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+    return exit_report(&why);
 }
 
 const struct verb verb_describe_pod = {

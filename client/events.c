@@ -13,11 +13,11 @@ void events_print(const Kontor__V1__Event *event, FILE *out)
     char when[SHOW_TEXT_MAX];
     char kind[JSON_ENUM_MAX];
 
-    fprintf(out, "%-8" PRIu64 " %s  %-18s %-10s %s\n", event->index,
-            show_time(when, event->time_ms),
-            json_enum_name(kind, &kontor__v1__event_kind__descriptor,
-                           (int)event->kind),
-            event->subject, terminal_clean(event->message));
+    output_line(out, "%-8" PRIu64 " %s  %-18s %-10s %s", event->index,
+                show_time(when, event->time_ms),
+                json_enum_name(kind, &kontor__v1__event_kind__descriptor,
+                               (int)event->kind),
+                event->subject, event->message);
 }
 
 /* Where the present ends: the index to watch from. */
@@ -39,7 +39,9 @@ static int follow(struct contact *contact, struct watch *watch, bool json,
 {
     for (;;) {
         Kontor__V1__Event *event;
-        int code = watch_next(watch, UINT64_MAX, &event, why);
+        int code = watch_next(
+            watch, watch->until_now ? contact_deadline(contact) : UINT64_MAX,
+            &event, why);
 
         if (code == ERROR_OUT_OF_RANGE) {
             watch_fini(watch);
@@ -58,8 +60,9 @@ static int follow(struct contact *contact, struct watch *watch, bool json,
             output_message_line(&event->base);
         else
             events_print(event, stdout);
-        fflush(stdout);
         message_free(&event->base);
+        if (!output_flush())
+            return 0;
     }
 }
 
@@ -91,7 +94,7 @@ static int run(struct words *words)
         follow(watch.contact, &watch, json, &why);
     watch_fini(&watch);
     contact_close(watch.contact);
-    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+    return exit_report(&why);
 }
 
 const struct verb verb_events = {

@@ -1,37 +1,14 @@
 #include "client/exit.h"
 
-#include <stdio.h>
-
-int exit_code_of(int error_code)
-{
-    switch (error_code) {
-    case ERROR_OK:
-        return EXIT_CODE_DONE;
-    case ERROR_INVALID_ARGUMENT:
-        return EXIT_CODE_USAGE;
-    case ERROR_NOT_FOUND:
-        return EXIT_CODE_NOT_FOUND;
-    case ERROR_ALREADY_EXISTS:
-    case ERROR_FAILED_PRECONDITION:
-    case ERROR_ABORTED:
-        return EXIT_CODE_CONFLICT;
-    case ERROR_PERMISSION_DENIED:
-    case ERROR_UNAUTHENTICATED:
-        return EXIT_CODE_NOT_ALLOWED;
-    case ERROR_UNAVAILABLE:
-        return EXIT_CODE_UNREACHABLE;
-    case ERROR_DEADLINE_EXCEEDED:
-        return EXIT_CODE_TIMEOUT;
-    case ERROR_CANCELLED:
-        return EXIT_CODE_INTERRUPTED;
-    default:
-        return EXIT_CODE_FAILED;
-    }
-}
+#include "client/table.h"
 
 int exit_report(const struct error *why)
 {
+    struct error said = *why;
+
+    if (why->code == 0)
+        return EXIT_CODE_DONE;
     fflush(stdout);
-    fprintf(stderr, "kctl: %s\n", why->message);
+    fprintf(stderr, "kctl: %s\n", terminal_clean(said.message));
     return exit_code_of((int)why->code);
 }

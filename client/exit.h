@@ -1,23 +1,8 @@
-/* exit.h - what kctl returns to the shell. */
+/* exit.h - how a command ends: what is said, and what the shell is told. */
 #pragma once
 
-#include "base/error.h"
+#include "base/exit.h"
 
-enum exit_code {
-    EXIT_CODE_DONE = 0,
-    EXIT_CODE_FAILED = 1,
-    EXIT_CODE_USAGE = 2,
-    EXIT_CODE_UNSCHEDULABLE = 3, /* by the deadline */
-    EXIT_CODE_NOT_FOUND = 4,
-    EXIT_CODE_CONFLICT = 5,
-    EXIT_CODE_NOT_ALLOWED = 6,
-    EXIT_CODE_UNREACHABLE = 7, /* or no leader */
-    EXIT_CODE_TIMEOUT = 124,
-    EXIT_CODE_INTERRUPTED = 130,
-};
-
-/* The exit code that tells a script what kind of error this is. */
-int exit_code_of(int error_code);
-
-/* "kctl: <message>" on stderr; returns exit_code_of(why->code). */
+/* "kctl: <message>" on stderr, or nothing for code 0; returns
+ * exit_code_of(why->code). */
 int exit_report(const struct error *why);

@@ -127,7 +127,7 @@ static int run(struct words *words)
         table_free(listing.table);
     }
     contact_close(contact);
-    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+    return exit_report(&why);
 }
 
 const struct verb verb_get_pods = {

@@ -1,36 +1,39 @@
-#include "base/fd.h"
 #include "client/exit.h"
 #include "client/output.h"
 #include "client/stream.h"
 #include "client/verbs.h"
 
-#include <unistd.h>
-
-/* The pod's stdout goes to stdout, its stderr to stderr, byte by byte. */
-static int put(const Kontor__V1__LogsChunk *chunk, bool json, struct error *why)
+/* The pod's stdout goes to stdout, its stderr to stderr, byte by byte. False:
+ * nothing can be written any more. */
+static bool put(const Kontor__V1__LogsChunk *chunk, bool json)
 {
-    if (json) {
+    if (json)
         output_message_line(&chunk->base);
-        return 0;
-    }
-    return fd_write_all(chunk->is_stderr ? STDERR_FILENO : STDOUT_FILENO,
-                        chunk->data.data, chunk->data.len, why);
+    else
+        fwrite(chunk->data.data, 1, chunk->data.len,
+               chunk->is_stderr ? stderr : stdout);
+    return output_flush();
 }
 
-/* One stream until it ends. `got` counts bytes, so that the next stream can
- * go on behind them. */
+/* One stream until it ends, or until nobody reads what is printed. `got`
+ * counts bytes, so that the next stream can go on behind them. */
 static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
                 bool json, uint64_t *got, struct error *why)
 {
     struct stream *stream;
     ProtobufCMessage *message;
     uint64_t skip = *got;
-    int code;
+    bool more = true;
+    int code = 0;
 
     if (stream_open(&stream, contact, "Logs", &request->base,
                     contact_deadline(contact), why) != 0)
         return (int)why->code;
-    while ((code = stream_next(stream, UINT64_MAX, &message, why)) == 0 &&
+    while (more &&
+           (code = stream_next(stream,
+                               request->follow ? UINT64_MAX
+                                               : contact_deadline(contact),
+                               &message, why)) == 0 &&
            message) {
         Kontor__V1__LogsChunk *chunk = (Kontor__V1__LogsChunk *)message;
         uint64_t old = skip < chunk->data.len ? skip : chunk->data.len;
@@ -40,12 +43,10 @@ static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
         *got += length - old;
         chunk->data.data += old;
         chunk->data.len -= old;
-        code = chunk->data.len > 0 ? put(chunk, json, why) : 0;
+        more = chunk->data.len == 0 || put(chunk, json);
         chunk->data.data -= old;
         chunk->data.len = length;
         message_free(message);
-        if (code != 0)
-            break;
     }
     stream_close(stream);
     return code;
@@ -53,7 +54,8 @@ static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
 
 /* When the master or the leader goes away, the log is asked for again and
  * what was printed is skipped. Where only the last bytes were asked for,
- * their place in the log is not known: the rest then starts anew. */
+ * their place in the log is not known: what follows them cannot be found, and
+ * that ends it. */
 static int logs(struct contact *contact, const Kontor__V1__LogsRequest *request,
                 bool json, struct error *why)
 {
@@ -99,7 +101,7 @@ static int run(struct words *words)
         return exit_report(&why);
     logs(contact, &request, json, &why);
     contact_close(contact);
-    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+    return exit_report(&why);
 }
 
 const struct verb verb_logs = {

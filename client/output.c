@@ -4,6 +4,8 @@
 #include "client/json.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,8 +40,20 @@ void output_message_line(const ProtobufCMessage *message)
 
     json_dumpf(json, stdout, JSON_COMPACT);
     fputc('\n', stdout);
-    fflush(stdout);
     json_decref(json);
+}
+
+void output_line(FILE *out, const char *format, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    fprintf(out, "%s\n", terminal_clean(text));
+    free(text);
 }
 
 bool output_is_terminal(FILE *out)
@@ -56,13 +70,22 @@ bool output_colours(FILE *out)
     return (!off || !*off) && output_is_terminal(out);
 }
 
+/* The errno of the first write to stdout that failed; 0: none did. */
+static int trouble;
+
+bool output_flush(void)
+{
+    /* Without a line in stdio's buffer its errno is of an earlier moment. */
+    errno = EIO;
+    if (trouble == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        trouble = errno;
+    return trouble == 0;
+}
+
 int output_finish(int exit_code)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        if (errno == EPIPE)
-            return exit_code;
-        fprintf(stderr, "kctl: write output: %s\n", strerror(errno));
-        return EXIT_CODE_FAILED;
-    }
-    return exit_code;
+    if (output_flush() || trouble == EPIPE)
+        return exit_code;
+    fprintf(stderr, "kctl: write output: %s\n", strerror(trouble));
+    return EXIT_CODE_FAILED;
 }

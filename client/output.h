@@ -20,7 +20,8 @@ bool output_is_json(struct words *words, const char *format, bool *json);
 /* Print `json` indented, and drop it. */
 void output_json(json_t *json);
 
-/* A message as JSON: indented, or as one line of a stream. */
+/* A message as JSON: indented, or as one line of a stream. The line is not
+ * flushed: output_flush(). */
 void output_message(const ProtobufCMessage *message);
 void output_message_line(const ProtobufCMessage *message);
 
@@ -30,7 +31,14 @@ bool output_colours(FILE *out);
 /* May the present line be rewritten in place? */
 bool output_is_terminal(FILE *out);
 
-/* Flush stdout. An output that could not be written, to a full disk say, is
- * a failure: returns `exit_code` or EXIT_CODE_FAILED. A reader that has seen
- * enough (`| head`) is none. */
+/* A line for people; control characters in it are shown as '?'. */
+void output_line(FILE *out, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Write out what stdout holds. False once that failed: nobody reads on, or
+ * the disk is full; what goes on for ever ends then. */
+bool output_flush(void);
+
+/* The end of every verb: an output that could not be written, to a full disk
+ * say, is a failure. Returns `exit_code` or EXIT_CODE_FAILED. A reader that
+ * has seen enough (`| head`) is none. */
 int output_finish(int exit_code);

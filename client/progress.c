@@ -23,27 +23,31 @@ void progress_clear(struct progress *progress)
 void progress_line(struct progress *progress, const char *text)
 {
     progress_clear(progress);
-    fprintf(progress->out, "%s\n", text);
+    output_line(progress->out, "%s", text);
     fflush(progress->out);
 }
 
 void progress_update(struct progress *progress, const char *text,
                      uint64_t now_ms)
 {
-    if (strcmp(progress->last, text) == 0)
+    char line[PROGRESS_LINE_MAX];
+
+    snprintf(line, sizeof line, "%s", text);
+    terminal_clean(line);
+    if (strcmp(progress->last, line) == 0)
         return;
     if (progress->in_place) {
-        fprintf(progress->out, "\r%s\033[K", text);
+        fprintf(progress->out, "\r%s\033[K", line);
         fflush(progress->out);
         progress->open = true;
     } else if (progress->printed_ms == 0 ||
                now_ms >= progress->printed_ms + REPEAT_MS) {
-        progress_line(progress, text);
+        progress_line(progress, line);
         progress->printed_ms = now_ms;
     } else {
         return;
     }
-    snprintf(progress->last, sizeof progress->last, "%s", text);
+    memcpy(progress->last, line, sizeof line);
 }
 
 char *progress_timed(char line[PROGRESS_LINE_MAX], const char *text,

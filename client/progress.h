@@ -20,7 +20,7 @@ struct progress {
 
 void progress_init(struct progress *progress, FILE *out);
 
-/* A line that stays. */
+/* A line that stays. In all lines control characters are shown as '?'. */
 void progress_line(struct progress *progress, const char *text);
 
 /* A line that the next one replaces. `now_ms`: monotonic. */

@@ -47,7 +47,8 @@ static void print_end(struct schedule *schedule, const char *text)
     if (schedule->json)
         print_json(schedule);
     else
-        printf("%s\n", progress_timed(line, text, took_ms(schedule)));
+        output_line(stdout, "%s",
+                    progress_timed(line, text, took_ms(schedule)));
 }
 
 static int fail(struct schedule *schedule, const char *what, const char *hint)
@@ -58,8 +59,8 @@ static int fail(struct schedule *schedule, const char *what, const char *hint)
     print_json(schedule);
     show_pod_reason(reason, schedule->pod);
     fflush(stdout);
-    fprintf(stderr, "kctl: %s %s%s%s%s\n", schedule->pod->name, what,
-            reason[0] ? ": " : "", terminal_clean(reason), hint);
+    output_line(stderr, "kctl: %s %s%s%s%s", schedule->pod->name, what,
+                reason[0] ? ": " : "", reason, hint);
     return EXIT_CODE_FAILED;
 }
 
@@ -72,8 +73,7 @@ static void tell_pending(struct schedule *schedule)
     if (schedule->told[0] && strcmp(reason, schedule->told) == 0)
         return;
     memcpy(schedule->told, reason, sizeof reason);
-    snprintf(line, sizeof line, "%s  pending: %s", schedule->pod->name,
-             terminal_clean(reason));
+    snprintf(line, sizeof line, "%s  pending: %s", schedule->pod->name, reason);
     progress_line(&schedule->progress, line);
 }
 
@@ -180,8 +180,8 @@ static int give_up(struct schedule *schedule, struct error *why)
 
     progress_clear(&schedule->progress);
     if (why->code == ERROR_CANCELLED) {
-        fprintf(stderr, "kctl: interrupted; %s goes on (kctl stop %s)\n", name,
-                name);
+        output_line(stderr, "kctl: interrupted; %s goes on (kctl stop %s)",
+                    name, name);
         return EXIT_CODE_INTERRUPTED;
     }
     if (why->code != ERROR_DEADLINE_EXCEEDED)
@@ -190,16 +190,16 @@ static int give_up(struct schedule *schedule, struct error *why)
     quantity_format_duration(text, took_ms(schedule));
     fflush(stdout);
     if (phase == KONTOR__V1__POD_PHASE__POD_PENDING) {
-        fprintf(stderr,
-                "kctl: %s fits nowhere after %s; it stays queued (kctl why "
-                "%s, kctl stop %s)\n",
-                name, text, name, name);
+        output_line(stderr,
+                    "kctl: %s fits nowhere after %s; it stays queued (kctl "
+                    "why %s, kctl stop %s)",
+                    name, text, name, name);
         return EXIT_CODE_UNSCHEDULABLE;
     }
     show_pod_reason(reason, schedule->pod);
-    fprintf(stderr, "kctl: %s is %s after %s%s%s; it goes on (kctl get pods)\n",
-            name, show_phase(phase), text, reason[0] ? ": " : "",
-            terminal_clean(reason));
+    output_line(stderr,
+                "kctl: %s is %s after %s%s%s; it goes on (kctl get pods)", name,
+                show_phase(phase), text, reason[0] ? ": " : "", reason);
     return EXIT_CODE_TIMEOUT;
 }
 
@@ -236,17 +236,22 @@ static void tell_acknowledged(struct schedule *schedule,
     char text[PROGRESS_LINE_MAX];
     char line[PROGRESS_LINE_MAX];
 
-    if (!schedule->pod->node[0]) {
+    if (!schedule->pod->node[0] && !detach) {
         tell_pending(schedule);
         return;
     }
-    snprintf(text, sizeof text,
-             "%s  placed on %s (index %" PRIu64 ", term %" PRIu64 ")",
-             schedule->pod->name, schedule->pod->node, response->index,
-             response->term);
+    if (schedule->pod->node[0])
+        snprintf(text, sizeof text,
+                 "%s  placed on %s (index %" PRIu64 ", term %" PRIu64 ")",
+                 schedule->pod->name, schedule->pod->node, response->index,
+                 response->term);
+    else
+        snprintf(text, sizeof text,
+                 "%s  pending (index %" PRIu64 ", term %" PRIu64 ")",
+                 schedule->pod->name, response->index, response->term);
     progress_timed(line, text, took_ms(schedule));
     if (detach && !schedule->json)
-        printf("%s\n", line);
+        output_line(stdout, "%s", line);
     else
         progress_line(&schedule->progress, line);
 }
@@ -272,12 +277,9 @@ static int schedule_pod(struct schedule *schedule,
     replace_pod(schedule, &response->pod);
     tell_acknowledged(schedule, response, detach);
     message_free(message);
-    if (!detach)
-        code = follow(schedule);
-    else
-        code = EXIT_CODE_DONE;
     if (detach)
         print_json(schedule);
+    code = detach ? EXIT_CODE_DONE : follow(schedule);
     message_free(&schedule->pod->base);
     return code;
 }
@@ -313,7 +315,7 @@ static int run(struct words *words)
     schedule.deadline_ms = schedule.started_ms + to.timeout_ms;
     code = schedule_pod(&schedule, &request, detach);
     contact_close(schedule.contact);
-    return output_finish(code);
+    return code;
 }
 
 const struct verb verb_schedule = {

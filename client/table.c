@@ -49,11 +49,21 @@ size_t terminal_width(const char *text)
     return width;
 }
 
+/* U+0080 to U+009F: a terminal may take U+009B for "escape [". */
+static bool is_c1(const char *at)
+{
+    return (unsigned char)at[0] == 0xc2 &&
+           ((unsigned char)at[1] & 0xe0) == 0x80;
+}
+
 char *terminal_clean(char *text)
 {
-    for (char *at = text; *at; at++)
+    for (char *at = text; *at; at++) {
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
+        else if (is_c1(at))
+            at[0] = at[1] = '?';
+    }
     return text;
 }
 

@@ -35,5 +35,6 @@ const char *colour_end(enum colour colour, bool colours);
 /* Shown width of UTF-8 text, counting one column a code point. */
 size_t terminal_width(const char *text);
 
-/* Replace control characters; returns `text`. */
+/* Replace control characters, C0 and C1 (ECMA-48), each of their bytes with a
+ * '?'; returns `text`. */
 char *terminal_clean(char *text);

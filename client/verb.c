@@ -2,6 +2,7 @@
 
 #include "base/nearest.h"
 #include "client/exit.h"
+#include "client/output.h"
 
 #include <string.h>
 
@@ -127,11 +128,11 @@ int verb_dispatch(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_verbs(stdout);
-        return EXIT_CODE_DONE;
+        return output_finish(EXIT_CODE_DONE);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("kctl %s\n", KONTOR_VERSION);
-        return EXIT_CODE_DONE;
+        return output_finish(EXIT_CODE_DONE);
     }
     for (const struct verb *const *at = verbs; *at; at++) {
         int used = matches(*at, argc, argv);
@@ -139,7 +140,7 @@ int verb_dispatch(int argc, char **argv)
             .verb = *at, .argc = argc - used, .argv = argv + used};
 
         if (used > 0)
-            return (*at)->run(&words);
+            return output_finish((*at)->run(&words));
     }
     return unknown_verb(argc, argv);
 }

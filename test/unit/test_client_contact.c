@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client/config.h"
 #include "client/pki_cluster.h"
+#include "client/verb.h"
 #include "client/watch.h"
 #include "rpc/server.h"
 
@@ -102,12 +103,28 @@ static void on_watch(struct call *call, const ProtobufCMessage *message)
     call_finish(call, &none);
 }
 
+static void on_logs(struct call *call, const ProtobufCMessage *message)
+{
+    Kontor__V1__LogsChunk chunk = KONTOR__V1__LOGS_CHUNK__INIT;
+    struct error why = {0};
+
+    (void)message;
+    note_call(call);
+    chunk.data.data = (uint8_t[]){'y', '\n'};
+    chunk.data.len = 2;
+    call_send(call, &chunk.base, &why);
+    call_finish(call, &why);
+}
+
 static const struct method methods[] = {
     {"Schedule", &kontor__v1__schedule_request__descriptor,
      &kontor__v1__schedule_response__descriptor, RPC_ROLE_ADMIN, false, false,
      on_schedule, NULL},
     {"Watch", &kontor__v1__watch_request__descriptor,
      &kontor__v1__event__descriptor, RPC_ROLE_ADMIN, false, true, on_watch,
+     NULL},
+    {"Logs", &kontor__v1__logs_request__descriptor,
+     &kontor__v1__logs_chunk__descriptor, RPC_ROLE_ADMIN, false, true, on_logs,
      NULL},
 };
 
@@ -373,6 +390,50 @@ static void a_watch_goes_on_without_a_gap(void **state)
     contact_close(watch.contact);
 }
 
+/* kctl in a process of its own whose stdout nobody reads (`| head`). */
+static int code_without_reader(char **argv, int argc)
+{
+    pid_t pid;
+    int status;
+    int out[2];
+
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    close(out[0]);
+    pid = fork();
+    if (pid == 0) {
+        alarm(5);
+        dup2(out[1], STDOUT_FILENO);
+        _exit(verb_dispatch(argc, argv));
+    }
+    close(out[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Not an error, and nothing to ask another master for. */
+static void nothing_goes_on_without_a_reader(void **state)
+{
+    static const char *const verbs_that_stream[][4] = {
+        {"events", "-w", "--after", "3"},
+        {"logs", "-f", "web-1", "--timeout=3s"},
+        {"logs", "web-1", "-o", "json"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(verbs_that_stream); i++) {
+        char *argv[8] = {message_text("kctl")};
+        int argc = 1;
+
+        for (size_t j = 0; j < ARRAY_LEN(verbs_that_stream[i]); j++)
+            argv[argc++] = message_text(verbs_that_stream[i][j]);
+        argv[argc++] = message_text("--config");
+        argv[argc++] = config_path;
+        stage->calls = 0;
+        assert_int_equal(code_without_reader(argv, argc), 0);
+        assert_int_equal(stage->calls, 1);
+    }
+}
+
 int main(void)
 {
 #define ON_STAGE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -386,6 +447,7 @@ int main(void)
         ON_STAGE(a_role_that_may_not_is_told),
         ON_STAGE(masters_of_another_authority_are_not_waited_for),
         ON_STAGE(a_watch_goes_on_without_a_gap),
+        ON_STAGE(nothing_goes_on_without_a_reader),
     };
 
     signal(SIGPIPE, SIG_IGN);

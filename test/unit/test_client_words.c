@@ -8,8 +8,11 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { WORDS_MAX = 32, LINE_MAX_BYTES = 256 };
 
@@ -63,6 +66,41 @@ static void a_line_has_its_exit_code(void **state)
         code = verb_dispatch(line.argc, line.argv);
         if (code != lines[i].code)
             fail_msg("%s: %d", lines[i].line, code);
+    }
+}
+
+/* In a process of its own, as it spoils stdout. */
+static int code_with_output(const char *text, const char *path)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        struct line line;
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0)
+            _exit(99);
+        cut(&line, text);
+        _exit(verb_dispatch(line.argc, line.argv));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+static void an_output_that_is_lost_is_a_failure(void **state)
+{
+    static const char *const texts[] = {
+        "kctl version",    "kctl version -o json",
+        "kctl --help",     "kctl --version",
+        "kctl why --help", "kctl dev down --dir /nonexistent/dev"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_int_equal(code_with_output(texts[i], "/dev/full"),
+                         EXIT_CODE_FAILED);
+        assert_int_equal(code_with_output(texts[i], "/dev/null"),
+                         EXIT_CODE_DONE);
     }
 }
 
@@ -228,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_its_exit_code),
+        cmocka_unit_test(an_output_that_is_lost_is_a_failure),
         cmocka_unit_test(help_starts_with_an_example),
         cmocka_unit_test(errors_have_exit_codes),
         cmocka_unit_test(near_words_are_found),
