@@ -2,22 +2,31 @@
 
 #include "client/exit.h"
 
-int ask(const struct contact_options *to, const struct ask *what)
+int ask(struct words *words, const struct ask *what)
 {
-    struct contact *contact;
+    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
+    const char *format = NULL;
+    const struct option options[] = {
+        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
     ProtobufCMessage *response;
+    struct contact *contact;
     struct error why = {0};
+    bool json;
 
-    if (contact_open(&contact, to, &why) != 0)
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
+        return words->exit_code;
+    if (what->operand)
+        *what->operand = words->operands.values[0];
+    if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
     if (contact_call(contact, what->method, what->request, &response, &why) ==
         0) {
-        if (what->json)
+        if (json)
             output_message(response);
         else
-            what->show(response, what->data);
+            what->show(response, what->request);
         message_free(response);
     }
     contact_close(contact);
-    return why.code ? exit_report(&why) : output_finish(EXIT_CODE_DONE);
+    return exit_report(&why);
 }

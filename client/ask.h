@@ -1,17 +1,18 @@
-/* ask.h - a verb that is one call: open, ask, show, close. */
+/* ask.h - a verb that is one call: parse, ask, show. */
 #pragma once
 
 #include "client/contact.h"
 #include "client/output.h"
 
-/* Call `method` and show the answer: as JSON, or by `show` (data is passed
- * on). Returns the verb's exit code, having reported what went wrong. */
+/* What such a verb's file states. */
 struct ask {
-    const char *method;
-    const ProtobufCMessage *request; /* borrowed */
-    void (*show)(const ProtobufCMessage *response, void *data);
-    void *data;
-    bool json;
+    const char *method;        /* of Cluster */
+    ProtobufCMessage *request; /* borrowed */
+    char **operand;            /* its field for the verb's operand, or NULL */
+    void (*show)(const ProtobufCMessage *response,
+                 const ProtobufCMessage *request);
 };
 
-int ask(const struct contact_options *to, const struct ask *what);
+/* The whole of such a verb's run(): the answer as JSON, or by show().
+ * Returns kctl's exit code, having reported what went wrong. */
+int ask(struct words *words, const struct ask *what);

@@ -1,36 +1,27 @@
 #include "client/ask.h"
 #include "client/verbs.h"
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *response,
+                 const ProtobufCMessage *request)
 {
-    const Kontor__V1__CordonRequest *request = data;
+    const Kontor__V1__CordonRequest *asked =
+        (const Kontor__V1__CordonRequest *)request;
 
-    (void)message;
-    printf("%s  %s\n", request->node,
-           request->cordoned ? "cordoned: takes no new pods"
-                             : "takes pods again");
+    (void)response;
+    printf("%s  %s\n", asked->node,
+           asked->cordoned ? "cordoned: takes no new pods"
+                           : "takes pods again");
 }
 
 static int set(struct words *words, bool cordoned)
 {
     Kontor__V1__RequestId id = contact_request_id();
     Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {.method = "Cordon",
-                       .request = &request.base,
-                       .show = show,
-                       .data = &request};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"Cordon", &request.base, &request.node, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
     request.request_id = &id;
-    request.node = words->operands.values[0];
     request.cordoned = cordoned;
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 static int run_cordon(struct words *words)

@@ -59,12 +59,13 @@ static void print_pods(const Kontor__V1__GetNodeResponse *response)
     table_free(table);
 }
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *message,
+                 const ProtobufCMessage *request)
 {
     const Kontor__V1__GetNodeResponse *response =
         (const Kontor__V1__GetNodeResponse *)message;
 
-    (void)data;
+    (void)request;
     if (response->node)
         print_node(response->node);
     print_pods(response);
@@ -73,18 +74,9 @@ static void show(const ProtobufCMessage *message, void *data)
 static int run(struct words *words)
 {
     Kontor__V1__GetNodeRequest request = KONTOR__V1__GET_NODE_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {
-        .method = "GetNode", .request = &request.base, .show = show};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"GetNode", &request.base, &request.node, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
-    request.node = words->operands.values[0];
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 const struct verb verb_describe_node = {

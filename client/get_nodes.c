@@ -54,14 +54,15 @@ static int by_name(const void *a, const void *b)
     return strverscmp((*first)->name, (*second)->name);
 }
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *message,
+                 const ProtobufCMessage *request)
 {
     const Kontor__V1__ListNodesResponse *response =
         (const Kontor__V1__ListNodesResponse *)message;
     struct table *table = table_new(headings);
     uint64_t now_ms = clock_wall_ms();
 
-    (void)data;
+    (void)request;
     if (response->n_nodes > 0)
         qsort(response->nodes, response->n_nodes, sizeof(void *), by_name);
     for (size_t i = 0; i < response->n_nodes; i++)
@@ -76,17 +77,9 @@ static void show(const ProtobufCMessage *message, void *data)
 static int run(struct words *words)
 {
     Kontor__V1__ListNodesRequest request = KONTOR__V1__LIST_NODES_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {
-        .method = "ListNodes", .request = &request.base, .show = show};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"ListNodes", &request.base, NULL, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 const struct verb verb_get_nodes = {

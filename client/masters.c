@@ -57,7 +57,8 @@ static void print_quorum(size_t members, size_t up)
                up - quorum == 1 ? "" : "s");
 }
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *message,
+                 const ProtobufCMessage *request)
 {
     const Kontor__V1__MastersResponse *response =
         (const Kontor__V1__MastersResponse *)message;
@@ -65,7 +66,7 @@ static void show(const ProtobufCMessage *message, void *data)
     struct table *table = table_new(headings);
     size_t up = 0;
 
-    (void)data;
+    (void)request;
     /* A leader that was replaced may not know it yet: the newest counts. */
     for (size_t i = 0; i < response->n_masters; i++) {
         const Kontor__V1__Master *master = response->masters[i];
@@ -80,24 +81,16 @@ static void show(const ProtobufCMessage *message, void *data)
     table_print(table, stdout, output_colours(stdout));
     print_quorum(response->n_masters, up);
     if (!leader)
-        printf("no leader, says %s\n", response->answered_by);
+        output_line(stdout, "no leader, says %s", response->answered_by);
     table_free(table);
 }
 
 static int run(struct words *words)
 {
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {
-        .method = "Masters", .request = &request.base, .show = show};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"Masters", &request.base, NULL, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 const struct verb verb_masters = {

@@ -3,34 +3,25 @@
 
 #include <inttypes.h>
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *message,
+                 const ProtobufCMessage *request)
 {
     const Kontor__V1__StopResponse *response =
         (const Kontor__V1__StopResponse *)message;
-    const char *given = data;
+    const char *asked = ((const Kontor__V1__StopRequest *)request)->pod;
 
-    printf("%s  stopping (index %" PRIu64 ")\n",
-           response->pod ? response->pod->name : given, response->index);
+    output_line(stdout, "%s  stopping (index %" PRIu64 ")",
+                response->pod ? response->pod->name : asked, response->index);
 }
 
 static int run(struct words *words)
 {
     Kontor__V1__RequestId id = contact_request_id();
     Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {
-        .method = "Stop", .request = &request.base, .show = show};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"Stop", &request.base, &request.pod, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
     request.request_id = &id;
-    request.pod = words->operands.values[0];
-    what.data = request.pod;
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 const struct verb verb_stop = {

@@ -31,26 +31,27 @@ static void add_row(struct table *table, const Kontor__V1__NodeVerdict *verdict)
 
 static void show_pod(const Kontor__V1__Pod *pod)
 {
-    char reason[SHOW_REASON_MAX];
+    char asked[SHOW_REASON_MAX];
 
-    printf("%s  %s", pod->name, show_phase(show_pod_phase(pod)));
-    if (pod->node[0])
-        printf(" on %s", pod->node);
-    printf("\nasks for %s\n",
-           show_resources(reason, pod->spec ? pod->spec->resources : NULL));
+    output_line(stdout, "%s  %s%s%s", pod->name,
+                show_phase(show_pod_phase(pod)), pod->node[0] ? " on " : "",
+                pod->node);
+    output_line(stdout, "asks for %s",
+                show_resources(asked, pod->spec ? pod->spec->resources : NULL));
 }
 
-static void show(const ProtobufCMessage *message, void *data)
+static void show(const ProtobufCMessage *message,
+                 const ProtobufCMessage *request)
 {
     const Kontor__V1__WhyResponse *response =
         (const Kontor__V1__WhyResponse *)message;
     struct table *table = table_new(headings);
 
-    (void)data;
+    (void)request;
     if (response->pod)
         show_pod(response->pod);
     if (response->summary[0])
-        printf("%s\n", terminal_clean(response->summary));
+        output_line(stdout, "%s", response->summary);
     for (size_t i = 0; i < response->n_verdicts; i++)
         add_row(table, response->verdicts[i]);
     if (response->n_verdicts > 0) {
@@ -63,17 +64,9 @@ static void show(const ProtobufCMessage *message, void *data)
 static int run(struct words *words)
 {
     Kontor__V1__WhyRequest request = KONTOR__V1__WHY_REQUEST__INIT;
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    struct ask what = {.method = "Why", .request = &request.base, .show = show};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    const struct ask what = {"Why", &request.base, &request.pod, show};
 
-    if (!verb_parse(words, options) ||
-        !output_is_json(words, format, &what.json))
-        return words->exit_code;
-    request.pod = words->operands.values[0];
-    return ask(&to, &what);
+    return ask(words, &what);
 }
 
 const struct verb verb_why = {
