@@ -161,8 +161,6 @@ int contact_open(struct contact **out, const struct contact_options *options,
     }
     if (tls_context_new(&contact->tls, contact->config.pki,
                         contact->config.identity, why) != 0) {
-        /* Whatever is wrong with it, we cannot say who we are. */
-        why->code = ERROR_UNAUTHENTICATED;
         config_fini(&contact->config);
         free(contact);
         return (int)why->code;

@@ -33,8 +33,8 @@ enum { CONTACT_TIMEOUT_MS = 30000 };
     }
 
 /* Reads the configuration and the certificate; connecting goes on behind.
- * INVALID_ARGUMENT: the configuration; UNAUTHENTICATED: our certificate is
- * missing, unreadable or outside its time. */
+ * INVALID_ARGUMENT: the configuration; UNAUTHENTICATED, PERMISSION_DENIED: our
+ * certificate is missing, unreadable or outside its time, or names no role. */
 int contact_open(struct contact **out, const struct contact_options *options,
                  struct error *why);
 void contact_close(struct contact *contact);

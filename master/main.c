@@ -1,4 +1,5 @@
 /* kmaster - one of the cluster's masters. */
+#include "base/exit.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -17,7 +18,6 @@ enum {
     DRAIN_MS = 50,
     TIMEOUT_MIN_MS = 20,
     NOFILE_WANTED = 65536,
-    EXIT_USAGE = 2,
 };
 
 static const char usage[] =
@@ -300,12 +300,11 @@ int main(int argc, char **argv)
 
     if (parse_line(&line, argc, argv, &done, &why) != 0) {
         fprintf(stderr, "kmaster: %s\n", why.message);
-        return EXIT_USAGE;
+        return EXIT_CODE_USAGE;
     }
     if (done)
-        return EXIT_SUCCESS;
-    if (run(&line, &why) == 0)
-        return EXIT_SUCCESS;
-    log_error("%s", why.message);
-    return why.code == ERROR_INVALID_ARGUMENT ? EXIT_USAGE : EXIT_FAILURE;
+        return EXIT_CODE_DONE;
+    if (run(&line, &why) != 0)
+        log_error("%s", why.message);
+    return exit_code_of((int)why.code);
 }

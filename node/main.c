@@ -1,31 +1,30 @@
 /* knode - the agent of a node. See node/README.md. */
+#include "base/exit.h"
 #include "node/agent.h"
 #include "node/remove.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
 static int run_agent(int argc, char **argv)
 {
     static struct node_options options;
     struct error why;
     bool help;
-    int failed;
+    int code;
 
     if (node_options_parse(&options, argc, argv, &help, &why) != 0) {
         fprintf(stderr, "knode: %s\n`knode --help` shows an example\n",
                 why.message);
-        return EXIT_USAGE;
+        return EXIT_CODE_USAGE;
     }
     if (help)
-        return EXIT_DONE;
-    failed = agent_run(&options, &why);
-    if (failed)
+        return EXIT_CODE_DONE;
+    code = agent_run(&options, &why);
+    if (code != 0)
         fprintf(stderr, "knode: %s\n", why.message);
     node_options_fini(&options);
-    return failed ? EXIT_FAILED : EXIT_DONE;
+    return exit_code_of(code);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 #include "node/remove.h"
 
+#include "base/exit.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/options.h"
@@ -12,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* ---- pods ---------------------------------------------------------------- */
 
@@ -170,15 +169,15 @@ int remove_main(int argc, char **argv)
                 "knode remove: %s\nfor example: knode remove --data "
                 "/var/lib/kontor\n",
                 why.message);
-        return EXIT_USAGE;
+        return EXIT_CODE_USAGE;
     }
     if (help) {
         print_help(table);
-        return EXIT_DONE;
+        return EXIT_CODE_DONE;
     }
     if (remove_all(data, &why) != 0) {
         fprintf(stderr, "knode remove: %s\n", why.message);
-        return EXIT_FAILED;
+        return exit_code_of((int)why.code);
     }
-    return EXIT_DONE;
+    return EXIT_CODE_DONE;
 }

@@ -13,7 +13,8 @@ struct tls_context;
 struct tls;
 
 /* Read `folder`/ca.crt, `folder`/`name`.crt and `folder`/`name`.key (PEM).
- * Errors name the file and, for a certificate outside its time, the dates. */
+ * UNAUTHENTICATED, or PERMISSION_DENIED for a certificate that names no role:
+ * the file is named and, for a certificate outside its time, the dates. */
 int tls_context_new(struct tls_context **out, const char *folder,
                     const char *name, struct error *why);
 void tls_context_free(struct tls_context *context);

@@ -56,7 +56,7 @@ int tls_certificate_in_time(X509 *certificate, const char *name,
         return 0;
     date_format(from, from_text);
     date_format(until, until_text);
-    return error_set(why, ERROR_INVALID_ARGUMENT,
+    return error_set(why, ERROR_UNAUTHENTICATED,
                      "%s is valid from %s until %s, which now is not", name,
                      from_text, until_text);
 }
@@ -137,18 +137,18 @@ static int load_files(SSL_CTX *ctx, const char *folder, const char *name,
 
     ERR_clear_error();
     if (SSL_CTX_load_verify_file(ctx, ca) != 1)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
+        return error_set(why, ERROR_UNAUTHENTICATED,
                          "read the CA's certificate %s: %s", ca,
                          openssl_reason());
     if (SSL_CTX_use_certificate_chain_file(ctx, crt) != 1)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
+        return error_set(why, ERROR_UNAUTHENTICATED,
                          "read the certificate %s: %s", crt, openssl_reason());
     if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
         if (ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
+            return error_set(why, ERROR_UNAUTHENTICATED,
                              "%s is not the key of %s", key, crt);
-        return error_set(why, ERROR_INVALID_ARGUMENT, "read the key %s: %s",
-                         key, openssl_reason());
+        return error_set(why, ERROR_UNAUTHENTICATED, "read the key %s: %s", key,
+                         openssl_reason());
     }
     return tls_certificate_in_time(SSL_CTX_get0_certificate(ctx), crt, why);
 }

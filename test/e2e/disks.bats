@@ -204,7 +204,7 @@ refuses_to_start() {
     kill_master m3
     run timeout 10 kmaster --name m3 --members "$MEMBERS" --data "$WORK/m2.good" \
         --pki "$WORK/pki"
-    [ "$status" = 1 ]
+    [ "$status" = 5 ]
     [[ $output == *"$WORK/m2.good/raft.db"*m2* ]]
     start_master m3
     await 20 caught_up

@@ -230,7 +230,7 @@ daemon() { # PROGRAM NAME: started with what would be right, it ends in time
     esac
     run timeout 20 "$1" --name "$2" --data "$WORK/unused" \
         --pki "$WORK/cluster/pki" "${@:3}"
-    [ "$status" = 1 ] || [ "$status" = 2 ]
+    [ "$status" = 6 ]
     [ ! -e "$WORK/unused" ]
 }
 
