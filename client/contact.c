@@ -287,21 +287,25 @@ static bool hopeless(const struct contact *contact)
            clock_monotonic_ms() >= contact->opened_ms + PATIENCE_MS;
 }
 
-/* One that is connected and need not be avoided, or NULL; then *wake_ms is
- * lowered to when that may change by itself. */
+/* One that is connected and need not be avoided, that which failed longest
+ * ago, or NULL; then *wake_ms is lowered to when that may change by itself. */
 static struct channel *find(const struct contact *contact, uint64_t now,
                             uint64_t *wake_ms)
 {
+    const struct contact_master *best = NULL;
+
     for (size_t i = 0; i < contact->config.master_count; i++) {
         const struct contact_master *master = &contact->masters[i];
 
         if (!master->channel || !channel_connected(master->channel))
             continue;
-        if (master->avoid_until_ms <= now)
-            return master->channel;
-        if (master->avoid_until_ms < *wake_ms)
-            *wake_ms = master->avoid_until_ms;
+        if (!best || master->avoid_until_ms < best->avoid_until_ms)
+            best = master;
     }
+    if (best && best->avoid_until_ms <= now)
+        return best->channel;
+    if (best && best->avoid_until_ms < *wake_ms)
+        *wake_ms = best->avoid_until_ms;
     if (!contact->wide && contact->opened_ms + WIDEN_MS < *wake_ms)
         *wake_ms = contact->opened_ms + WIDEN_MS;
     return NULL;

@@ -4,6 +4,7 @@
 #include "client/json.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,12 +74,19 @@ bool output_colours(FILE *out)
 /* The errno of the first write to stdout that failed; 0: none did. */
 static int trouble;
 
+/* stdio keeps that a write failed, but not why. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
 bool output_flush(void)
 {
-    /* Without a line in stdio's buffer its errno is of an earlier moment. */
     errno = EIO;
     if (trouble == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        trouble = errno;
+        trouble = reader_is_gone() ? EPIPE : errno;
     return trouble == 0;
 }
 

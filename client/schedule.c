@@ -256,6 +256,16 @@ static void tell_acknowledged(struct schedule *schedule,
         progress_line(&schedule->progress, line);
 }
 
+/* A request that was cut short may have been accepted all the same. */
+static int not_acknowledged(const struct error *why)
+{
+    int code = exit_report(why);
+
+    if (why->code == ERROR_CANCELLED || why->code == ERROR_DEADLINE_EXCEEDED)
+        fprintf(stderr, "kctl: it may have been accepted (kctl get pods)\n");
+    return code;
+}
+
 static int schedule_pod(struct schedule *schedule,
                         const struct schedule_request *request, bool detach)
 {
@@ -266,7 +276,7 @@ static int schedule_pod(struct schedule *schedule,
 
     if (contact_call(schedule->contact, "Schedule", &request->request.base,
                      &message, &why) != 0)
-        return exit_report(&why);
+        return not_acknowledged(&why);
     response = (Kontor__V1__ScheduleResponse *)message;
     if (!response->pod) {
         error_set(&why, ERROR_INTERNAL, "the answer holds no pod");
