@@ -9,7 +9,6 @@
 #include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PEM_MAX_BYTES = 64 << 10, NAME_MAX_LENGTH = 63 };
@@ -41,7 +40,6 @@ static bool is_there(const char *path)
     return access(path, F_OK) == 0;
 }
 
-/* Write what `bio` holds, which is key material: wiped afterwards. */
 static int save(BIO *bio, const char *path, struct error *why)
 {
     char *bytes = NULL;
@@ -154,10 +152,13 @@ int pki_open(struct pki *out, const char *folder, struct error *why)
                          crt, key);
     else if (is_there(crt))
         code = load_ca(&pki, crt, key, why);
+    else if (is_there(key))
+        code = error_set(why, ERROR_DATA_LOSS,
+                         "%s is there but %s is not: bring it back, or remove "
+                         "the key for a new authority",
+                         key, crt);
     else if (folder_make(folder, 0700, why) != 0)
         code = (int)why->code;
-    else if (chmod(folder, 0700) != 0)
-        code = error_errno(why, "set the mode of %s", folder);
     else
         code = make_ca(&pki, why);
     if (code != 0)
@@ -175,22 +176,29 @@ void pki_close(struct pki *pki)
     *pki = (struct pki){0};
 }
 
-static int check_role(const char *path, const struct pki_subject *subject,
+/* The certificate that is there serves for `subject`, too. */
+static int check_kept(const char *path, const struct pki_subject *subject,
                       struct error *why)
 {
     X509 *certificate = load_certificate(path, why);
     char role[RPC_NAME_MAX] = "";
+    int code = 0;
 
     if (!certificate)
         return (int)why->code;
     X509_NAME_get_text_by_NID(X509_get_subject_name(certificate),
                               NID_organizationalUnitName, role, sizeof role);
+    if (strcmp(role, rpc_role_name(subject->role)) != 0)
+        code = error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s is there and is a %s's, not a %s's", path, role,
+                         rpc_role_name(subject->role));
+    else if (subject->host && !pki_names_host(certificate, subject->host))
+        code = error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s is there and is not for %s; remove it for a new "
+                         "one",
+                         path, subject->host);
     X509_free(certificate);
-    if (strcmp(role, rpc_role_name(subject->role)) == 0)
-        return 0;
-    return error_set(why, ERROR_FAILED_PRECONDITION,
-                     "%s is there and is a %s's, not a %s's", path, role,
-                     rpc_role_name(subject->role));
+    return code;
 }
 
 int pki_issue(const struct pki *pki, const struct pki_subject *subject,
@@ -203,7 +211,7 @@ int pki_issue(const struct pki *pki, const struct pki_subject *subject,
 
     *made = false;
     if (is_there(path))
-        return check_role(path, subject, why);
+        return check_kept(path, subject, why);
     if (pki_make_pair(&pair, subject, pki, why) != 0)
         return (int)why->code;
     code = save_pair(pki->folder, subject->name, &pair, why);

@@ -3,9 +3,10 @@
  *   ca.crt ca.key           P-256, ten years
  *   NAME.crt NAME.key       of each master and node, of admin and viewer
  *
- * A subject is O=kontor, OU=<role>, CN=<name>. Files are 0600 and the folder
- * 0700. A key is written before its certificate, so a NAME.crt that is there
- * has its key. What is there is never replaced. */
+ * A subject is O=kontor, OU=<role>, CN=<name>. Files are 0600, and 0700 is a
+ * folder that is made here. A key is written before its certificate, so a
+ * NAME.crt that is there has its key. No certificate and no authority's key
+ * is ever replaced. */
 #pragma once
 
 #include "base/error.h"
@@ -42,7 +43,8 @@ struct pki_subject {
 };
 
 /* Make key and certificate of `subject` unless it has one; *made says which.
- * FAILED_PRECONDITION: the certificate there is of another role. */
+ * FAILED_PRECONDITION: the certificate there is of another role, or does not
+ * name the subject's host. */
 int pki_issue(const struct pki *pki, const struct pki_subject *subject,
               bool *made, struct error *why);
 

@@ -93,6 +93,13 @@ static bool is_host(const char *host)
                                     "0123456789-._") == strlen(host));
 }
 
+bool pki_names_host(X509 *certificate, const char *host)
+{
+    return is_address(host)
+               ? X509_check_ip_asc(certificate, host, 0) == 1
+               : X509_check_host(certificate, host, 0, 0, NULL) == 1;
+}
+
 static bool add_names(X509 *certificate, X509 *issuer,
                       const struct pki_subject *subject)
 {

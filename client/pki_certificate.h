@@ -18,4 +18,7 @@ int pki_make_ca(struct pki_pair *out, struct error *why);
  * 127.0.0.1 and ::1. */
 int pki_make_pair(struct pki_pair *out, const struct pki_subject *subject,
                   const struct pki *pki, struct error *why);
+/* May a server at `host`, IP or DNS name, show this certificate? */
+bool pki_names_host(X509 *certificate, const char *host);
+
 void pki_pair_fini(struct pki_pair *pair);

@@ -117,6 +117,13 @@ void pki_cluster_fini(struct pki_cluster *cluster)
     cluster->node_count = 0;
 }
 
+static void tell(const struct pki_cluster *cluster, const char *name,
+                 const char *role, bool made)
+{
+    if (cluster->told)
+        cluster->told(cluster->data, name, role, made);
+}
+
 static int issue(const struct pki_cluster *cluster, const struct pki *pki,
                  const struct pki_subject *subject, struct error *why)
 {
@@ -124,10 +131,7 @@ static int issue(const struct pki_cluster *cluster, const struct pki *pki,
 
     if (pki_issue(pki, subject, &made, why) != 0)
         return (int)why->code;
-    if (cluster->out)
-        fprintf(cluster->out, "%-16s %-7s %s\n", subject->name,
-                rpc_role_name(subject->role),
-                made ? "made" : "was there, kept");
+    tell(cluster, subject->name, rpc_role_name(subject->role), made);
     return 0;
 }
 
@@ -154,15 +158,29 @@ static int issue_servers(const struct pki_cluster *cluster,
     return 0;
 }
 
-static bool config_has(const struct config *config, const char *name)
+/* Add a master, or give the one of that name its address of now. */
+static int config_set(struct config *config, const struct pki_server *server,
+                      struct error *why)
 {
-    for (size_t i = 0; i < config->master_count; i++)
-        if (strcmp(config->masters[i].name, name) == 0)
-            return true;
-    return false;
+    struct config_master *master = config->masters;
+    const struct config_master *end = master + config->master_count;
+
+    while (master < end && strcmp(master->name, server->name) != 0)
+        master++;
+    if (master == config->masters + CONFIG_MASTERS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "config.json names %d masters already",
+                         CONFIG_MASTERS_MAX);
+    if (master == end) {
+        master->name = memory_string(server->name);
+        config->master_count++;
+    }
+    free(master->address);
+    master->address = memory_string(server->address);
+    return 0;
 }
 
-/* config.json with the masters that it names already and the new ones. */
+/* config.json with the masters that it names already and those given. */
 static int write_config(const struct pki_cluster *cluster, struct error *why)
 {
     CLEANUP(free_pointer)
@@ -178,21 +196,8 @@ static int write_config(const struct pki_cluster *cluster, struct error *why)
     }
     free(config.pki); /* as it was resolved */
     config.pki = memory_string(".");
-    for (size_t i = 0; i < cluster->master_count && code == 0; i++) {
-        struct config_master *master = &config.masters[config.master_count];
-
-        if (config_has(&config, cluster->masters[i].name))
-            continue;
-        if (config.master_count == CONFIG_MASTERS_MAX) {
-            code = error_set(why, ERROR_INVALID_ARGUMENT,
-                             "%s names %d masters already", path,
-                             CONFIG_MASTERS_MAX);
-            break;
-        }
-        master->name = memory_string(cluster->masters[i].name);
-        master->address = memory_string(cluster->masters[i].address);
-        config.master_count++;
-    }
+    for (size_t i = 0; i < cluster->master_count && code == 0; i++)
+        code = config_set(&config, &cluster->masters[i], why);
     if (code == 0)
         code = config_save(&config, path, why);
     config_fini(&config);
@@ -209,9 +214,7 @@ static int make_all(struct pki_cluster *cluster, const struct pki *pki,
                                  .role = RPC_ROLE_VIEWER,
                                  .days = (unsigned)cluster->days};
 
-    if (cluster->out)
-        fprintf(cluster->out, "%-16s %-7s %s\n", "ca", "",
-                pki->made ? "made" : "was there, kept");
+    tell(cluster, "ca", "", pki->made);
     if (issue_servers(cluster, pki, RPC_ROLE_MASTER, why) != 0 ||
         issue_servers(cluster, pki, RPC_ROLE_NODE, why) != 0 ||
         issue(cluster, pki, &admin, why) != 0 ||

@@ -4,8 +4,6 @@
 #include "base/options.h"
 #include "client/pki.h"
 
-#include <stdio.h>
-
 enum { PKI_SERVERS_MAX = OPTION_STRINGS_MAX };
 
 struct pki_server {
@@ -17,7 +15,10 @@ struct pki_server {
 struct pki_cluster {
     const char *folder; /* borrowed */
     uint64_t days;
-    FILE *out;                  /* a line for each certificate; NULL: none */
+    /* Called for each certificate, the authority's (no role) first; or NULL.
+     * What was there already is kept. */
+    void (*told)(void *data, const char *name, const char *role, bool made);
+    void *data;
     struct pki_server *masters; /* owned */
     size_t master_count;
     struct pki_server *nodes; /* owned */

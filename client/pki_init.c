@@ -1,9 +1,23 @@
 #include "client/exit.h"
+#include "client/output.h"
 #include "client/pki_cluster.h"
 #include "client/verbs.h"
 
+static void print(void *data, const char *name, const char *role, bool made)
+{
+    (void)data;
+    printf("%-16s %-7s %s\n", name, role, made ? "made" : "was there, kept");
+}
+
+static void gather(void *data, const char *name, const char *role, bool made)
+{
+    json_array_append_new(data, json_pack("{s:s,s:s,s:b}", "name", name, "role",
+                                          role, "made", (int)made));
+}
+
 static int run(struct words *words)
 {
+    const char *format = NULL;
     struct option_strings masters = {0};
     struct option_strings nodes = {0};
     uint64_t days = PKI_DAYS;
@@ -13,19 +27,26 @@ static int run(struct words *words)
                                       "NAME=HOST:PORT", "a node; repeatable"},
                                      {"days", OPTION_NUMBER, &days, "DAYS",
                                       "how long the certificates hold (365)"},
+                                     OUTPUT_OPTION(&format),
                                      {0}};
     struct pki_cluster cluster = {0};
-    struct error why;
+    struct error why = {0};
+    json_t *list;
+    bool json;
 
-    if (!verb_parse(words, options))
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     cluster.folder = words->operands.values[0];
     cluster.days = days;
-    cluster.out = stdout;
     if (pki_cluster_read(&cluster, &masters, &nodes, &why) != 0)
         return exit_report(&why);
-    return pki_cluster_make(&cluster, &why) == 0 ? EXIT_CODE_DONE
-                                                 : exit_report(&why);
+    list = json_array();
+    cluster.told = json ? gather : print;
+    cluster.data = list;
+    if (pki_cluster_make(&cluster, &why) == 0 && json)
+        output_json(json_pack("{s:O}", "certificates", list));
+    json_decref(list);
+    return exit_report(&why);
 }
 
 const struct verb verb_pki_init = {
@@ -35,11 +56,13 @@ const struct verb verb_pki_init = {
                "--master m2=10.0.0.2:7400 --master m3=10.0.0.3:7400 "
                "--node n1=10.0.0.11:7500",
     .synopsis = "kctl pki init DIR --master NAME=HOST:PORT... "
-                "[--node NAME=HOST:PORT]... [--days DAYS]",
+                "[--node NAME=HOST:PORT]... [--days DAYS] "
+                "[-o json]",
     .details =
         "Makes an authority, one certificate for each master and node, and "
         "those of admin\nand viewer, and config.json for kctl. With an "
-        "authority there already, adds what\nis new and replaces nothing. "
+        "authority there already, adds what\nis new and replaces no "
+        "certificate. "
         "Give each machine ca.crt and its own .crt and .key;\nkeep ca.key "
         "away from all of them.",
     .operands_min = 1,

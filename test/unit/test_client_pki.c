@@ -230,6 +230,58 @@ static void an_authority_without_its_key_is_not_replaced(void **state)
     assert_non_null(strstr(why.message, "ca.key"));
 }
 
+/* Nor does its key fall to a certificate that was moved away. */
+static void an_authoritys_key_is_not_replaced(void **state)
+{
+    CLEANUP(free_pointer) char *crt = path_of("ca.crt");
+    CLEANUP(free_pointer) char *key = path_of("ca.key");
+    struct buffer before;
+    struct buffer after;
+    struct error why;
+
+    (void)state;
+    buffer_init(&before, 4096);
+    buffer_init(&after, 4096);
+    assert_int_equal(make("m1=127.0.0.1:7400", NULL, &why), 0);
+    assert_int_equal(file_read(AT_FDCWD, key, &before, &why), 0);
+    assert_int_equal(unlink(crt), 0);
+    assert_int_equal(make("m1=127.0.0.1:7400", NULL, &why), ERROR_DATA_LOSS);
+    assert_non_null(strstr(why.message, "ca.crt"));
+    assert_int_equal(file_read(AT_FDCWD, key, &after, &why), 0);
+    assert_int_equal(buffer_length(&before), buffer_length(&after));
+    assert_memory_equal(buffer_data(&before), buffer_data(&after),
+                        buffer_length(&before));
+    buffer_fini(&before);
+    buffer_fini(&after);
+}
+
+/* `kctl pki init /tmp` must not shut everybody out of it. */
+static void a_folder_that_is_there_keeps_its_mode(void **state)
+{
+    struct error why;
+
+    (void)state;
+    assert_int_equal(chmod(folder, 01777), 0);
+    assert_int_equal(make("m1=127.0.0.1:7400", NULL, &why), 0);
+    assert_int_equal(mode_of("."), 01777);
+    assert_int_equal(mode_of("ca.key"), 0600);
+}
+
+/* A server that moved would show a certificate that nobody believes. */
+static void a_certificate_for_another_host_is_not_kept(void **state)
+{
+    struct error why;
+
+    (void)state;
+    assert_int_equal(make("m1=10.0.0.1:7400", "n1=host.example:7500", &why), 0);
+    assert_int_equal(make("m1=10.0.0.1:7400", "n1=HOST.example:7500", &why), 0);
+    assert_int_equal(make("m1=10.0.0.2:7400", NULL, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "10.0.0.2"));
+    assert_int_equal(make(NULL, "n1=other.example:7500", &why),
+                     ERROR_FAILED_PRECONDITION);
+}
+
 static const struct {
     const char *master, *node, *names;
 } refused[] = {
@@ -271,10 +323,12 @@ static void the_configuration_names_the_masters(void **state)
     (void)state;
     assert_int_equal(make("m1=127.0.0.1:7400", NULL, &why), 0);
     assert_int_equal(make("m2=[::1]:7410", NULL, &why), 0);
+    assert_int_equal(make("m1=127.0.0.1:7409", NULL, &why), 0); /* moved */
     path = path_of("config.json");
     assert_int_equal(config_load(&config, path, &why), 0);
     assert_int_equal(config.master_count, 2);
     assert_string_equal(config.masters[0].name, "m1");
+    assert_string_equal(config.masters[0].address, "127.0.0.1:7409");
     assert_string_equal(config.masters[1].address, "[::1]:7410");
     assert_string_equal(config.identity, "admin");
     assert_int_equal(strncmp(config.pki, folder, strlen(folder)),
@@ -330,6 +384,9 @@ int main(void)
         IN_A_FOLDER(serials_are_random),
         IN_A_FOLDER(what_is_there_is_kept),
         IN_A_FOLDER(an_authority_without_its_key_is_not_replaced),
+        IN_A_FOLDER(an_authoritys_key_is_not_replaced),
+        IN_A_FOLDER(a_folder_that_is_there_keeps_its_mode),
+        IN_A_FOLDER(a_certificate_for_another_host_is_not_kept),
         IN_A_FOLDER(what_is_refused_is_named),
         IN_A_FOLDER(the_configuration_names_the_masters),
         IN_A_FOLDER(a_broken_configuration_is_named),
