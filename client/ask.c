@@ -10,8 +10,9 @@ int ask(struct words *words, const struct ask *what)
         OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
     ProtobufCMessage *response;
     struct contact *contact;
-    struct error why = {0};
+    struct error why;
     bool json;
+    int code;
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
@@ -19,8 +20,8 @@ int ask(struct words *words, const struct ask *what)
         *what->operand = words->operands.values[0];
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
-    if (contact_call(contact, what->method, what->request, &response, &why) ==
-        0) {
+    code = contact_call(contact, what->method, what->request, &response, &why);
+    if (code == 0) {
         if (json)
             output_message(response);
         else
@@ -28,5 +29,5 @@ int ask(struct words *words, const struct ask *what)
         message_free(response);
     }
     contact_close(contact);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }

@@ -170,16 +170,17 @@ static int run(struct words *words)
     const struct option options[] = {
         OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
     struct contact *contact;
-    struct error why = {0};
+    struct error why;
     bool json;
+    int code;
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
-    describe(contact, words->operands.values[0], json, &why);
+    code = describe(contact, words->operands.values[0], json, &why);
     contact_close(contact);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_describe_pod = {

@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 enum { STATE_MAX_BYTES = 1 << 20 };
 enum { MASTER_PORT = 7400, MASTER_PORT_STEP = 10, NODE_PORT = 7500 };
@@ -67,6 +67,30 @@ int dev_folder(struct dev *dev, const char *given, bool make, struct error *why)
     return 0;
 }
 
+int dev_lock(const struct dev *dev, int *fd, struct error *why)
+{
+    CLEANUP(fd_close)
+    int folder = open(dev->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder < 0)
+        return error_errno(why, "open %s", dev->folder);
+    if (flock(folder, LOCK_EX | LOCK_NB) != 0)
+        return error_set(why, ERROR_ABORTED,
+                         "another kctl dev is at work in %s", dev->folder);
+    *fd = folder;
+    folder = -1;
+    return 0;
+}
+
+void dev_name_all(struct dev *dev)
+{
+    for (unsigned i = 0; i < dev->master_count; i++)
+        snprintf(dev->masters[i].name, DEV_NAME_MAX, "m%u", i + 1);
+    for (unsigned i = 0; i < dev->node_count; i++)
+        snprintf(dev->nodes[i].name, DEV_NAME_MAX, "n%u", i + 1);
+    snprintf(dev->relay.name, DEV_NAME_MAX, "relay");
+}
+
 static char *state_path(const struct dev *dev)
 {
     return memory_format("%s/state.json", dev->folder);
@@ -89,16 +113,12 @@ static json_t *json_of_process(const struct dev_process *process,
     return json;
 }
 
-int dev_save(const struct dev *dev, struct error *why)
+json_t *dev_json(const struct dev *dev)
 {
-    CLEANUP(free_pointer) char *path = state_path(dev);
     char address[DEV_ADDRESS_MAX];
     char netns[DEV_ADDRESS_MAX];
     json_t *masters = json_array();
     json_t *nodes = json_array();
-    json_t *json;
-    char *text;
-    int code;
 
     for (unsigned i = 0; i < dev->master_count; i++)
         json_array_append_new(
@@ -108,11 +128,19 @@ int dev_save(const struct dev *dev, struct error *why)
         json_array_append_new(
             nodes, json_of_process(&dev->nodes[i], dev_node_address(address, i),
                                    dev_node_netns(netns, i)));
-    json = json_pack("{s:o,s:o,s:o,s:i,s:b,s:s}", "masters", masters, "nodes",
+    return json_pack("{s:o,s:o,s:o,s:i,s:b,s:s}", "masters", masters, "nodes",
                      nodes, "relay", json_of_process(&dev->relay, NULL, NULL),
                      "registry_port", (int)dev->registry_port, "forwarding",
                      (int)dev->forwarding, "cgroup", dev_cgroup(address, dev));
-    text = json_dumps(json, JSON_INDENT(2));
+}
+
+int dev_save(const struct dev *dev, struct error *why)
+{
+    CLEANUP(free_pointer) char *path = state_path(dev);
+    json_t *json = dev_json(dev);
+    char *text = json_dumps(json, JSON_INDENT(2));
+    int code;
+
     code = file_replace(AT_FDCWD, path, text, strlen(text), 0600, why);
     free(text);
     json_decref(json);
@@ -124,9 +152,6 @@ int dev_save(const struct dev *dev, struct error *why)
 
 static void read_process(struct dev_process *process, const json_t *json)
 {
-    const char *name = json_string_value(json_object_get(json, "name"));
-
-    snprintf(process->name, sizeof process->name, "%s", name ? name : "");
     process->pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
     process->started_ticks =
         (uint64_t)json_integer_value(json_object_get(json, "started_ticks"));
@@ -150,6 +175,7 @@ static int read_state(struct dev *dev, const json_t *json, struct error *why)
     dev->registry_port =
         (unsigned)json_integer_value(json_object_get(json, "registry_port"));
     dev->forwarding = json_is_true(json_object_get(json, "forwarding"));
+    dev_name_all(dev);
     return 0;
 }
 

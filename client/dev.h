@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,6 +66,16 @@ char *dev_cgroup(char text[DEV_ADDRESS_MAX], const struct dev *dev);
 int dev_folder(struct dev *dev, const char *given, bool make,
                struct error *why);
 
+/* Until *fd is closed no other kctl makes or ends the cluster of this folder.
+ * ABORTED: another one is at it. */
+int dev_lock(const struct dev *dev, int *fd, struct error *why);
+
+/* "m1", "n1" ... to masters, nodes and relay. */
+void dev_name_all(struct dev *dev);
+
 /* state.json. NOT_FOUND: there is none. */
 int dev_load(struct dev *dev, struct error *why);
 int dev_save(const struct dev *dev, struct error *why);
+
+/* What state.json holds; a new reference. */
+json_t *dev_json(const struct dev *dev);

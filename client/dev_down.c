@@ -10,6 +10,7 @@
 #include "client/dev_process.h"
 #include "client/dev_programs.h"
 #include "client/exit.h"
+#include "client/output.h"
 #include "client/verbs.h"
 
 #include <dirent.h>
@@ -147,8 +148,6 @@ static void remove_files(const struct dev *dev, struct trouble *trouble)
                 ? &dev->nodes[i - dev->master_count]
                 : &dev->relay;
 
-        if (!process->name[0])
-            continue;
         snprintf(log, sizeof log, "%s.log", process->name);
         remove_file(folder, process->name, trouble);
         remove_file(folder, log, trouble);
@@ -173,30 +172,49 @@ int dev_down(struct dev *dev, FILE *out, struct error *why)
     return (int)why->code;
 }
 
+/* "nothing is left" of them. */
+static void print_json(const struct dev *dev)
+{
+    output_json(json_pack("{s:s,s:i,s:i}", "folder", dev->folder, "masters",
+                          (int)dev->master_count, "nodes",
+                          (int)dev->node_count));
+}
+
 static int run(struct words *words)
 {
+    CLEANUP(fd_close) int lock = -1;
     const char *folder = NULL;
+    const char *format = NULL;
     const struct option options[] = {{"dir", OPTION_STRING, &folder, "DIR",
                                       "where the cluster is (~/.kontor/dev)"},
+                                     OUTPUT_OPTION(&format),
                                      {0}};
     struct dev dev = {0};
     struct error why;
+    bool json;
 
-    if (!verb_parse(words, options))
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     if (dev_folder(&dev, folder, false, &why) != 0 ||
-        dev_load(&dev, &why) != 0) {
+        dev_lock(&dev, &lock, &why) != 0 || dev_load(&dev, &why) != 0) {
         if (why.code != ERROR_NOT_FOUND)
             return exit_report(&why);
-        printf("no dev cluster is in %s\n", dev.folder[0] ? dev.folder
-                                            : folder      ? folder
-                                                          : "~/.kontor/dev");
+        if (json)
+            print_json(&dev);
+        else
+            printf("no dev cluster is in %s\n", dev.folder[0] ? dev.folder
+                                                : folder      ? folder
+                                                         : "~/.kontor/dev");
         return EXIT_CODE_DONE;
     }
     if (dev_down(&dev, stderr, &why) != 0) {
         fprintf(stderr, "kctl: something is left; kctl dev down again, once "
                         "the cause is gone\n");
-        return exit_report(&why);
+        return exit_code_of((int)why.code); /* each cause was told */
+    }
+    if (json) {
+        print_json(&dev);
+        return EXIT_CODE_DONE;
     }
     printf("stopped %u master%s and %u node%s of %s; nothing is left\n",
            dev.master_count, dev.master_count == 1 ? "" : "s", dev.node_count,
@@ -208,7 +226,7 @@ const struct verb verb_dev_down = {
     .name = "dev down",
     .summary = "Stop the cluster of `dev up` and remove all of it",
     .example = "kctl dev down",
-    .synopsis = "kctl dev down [--dir DIR]",
+    .synopsis = "kctl dev down [--dir DIR] [-o json]",
     .details = "Ends its processes and pods, removes its network namespaces, "
                "bridge, routes and\ncgroups, certificates, data and logs. May "
                "be repeated, also after a crash.",

@@ -6,52 +6,63 @@
 #include "client/dev_net.h"
 #include "client/dev_process.h"
 #include "client/dev_programs.h"
+#include "client/output.h"
 #include "client/watch.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { READY_MS = 30000, LOOK_MS = 250, LAST_WORDS_BYTES = 300 };
+enum { READY_MS = 30000, LOOK_MS = 100, LAST_WORDS_BYTES = 300 };
 
-/* The end of a process's log, from the start of a line. */
-static void last_words(const struct dev *dev, const struct dev_process *process,
-                       char text[LAST_WORDS_BYTES])
+/* The last line of one log. */
+static void last_line(const struct dev *dev, const struct dev_process *process,
+                      FILE *out)
 {
     CLEANUP(free_pointer) char *path = dev_log(dev, process);
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char text[LAST_WORDS_BYTES + 1];
     off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
-    off_t start = end < LAST_WORDS_BYTES ? 0 : end - LAST_WORDS_BYTES + 1;
-    ssize_t length = fd < 0 ? 0 : pread(fd, text, LAST_WORDS_BYTES - 1, start);
-    char *newline;
+    off_t start = end < LAST_WORDS_BYTES ? 0 : end - LAST_WORDS_BYTES;
+    ssize_t length = fd < 0 ? 0 : pread(fd, text, LAST_WORDS_BYTES, start);
+    const char *newline;
 
-    text[length > 0 ? length : 0] = '\0';
-    newline = start > 0 ? strchr(text, '\n') : NULL;
-    if (newline && newline[1])
-        memmove(text, newline + 1, strlen(newline + 1) + 1);
+    while (length > 0 && text[length - 1] == '\n')
+        length--;
+    if (length <= 0)
+        return;
+    text[length] = '\0';
+    newline = strrchr(text, '\n');
+    output_line(out, "  %s: %s", process->name, newline ? newline + 1 : text);
 }
 
-static int check_process(const struct dev *dev,
-                         const struct dev_process *process, struct error *why)
+void dev_last_words(const struct dev *dev, FILE *out)
 {
-    char words[LAST_WORDS_BYTES];
+    for (unsigned i = 0; i < dev->master_count; i++)
+        last_line(dev, &dev->masters[i], out);
+    for (unsigned i = 0; i < dev->node_count; i++)
+        last_line(dev, &dev->nodes[i], out);
+    last_line(dev, &dev->relay, out);
+}
 
-    if (process->pid == 0 || dev_alive(process))
-        return 0;
-    last_words(dev, process, words);
-    return error_set(why, ERROR_INTERNAL, "%s ended; the end of %s/%s.log:\n%s",
-                     process->name, dev->folder, process->name, words);
+const struct dev_process *dev_find_dead(const struct dev *dev)
+{
+    bool relays = dev->registry_port > 0 && dev->node_count > 0;
+
+    for (unsigned i = 0; i < dev->master_count; i++)
+        if (!dev_alive(&dev->masters[i]))
+            return &dev->masters[i];
+    for (unsigned i = 0; i < dev->node_count; i++)
+        if (!dev_alive(&dev->nodes[i]))
+            return &dev->nodes[i];
+    return relays && !dev_alive(&dev->relay) ? &dev->relay : NULL;
 }
 
 static int check_processes(const struct dev *dev, struct error *why)
 {
-    for (unsigned i = 0; i < dev->master_count; i++)
-        if (check_process(dev, &dev->masters[i], why) != 0)
-            return (int)why->code;
-    for (unsigned i = 0; i < dev->node_count; i++)
-        if (check_process(dev, &dev->nodes[i], why) != 0)
-            return (int)why->code;
-    return check_process(dev, &dev->relay, why);
+    const struct dev_process *dead = dev_find_dead(dev);
+
+    return dead ? error_set(why, ERROR_INTERNAL, "%s ended", dead->name) : 0;
 }
 
 static int add_routes(const Kontor__V1__ListNodesResponse *response,
@@ -69,9 +80,30 @@ static int add_routes(const Kontor__V1__ListNodesResponse *response,
     return 0;
 }
 
-/* Ask for the nodes. Sets *ready when all are, *index to watch from. */
-static int look(const struct dev *dev, struct contact *contact, bool *ready,
-                uint64_t *index, struct error *why)
+/* Does every master answer the one that is asked? A cluster is up with two of
+ * three, but not as it was ordered. */
+static int look_at_masters(struct contact *contact, bool *ready,
+                           struct error *why)
+{
+    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
+    ProtobufCMessage *message;
+    const Kontor__V1__MastersResponse *response;
+
+    if (contact_call(contact, "Masters", &request.base, &message, why) != 0)
+        return (int)why->code;
+    response = (const Kontor__V1__MastersResponse *)message;
+    *ready = true;
+    for (size_t i = 0; i < response->n_masters; i++)
+        if (strcmp(response->masters[i]->role, "down") == 0)
+            *ready = false;
+    message_free(message);
+    return 0;
+}
+
+/* Sets *ready when all nodes are and the routes to their pods are there, and
+ * *index to watch from. */
+static int look_at_nodes(const struct dev *dev, struct contact *contact,
+                         bool *ready, uint64_t *index, struct error *why)
 {
     Kontor__V1__ListNodesRequest request = KONTOR__V1__LIST_NODES_REQUEST__INIT;
     ProtobufCMessage *message;
@@ -93,45 +125,41 @@ static int look(const struct dev *dev, struct contact *contact, bool *ready,
     return code;
 }
 
-/* Until the cluster says that a node changed; looks after the processes
- * meanwhile. */
-static int await_change(const struct dev *dev, struct watch *watch,
-                        uint64_t deadline_ms, struct error *why)
+/* Until the cluster says that something changed, or it is time to look after
+ * all by oneself. */
+static int await_change(struct watch *watch, struct error *why)
 {
-    for (;;) {
-        Kontor__V1__Event *event;
-        int code =
-            watch_next(watch, clock_monotonic_ms() + LOOK_MS, &event, why);
+    Kontor__V1__Event *event;
+    int code = watch_next(watch, clock_monotonic_ms() + LOOK_MS, &event, why);
 
-        if (code == 0) {
-            message_free(&event->base);
-            return 0;
-        }
-        if (code != ERROR_DEADLINE_EXCEEDED && code != ERROR_UNAVAILABLE)
-            return code;
-        if (check_processes(dev, why) != 0)
-            return (int)why->code;
-        if (clock_monotonic_ms() >= deadline_ms)
-            return error_set(why, ERROR_DEADLINE_EXCEEDED,
-                             "not all nodes are ready after %d s; see "
-                             "%s/*.log",
-                             READY_MS / 1000, dev->folder);
-    }
+    if (code == 0)
+        message_free(&event->base);
+    return code == ERROR_DEADLINE_EXCEEDED || code == ERROR_UNAVAILABLE ? 0
+                                                                        : code;
 }
 
-static int await_nodes(const struct dev *dev, struct contact *contact,
-                       uint64_t deadline_ms, struct error *why)
+static int await_all(const struct dev *dev, struct contact *contact,
+                     uint64_t deadline_ms, struct error *why)
 {
     struct watch watch = {.contact = contact, .pod = ""};
-    bool ready = false;
-    int code = look(dev, contact, &ready, &watch.last_index, why);
+    uint64_t index;
+    bool masters = false;
+    bool nodes = false;
+    int code = look_at_nodes(dev, contact, &nodes, &watch.last_index, why);
 
-    while (code == 0 && !ready) {
-        uint64_t index;
-
-        code = await_change(dev, &watch, deadline_ms, why);
+    while (code == 0) {
+        code = look_at_masters(contact, &masters, why);
+        if (code != 0 || (masters && nodes))
+            break;
+        code = await_change(&watch, why);
         if (code == 0)
-            code = look(dev, contact, &ready, &index, why);
+            code = check_processes(dev, why);
+        if (code == 0 && contact_expired(deadline_ms))
+            code = error_set(why, ERROR_DEADLINE_EXCEEDED,
+                             "not all %s are ready after %d s",
+                             masters ? "nodes" : "masters", READY_MS / 1000);
+        if (code == 0)
+            code = look_at_nodes(dev, contact, &nodes, &index, why);
     }
     watch_fini(&watch);
     return code;
@@ -148,12 +176,15 @@ int dev_await_ready(const struct dev *dev, struct error *why)
 
     if (contact_open(&contact, &to, why) != 0)
         return (int)why->code;
-    do {
-        /* Masters that just start refuse connections. */
-        code = await_nodes(dev, contact, deadline_ms, why);
-        if (code == ERROR_UNAVAILABLE && check_processes(dev, why) != 0)
-            code = (int)why->code;
-    } while (code == ERROR_UNAVAILABLE && clock_monotonic_ms() < deadline_ms);
+    while ((code = await_all(dev, contact, deadline_ms, why)) ==
+               ERROR_UNAVAILABLE &&
+           !contact_expired(deadline_ms)) {
+        /* Masters that just start refuse connections, and that is told at
+         * once: let them. */
+        code = contact_wait(contact, clock_monotonic_ms() + LOOK_MS, why);
+        if (code != 0 || (code = check_processes(dev, why)) != 0)
+            break;
+    }
     contact_close(contact);
     return code;
 }

@@ -1,24 +1,28 @@
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/memory.h"
+#include "base/quantity.h"
 #include "client/config.h"
+#include "client/dev_down.h"
 #include "client/dev_net.h"
 #include "client/dev_process.h"
 #include "client/dev_programs.h"
 #include "client/dev_ready.h"
 #include "client/exit.h"
+#include "client/output.h"
 #include "client/pki_cluster.h"
 #include "client/verbs.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static void name_all(struct dev *dev)
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
 {
-    for (unsigned i = 0; i < dev->master_count; i++)
-        snprintf(dev->masters[i].name, DEV_NAME_MAX, "m%u", i + 1);
-    for (unsigned i = 0; i < dev->node_count; i++)
-        snprintf(dev->nodes[i].name, DEV_NAME_MAX, "n%u", i + 1);
-    snprintf(dev->relay.name, DEV_NAME_MAX, "relay");
+    (void)number;
+    interrupted = 1;
 }
 
 /* Certificates in DIR/pki, and DIR/config.json that names it. */
@@ -95,36 +99,76 @@ static int claim(const struct dev *dev, struct error *why)
 {
     CLEANUP(free_pointer)
     char *path = memory_format("%s/state.json", dev->folder);
+    int code = dev_save(dev, why);
 
-    if (dev_save(dev, why) != 0)
-        return (int)why->code;
-    if (dev_net_make(dev->folder, why) != 0 &&
-        why->code == ERROR_ALREADY_EXISTS) {
+    if (code == 0)
+        code = dev_net_make(dev->folder, why);
+    if (code == ERROR_ALREADY_EXISTS) {
         unlink(path);
         rmdir(dev->folder); /* where it was made for nothing */
     }
-    return (int)why->code;
+    return code;
 }
 
 static int bring_up(struct dev *dev, struct error *why)
 {
-    error_clear(why);
-    if (dev_net_forwarding(&dev->forwarding, why) != 0 ||
-        claim(dev, why) != 0 || make_pki(dev, why) != 0 ||
-        make_network(dev, why) != 0 || start_all(dev, why) != 0)
+    if (make_pki(dev, why) != 0 || make_network(dev, why) != 0 ||
+        start_all(dev, why) != 0)
         return (int)why->code;
+    if (interrupted)
+        return error_set(why, ERROR_CANCELLED, "interrupted");
     return dev_await_ready(dev, why);
 }
 
-static void print_tour(const struct dev *dev, uint64_t took_ms)
+/* What there is of it goes again; what it said last stays on the screen. */
+static void take_back(struct dev *dev, const struct error *cause)
+{
+    struct error why;
+
+    signal(SIGINT, SIG_IGN); /* half of this is no use to anybody */
+    if (cause->code != ERROR_CANCELLED)
+        dev_last_words(dev, stderr);
+    if (dev_down(dev, stderr, &why) != 0)
+        fprintf(stderr,
+                "kctl: something of it is left; kctl dev down --dir %s "
+                "removes it\n",
+                dev->folder);
+}
+
+/* Up, or nothing is left. */
+static int make(struct dev *dev, struct error *why)
+{
+    int code;
+
+    signal(SIGINT, on_interrupt); /* until dev_await_ready() has its own */
+    code = dev_net_forwarding(&dev->forwarding, why);
+    if (code == 0)
+        code = claim(dev, why);
+    if (code == ERROR_ALREADY_EXISTS)
+        return code;
+    if (code == 0)
+        code = bring_up(dev, why);
+    if (code != 0)
+        take_back(dev, why);
+    return code;
+}
+
+static void print_json(const struct dev *dev)
+{
+    json_t *json = dev_json(dev);
+
+    json_object_set_new(json, "folder", json_string(dev->folder));
+    output_json(json);
+}
+
+/* `when`: "after 0.4 s" or "already". */
+static void print_tour(const struct dev *dev, const char *when)
 {
     const char *folder = dev->folder;
 
-    printf("%u master%s and %u node%s are up after %u.%u s, in %s\n\n",
-           dev->master_count, dev->master_count == 1 ? "" : "s",
-           dev->node_count, dev->node_count == 1 ? "" : "s",
-           (unsigned)(took_ms / 1000), (unsigned)(took_ms % 1000 / 100),
-           folder);
+    printf("%u master%s and %u node%s are up %s, in %s\n\n", dev->master_count,
+           dev->master_count == 1 ? "" : "s", dev->node_count,
+           dev->node_count == 1 ? "" : "s", when, folder);
     printf("  export KONTOR_CONFIG=%s/config.json\n", folder);
     printf("  kctl get nodes\n"
            "  kctl masters\n");
@@ -157,20 +201,56 @@ static int check_numbers(uint64_t masters, uint64_t nodes, uint64_t port,
     return 0;
 }
 
-/* Is there a cluster already, or what is left of one? */
-static int check_free(const struct dev *dev, struct error *why)
+/* Is the very cluster that is asked for there, and whole? Then `dev` is it.
+ * ALREADY_EXISTS: there is another one in the folder, or what is left of one.
+ */
+static int find(struct dev *dev, bool *there, struct error *why)
 {
     struct dev found = *dev;
+    const struct dev_process *dead;
     int code = dev_load(&found, why);
 
+    *there = false;
     if (code == ERROR_NOT_FOUND)
         return 0;
     if (code != 0)
         return code;
-    return error_set(why, ERROR_ALREADY_EXISTS,
-                     "a dev cluster is in %s already; kctl dev down --dir %s "
-                     "ends it",
-                     dev->folder, dev->folder);
+    dead = dev_find_dead(&found);
+    if (dead || found.master_count != dev->master_count ||
+        found.node_count != dev->node_count ||
+        found.registry_port != dev->registry_port)
+        return error_set(why, ERROR_ALREADY_EXISTS,
+                         "a dev cluster of %u+%u is in %s already%s%s%s; kctl "
+                         "dev down --dir %s ends it",
+                         found.master_count, found.node_count, dev->folder,
+                         dead ? ", but " : "", dead ? dead->name : "",
+                         dead ? " does not run" : "", dev->folder);
+    *dev = found;
+    *there = true;
+    return 0;
+}
+
+static int up(struct dev *dev, bool json, struct error *why)
+{
+    uint64_t started_ms = clock_monotonic_ms();
+    CLEANUP(fd_close) int lock = -1;
+    char took[QUANTITY_TEXT_MAX];
+    char when[QUANTITY_TEXT_MAX + sizeof "after "] = "already";
+    bool there;
+
+    if (dev_lock(dev, &lock, why) != 0 || find(dev, &there, why) != 0)
+        return (int)why->code;
+    if (!there) {
+        if (make(dev, why) != 0)
+            return (int)why->code;
+        quantity_format_duration(took, clock_monotonic_ms() - started_ms);
+        snprintf(when, sizeof when, "after %s", took);
+    }
+    if (json)
+        print_json(dev);
+    else
+        print_tour(dev, when);
+    return 0;
 }
 
 static int run(struct words *words)
@@ -179,6 +259,7 @@ static int run(struct words *words)
     uint64_t nodes = 2;
     uint64_t port = 5000;
     const char *folder = NULL;
+    const char *format = NULL;
     struct dev dev = {0};
     const struct option options[] = {
         {"masters", OPTION_NUMBER, &masters, "N", "how many (3)"},
@@ -193,30 +274,23 @@ static int run(struct words *words)
          "its pods are placed anew (15s)"},
         {"snapshot-entries", OPTION_NUMBER, &dev.tuning.snapshot_entries, "N",
          "a master's commands between two snapshots (50000)"},
+        OUTPUT_OPTION(&format),
         {0}};
-    uint64_t started_ms = clock_monotonic_ms();
     struct error why;
+    bool json;
+    int code;
 
-    if (!verb_parse(words, options))
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     if (check_numbers(masters, nodes, port, &why) != 0 ||
-        dev_folder(&dev, folder, true, &why) != 0 ||
-        check_free(&dev, &why) != 0)
+        dev_folder(&dev, folder, true, &why) != 0)
         return exit_report(&why);
     dev.master_count = (unsigned)masters;
     dev.node_count = (unsigned)nodes;
     dev.registry_port = (unsigned)port;
-    name_all(&dev);
-    if (bring_up(&dev, &why) != 0) {
-        if (why.code != ERROR_ALREADY_EXISTS)
-            fprintf(stderr,
-                    "kctl: what there is of it stays, to be looked at; kctl "
-                    "dev down --dir %s removes it\n",
-                    dev.folder);
-        return exit_report(&why);
-    }
-    print_tour(&dev, clock_monotonic_ms() - started_ms);
-    return EXIT_CODE_DONE;
+    dev_name_all(&dev);
+    code = up(&dev, json, &why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_dev_up = {
@@ -226,11 +300,13 @@ const struct verb verb_dev_up = {
     .synopsis = "kctl dev up [--masters N] [--nodes N] [--dir DIR] "
                 "[--registry PORT]\n"
                 "            [--suspect-after TIME] [--lost-after TIME] "
-                "[--snapshot-entries N]",
+                "[--snapshot-entries N] [-o json]",
     .details =
         "Each node is a network namespace (kdev-n1 ...) on the bridge kdev0, "
         "as if it were a\nhost; the masters listen on the bridge. Nodes and "
         "pods are reached from here by\ntheir addresses. A registry on "
-        "127.0.0.1:PORT is there for the nodes as well.",
+        "127.0.0.1:PORT is there for the nodes as well. When "
+        "it does not come up, nothing of\nit is left. Where it is up already, "
+        "that is said.",
     .run = run,
 };

@@ -81,20 +81,22 @@ static int run(struct words *words)
         OUTPUT_OPTION(&format),
         CONTACT_OPTIONS(&to),
         {0}};
-    struct error why = {0};
+    struct error why;
     bool json;
+    int code = 0;
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     if (contact_open(&watch.contact, &to, &why) != 0)
         return exit_report(&why);
     watch.until_now = !watching;
-    if (!watching || watch.last_index > 0 ||
-        present_index(watch.contact, &watch.last_index, &why) == 0)
-        follow(watch.contact, &watch, json, &why);
+    if (watching && watch.last_index == 0)
+        code = present_index(watch.contact, &watch.last_index, &why);
+    if (code == 0)
+        code = follow(watch.contact, &watch, json, &why);
     watch_fini(&watch);
     contact_close(watch.contact);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_events = {

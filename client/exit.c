@@ -6,8 +6,6 @@ int exit_report(const struct error *why)
 {
     struct error said = *why;
 
-    if (why->code == 0)
-        return EXIT_CODE_DONE;
     fflush(stdout);
     fprintf(stderr, "kctl: %s\n", terminal_clean(said.message));
     return exit_code_of((int)why->code);

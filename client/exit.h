@@ -3,6 +3,5 @@
 
 #include "base/exit.h"
 
-/* "kctl: <message>" on stderr, or nothing for code 0; returns
- * exit_code_of(why->code). */
+/* "kctl: <message>" on stderr; returns exit_code_of(why->code). */
 int exit_report(const struct error *why);

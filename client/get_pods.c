@@ -111,7 +111,8 @@ static int run(struct words *words)
         {0}};
     struct listing listing = {.now_ms = clock_wall_ms()};
     struct contact *contact;
-    struct error why = {0};
+    struct error why;
+    int code;
 
     if (!verb_parse(words, options) ||
         !output_is_json(words, format, &listing.want_json))
@@ -120,14 +121,15 @@ static int run(struct words *words)
         return exit_report(&why);
     if (!listing.want_json)
         listing.table = table_new(headings);
-    if (list(contact, all, &listing, &why) == 0) {
+    code = list(contact, all, &listing, &why);
+    if (code == 0) {
         print(&listing, all);
     } else {
         json_decref(listing.json);
         table_free(listing.table);
     }
     contact_close(contact);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_get_pods = {

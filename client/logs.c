@@ -90,8 +90,9 @@ static int run(struct words *words)
         CONTACT_OPTIONS(&to),
         {0}};
     struct contact *contact;
-    struct error why = {0};
+    struct error why;
     bool json;
+    int code;
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
@@ -99,9 +100,9 @@ static int run(struct words *words)
     request.follow = follow;
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
-    logs(contact, &request, json, &why);
+    code = logs(contact, &request, json, &why);
     contact_close(contact);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_logs = {

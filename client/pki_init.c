@@ -30,9 +30,10 @@ static int run(struct words *words)
                                      OUTPUT_OPTION(&format),
                                      {0}};
     struct pki_cluster cluster = {0};
-    struct error why = {0};
+    struct error why;
     json_t *list;
     bool json;
+    int code;
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
@@ -43,10 +44,11 @@ static int run(struct words *words)
     list = json_array();
     cluster.told = json ? gather : print;
     cluster.data = list;
-    if (pki_cluster_make(&cluster, &why) == 0 && json)
+    code = pki_cluster_make(&cluster, &why);
+    if (code == 0 && json)
         output_json(json_pack("{s:O}", "certificates", list));
     json_decref(list);
-    return exit_report(&why);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_pki_init = {
@@ -56,14 +58,14 @@ const struct verb verb_pki_init = {
                "--master m2=10.0.0.2:7400 --master m3=10.0.0.3:7400 "
                "--node n1=10.0.0.11:7500",
     .synopsis = "kctl pki init DIR --master NAME=HOST:PORT... "
-                "[--node NAME=HOST:PORT]... [--days DAYS] "
+                "[--node NAME=HOST:PORT]... [--days DAYS]\n"
                 "[-o json]",
     .details =
         "Makes an authority, one certificate for each master and node, and "
         "those of admin\nand viewer, and config.json for kctl. With an "
         "authority there already, adds what\nis new and replaces no "
         "certificate. "
-        "Give each machine ca.crt and its own .crt and .key;\nkeep ca.key "
+        "Give each machine ca.crt and its own\n.crt and .key; keep ca.key "
         "away from all of them.",
     .operands_min = 1,
     .operands_max = 1,

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "client/dev.h"
 #include "client/dev_process.h"
+#include "client/dev_ready.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -129,6 +130,46 @@ static void a_process_is_recorded_and_ended(void **state)
     assert_int_equal(dev_stop(&process, 1, 5000, &why), 0); /* again */
 }
 
+static void two_do_not_work_in_one_folder(void **state)
+{
+    CLEANUP(fd_close) int again = -1;
+    struct dev dev;
+    struct error why;
+    int lock = -1;
+
+    (void)state;
+    make(&dev);
+    assert_int_equal(dev_lock(&dev, &lock, &why), 0);
+    assert_int_equal(dev_lock(&dev, &again, &why), ERROR_ABORTED);
+    assert_non_null(strstr(why.message, dev.folder));
+    fd_close(&lock);
+    assert_int_equal(dev_lock(&dev, &again, &why), 0);
+}
+
+/* What was never started counts: `dev up` that was killed halfway. */
+static void who_does_not_run_is_found(void **state)
+{
+    const struct dev_process *process;
+    struct dev dev;
+    struct error why;
+
+    (void)state;
+    make(&dev);
+    dev.node_count = 0;
+    assert_ptr_equal(dev_find_dead(&dev), &dev.masters[0]);
+    assert_int_equal(start_sleep(&dev, &why), 0);
+    assert_null(dev_find_dead(&dev));
+    dev.node_count = 1;
+    assert_ptr_equal(dev_find_dead(&dev), &dev.nodes[0]);
+    dev.nodes[0] = dev.masters[0];
+    assert_null(dev_find_dead(&dev));
+    dev.registry_port = 5000;
+    assert_ptr_equal(dev_find_dead(&dev), &dev.relay);
+    process = &dev.masters[0];
+    assert_int_equal(dev_stop(&process, 1, 5000, &why), 0);
+    assert_ptr_equal(dev_find_dead(&dev), &dev.masters[0]);
+}
+
 /* A pid that was given to somebody else is nobody of ours. */
 static void a_strangers_process_is_left_alone(void **state)
 {
@@ -201,6 +242,8 @@ int main(void)
         IN_A_FOLDER(a_damaged_state_is_named),
         IN_A_FOLDER(two_folders_have_two_cgroups),
         IN_A_FOLDER(a_process_is_recorded_and_ended),
+        IN_A_FOLDER(two_do_not_work_in_one_folder),
+        IN_A_FOLDER(who_does_not_run_is_found),
         IN_A_FOLDER(a_strangers_process_is_left_alone),
         IN_A_FOLDER(what_cannot_be_recorded_does_not_run),
         IN_A_FOLDER(a_stubborn_process_is_killed),
