@@ -53,19 +53,6 @@ bool verb_parse(struct words *words, const struct option *options)
     return !help;
 }
 
-static void print_verbs(FILE *out)
-{
-    fprintf(out, "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
-                 "--name web\n\n"
-                 "kctl runs containers on a Kontor cluster.\n\n"
-                 "usage: kctl VERB [OPTIONS]; kctl VERB --help tells more\n\n");
-    for (const struct verb *const *at = verbs; *at; at++)
-        if (!(*at)->hidden)
-            fprintf(out, "  %-14s %s\n", (*at)->name, (*at)->summary);
-    fprintf(out, "\nThe cluster is the one of --config FILE, of "
-                 "KONTOR_CONFIG, or of ~/.kontor/config.json.\n");
-}
-
 /* How many of argv[1..] spell the verb's name; 0: they do not. */
 static int matches(const struct verb *verb, int argc, char **argv)
 {
@@ -83,22 +70,50 @@ static int matches(const struct verb *verb, int argc, char **argv)
     return 0;
 }
 
+/* `word` is the first of two in the verb's name, "get". */
+static bool in_group(const struct verb *verb, const char *word)
+{
+    size_t length = strlen(word);
+
+    return !verb->hidden && strncmp(verb->name, word, length) == 0 &&
+           verb->name[length] == ' ';
+}
+
+static void print_list(FILE *out, const char *group)
+{
+    for (const struct verb *const *at = verbs; *at; at++)
+        if (group ? in_group(*at, group) : !(*at)->hidden)
+            fprintf(out, "  %-14s %s\n", (*at)->name, (*at)->summary);
+}
+
+static void print_verbs(FILE *out)
+{
+    fprintf(out, "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
+                 "--name web\n\n"
+                 "kctl runs containers on a Kontor cluster.\n\n"
+                 "usage: kctl VERB [OPTIONS]; kctl VERB --help tells more\n\n");
+    print_list(out, NULL);
+    fprintf(out, "\nThe cluster is the one of --config FILE, of "
+                 "KONTOR_CONFIG, or of ~/.kontor/config.json.\n");
+}
+
 /* The verb that argv[1..] probably meant, by its first or both words. */
 static const struct verb *nearest_verb(int argc, char **argv)
 {
     char both[2 * NEAREST_WORD_MAX];
-    size_t first = strlen(argv[1]);
 
     snprintf(both, sizeof both, "%s %s", argv[1], argc > 2 ? argv[2] : "");
     for (const struct verb *const *at = verbs; *at; at++)
         if (!(*at)->hidden && (nearest_likely(both, (*at)->name) ||
                                nearest_likely(argv[1], (*at)->name)))
             return *at;
-    for (const struct verb *const *at = verbs; *at; at++)
-        if (!(*at)->hidden && strncmp((*at)->name, argv[1], first) == 0 &&
-            (*at)->name[first] == ' ')
-            return *at;
     return NULL;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 ||
+           strcmp(word, "help") == 0;
 }
 
 static int unknown_verb(int argc, char **argv)
@@ -119,28 +134,51 @@ static int unknown_verb(int argc, char **argv)
     return exit_report(&why);
 }
 
-int verb_dispatch(int argc, char **argv)
+/* "kctl get", "kctl get --help": what there is of it. */
+static bool help_on_group(int argc, char **argv, int *exit_code)
 {
-    if (argc < 2) {
-        print_verbs(stderr);
-        return EXIT_CODE_USAGE;
+    bool asked = argc > 2 && is_help(argv[2]);
+
+    for (const struct verb *const *at = verbs; *at; at++) {
+        if (!in_group(*at, argv[1]) || (argc > 2 && !asked))
+            continue;
+        fprintf(asked ? stdout : stderr, "%s\n\n", (*at)->example);
+        print_list(asked ? stdout : stderr, argv[1]);
+        *exit_code = asked ? EXIT_CODE_DONE : EXIT_CODE_USAGE;
+        return true;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        print_verbs(stdout);
-        return output_finish(EXIT_CODE_DONE);
-    }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("kctl %s\n", KONTOR_VERSION);
-        return output_finish(EXIT_CODE_DONE);
-    }
+    return false;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    int exit_code;
+
     for (const struct verb *const *at = verbs; *at; at++) {
         int used = matches(*at, argc, argv);
         struct words words = {
             .verb = *at, .argc = argc - used, .argv = argv + used};
 
         if (used > 0)
-            return output_finish((*at)->run(&words));
+            return (*at)->run(&words);
     }
-    return unknown_verb(argc, argv);
+    return help_on_group(argc, argv, &exit_code) ? exit_code
+                                                 : unknown_verb(argc, argv);
+}
+
+int verb_dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_verbs(stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("kctl %s\n", KONTOR_VERSION);
+        return output_finish(EXIT_CODE_DONE);
+    }
+    if (is_help(argv[1])) {
+        print_verbs(stdout);
+        return output_finish(EXIT_CODE_DONE);
+    }
+    return output_finish(dispatch(argc, argv));
 }
