@@ -1,16 +1,17 @@
 # Kontor's one makefile. `make help` lists what it can do.
 #
-#   B=DIR   where things are built (default build/release)
 #   V=1     show whole commands
+#   SAN=1   with ASan and UBSan, in build/san
+#   B=DIR   where things are built (default build/release)
 
 MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .DELETE_ON_ERROR:
 SHELL := bash
 
-B ?= build/release
 V ?=
 SAN ?=
 FUZZ ?=
+B ?= $(if $(SAN),build/san,$(if $(FUZZ),build/fuzz,build/release))
 PREFIX ?= /usr/local
 DESTDIR ?=
 Q := $(if $(V),,@)
@@ -95,8 +96,17 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 all: $(BINARIES) ## build kmaster, knode, kpod, kpull and kctl
 
 .PHONY: help
-help:
-	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,t,":"); printf "  make %-10s %s\n",t[1],$$2}' $(MAKEFILE_LIST)
+help: ## what you read
+	@awk -F'## ' '/^[a-z0-9-]+:.*## /{split($$1,t,":"); printf "  make %-10s %s\n",t[1],$$2}' $(firstword $(MAKEFILE_LIST))
+
+# What things are built with and from. Each file changes only when its text
+# does, and what depends on it is then made again: after new flags, and after
+# a source was removed, whose object must leave its library.
+.PHONY: FORCE
+keep = @mkdir -p $(@D); printf '%s\n' $1 | cmp -s - $@ || printf '%s\n' $1 >$@
+
+$(B)/flags: FORCE
+	$(call keep,'$(CC) $(subst ','\'',$(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) $(LIBS))')
 
 # ---- generated --------------------------------------------------------------
 
@@ -118,7 +128,7 @@ $(GENERATED)/descriptors.o: proto/descriptors.S $(G)/descriptors.bin
 
 .SECONDARY: $(PB_C) $(PB_H)
 
-$(GENERATED)/%.o: $(GENERATED)/%.c
+$(GENERATED)/%.o: $(GENERATED)/%.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -126,17 +136,19 @@ $(GENERATED)/%.o: $(GENERATED)/%.c
 
 # The pb-c headers must be there before the first object is compiled; the .d
 # files know afterwards which object needs which.
-$(B)/%.o: %.c | $(PB_H)
+$(B)/%.o: %.c $(B)/flags | $(PB_H)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(WERROR) -MMD -MP -c -o $@ $<
 
 define library
-$(LIB_$1): $(OBJECTS_$1)
+$(B)/lib/$1.list: FORCE
+	$$(call keep,$$(OBJECTS_$1))
+
+$(LIB_$1): $(OBJECTS_$1) $(B)/lib/$1.list
 	$$(call say,AR,$$@)
-	$$(Q)mkdir -p $$(@D)
 	$$(Q)rm -f $$@
-	$$(Q)$(AR) qcs $$@ $$^
+	$$(Q)$(AR) qcs $$@ $$(OBJECTS_$1)
 endef
 $(foreach l,$(LAYERS),$(eval $(call library,$l)))
 
