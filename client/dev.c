@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 enum { STATE_MAX_BYTES = 1 << 20 };
 enum { MASTER_PORT = 7400, MASTER_PORT_STEP = 10, NODE_PORT = 7500 };
@@ -69,16 +70,16 @@ int dev_folder(struct dev *dev, const char *given, bool make, struct error *why)
 
 int dev_lock(const struct dev *dev, int *fd, struct error *why)
 {
-    CLEANUP(fd_close)
     int folder = open(dev->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (folder < 0)
         return error_errno(why, "open %s", dev->folder);
-    if (flock(folder, LOCK_EX | LOCK_NB) != 0)
+    if (flock(folder, LOCK_EX | LOCK_NB) != 0) {
+        close(folder);
         return error_set(why, ERROR_ABORTED,
                          "another kctl dev is at work in %s", dev->folder);
+    }
     *fd = folder;
-    folder = -1;
     return 0;
 }
 

@@ -72,7 +72,6 @@ static int logs(struct contact *contact, const Kontor__V1__LogsRequest *request,
             deadline_ms = contact_deadline(contact);
         if (contact_expired(deadline_ms))
             return code;
-        error_clear(why);
     }
 }
 
