@@ -1,5 +1,6 @@
 #include "client/events.h"
 
+#include "base/clock.h"
 #include "client/exit.h"
 #include "client/json.h"
 #include "client/output.h"
@@ -34,35 +35,52 @@ static int present_index(struct contact *contact, uint64_t *index,
     return 0;
 }
 
-static int follow(struct contact *contact, struct watch *watch, bool json,
-                  struct error *why)
+/* Print one event and free it. False: nobody reads on. */
+static bool put(Kontor__V1__Event *event, bool json)
 {
-    for (;;) {
-        Kontor__V1__Event *event;
-        int code = watch_next(
-            watch, watch->until_now ? contact_deadline(contact) : UINT64_MAX,
-            &event, why);
+    if (json)
+        output_message_line(&event->base);
+    else
+        events_print(event, stdout);
+    message_free(&event->base);
+    return output_flush();
+}
 
-        if (code == ERROR_OUT_OF_RANGE) {
-            watch_fini(watch);
-            if (present_index(contact, &watch->last_index, why) != 0)
-                return (int)why->code;
-            fprintf(stderr,
-                    "kctl: some events are not kept any more; going on at "
-                    "index %" PRIu64 "\n",
-                    watch->last_index);
-            watch->seen = 0;
-            continue;
-        }
-        if (code != 0 || !event)
-            return code;
-        if (json)
-            output_message_line(&event->base);
-        else
-            events_print(event, stdout);
-        message_free(&event->base);
-        if (!output_flush())
+/* Some events are not kept any more: go on with the present. */
+static int skip(struct watch *watch, struct error *why)
+{
+    watch_fini(watch);
+    if (present_index(watch->contact, &watch->last_index, why) != 0)
+        return (int)why->code;
+    fprintf(stderr,
+            "kctl: some events are not kept any more; going on at index "
+            "%" PRIu64 "\n",
+            watch->last_index);
+    watch->seen = 0;
+    return 0;
+}
+
+static int follow(struct watch *watch, bool json, struct error *why)
+{
+    bool looks = !watch->until_now; /* a watch may be quiet for long */
+
+    for (;;) {
+        uint64_t deadline_ms = looks ? clock_monotonic_ms() + OUTPUT_LOOK_MS
+                                     : contact_deadline(watch->contact);
+        Kontor__V1__Event *event;
+        int code = watch_next(watch, deadline_ms, &event, why);
+
+        if (code == ERROR_OUT_OF_RANGE)
+            code = skip(watch, why);
+        else if (code == 0 && (!event || !put(event, json)))
             return 0;
+        /* No event, or no master, in this time; that there will be none is
+         * told before it ends. */
+        else if (looks && code != ERROR_CANCELLED &&
+                 contact_expired(deadline_ms))
+            code = 0;
+        if (code != 0 || (looks && !output_has_reader()))
+            return code;
     }
 }
 
@@ -93,7 +111,7 @@ static int run(struct words *words)
     if (watching && watch.last_index == 0)
         code = present_index(watch.contact, &watch.last_index, &why);
     if (code == 0)
-        code = follow(watch.contact, &watch, json, &why);
+        code = follow(&watch, json, &why);
     watch_fini(&watch);
     contact_close(watch.contact);
     return code == 0 ? EXIT_CODE_DONE : exit_report(&why);

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "client/exit.h"
 #include "client/output.h"
 #include "client/stream.h"
@@ -15,6 +16,26 @@ static bool put(const Kontor__V1__LogsChunk *chunk, bool json)
     return output_flush();
 }
 
+/* The next chunk. A log that is followed may be quiet for long; *message is
+ * NULL at its end and when nobody reads what is printed. */
+static int next(struct contact *contact, struct stream *stream, bool follow,
+                ProtobufCMessage **message, struct error *why)
+{
+    uint64_t deadline_ms;
+    int code;
+
+    if (!follow)
+        return stream_next(stream, contact_deadline(contact), message, why);
+    do {
+        *message = NULL;
+        if (!output_has_reader())
+            return 0;
+        deadline_ms = clock_monotonic_ms() + OUTPUT_LOOK_MS;
+        code = stream_next(stream, deadline_ms, message, why);
+    } while (code == ERROR_DEADLINE_EXCEEDED && contact_expired(deadline_ms));
+    return code;
+}
+
 /* One stream until it ends, or until nobody reads what is printed. `got`
  * counts bytes, so that the next stream can go on behind them. */
 static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
@@ -30,10 +51,8 @@ static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
                     contact_deadline(contact), why) != 0)
         return (int)why->code;
     while (more &&
-           (code = stream_next(stream,
-                               request->follow ? UINT64_MAX
-                                               : contact_deadline(contact),
-                               &message, why)) == 0 &&
+           (code = next(contact, stream, request->follow, &message, why)) ==
+               0 &&
            message) {
         Kontor__V1__LogsChunk *chunk = (Kontor__V1__LogsChunk *)message;
         uint64_t old = skip < chunk->data.len ? skip : chunk->data.len;

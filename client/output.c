@@ -74,19 +74,18 @@ bool output_colours(FILE *out)
 /* The errno of the first write to stdout that failed; 0: none did. */
 static int trouble;
 
-/* stdio keeps that a write failed, but not why. */
-static bool reader_is_gone(void)
+bool output_has_reader(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO};
 
-    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+    return poll(&out, 1, 0) != 1 || !(out.revents & (POLLERR | POLLHUP));
 }
 
 bool output_flush(void)
 {
     errno = EIO;
     if (trouble == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        trouble = reader_is_gone() ? EPIPE : errno;
+        trouble = output_has_reader() ? errno : EPIPE; /* stdio forgets why */
     return trouble == 0;
 }
 

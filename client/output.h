@@ -38,6 +38,11 @@ void output_line(FILE *out, const char *format, ...) PRINTF_LIKE(2, 3);
  * the disk is full; what goes on for ever ends then. */
 bool output_flush(void);
 
+/* False: stdout is a pipe that nobody reads any more. What waits long looks
+ * every OUTPUT_LOOK_MS. */
+bool output_has_reader(void);
+enum { OUTPUT_LOOK_MS = 1000 };
+
 /* The end of every verb: an output that could not be written, to a full disk
  * say, is a failure. Returns `exit_code` or EXIT_CODE_FAILED. A reader that
  * has seen enough (`| head`) is none. */

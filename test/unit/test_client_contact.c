@@ -92,6 +92,8 @@ static void on_watch(struct call *call, const ProtobufCMessage *message)
     struct error none = {0};
 
     stage->after[at] = request->after_index;
+    if (stage->script == SILENCE) /* and it never ends */
+        return;
     send_event(call, 5, "a");
     if (at == 0) {
         send_event(call, 0, "progress");
@@ -111,6 +113,8 @@ static void on_logs(struct call *call, const ProtobufCMessage *message)
 
     (void)message;
     note_call(call);
+    if (stage->script == SILENCE)
+        return;
     memset(text, 'y', sizeof text);
     chunk.data.data = text; /* more than stdio has room for */
     chunk.data.len = sizeof text;
@@ -430,9 +434,14 @@ static void nothing_goes_on_without_a_reader(void **state)
             argv[argc++] = message_text(verbs_that_stream[i][j]);
         argv[argc++] = message_text("--config");
         argv[argc++] = config_path;
+        stage->script = RETRY;
         stage->calls = 0;
         assert_int_equal(code_without_reader(argv, argc), 0);
-        assert_int_equal(stage->calls, 1);
+        assert_true(stage->calls <= 1); /* not asked of another master */
+        if (i == 2) /* ends by itself, or with its timeout */
+            continue;
+        stage->script = SILENCE;
+        assert_int_equal(code_without_reader(argv, argc), 0);
     }
 }
 
