@@ -1,6 +1,7 @@
 #include "client/json.h"
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -56,17 +57,13 @@ static json_t *of_unsigned(uint64_t number)
 
 static json_t *of_string(const char *string)
 {
-    json_t *json = json_string(string);
-    char *copy;
+    size_t size = strlen(string) + 1;
+    char *clean = memory_new(size);
+    json_t *json;
 
-    if (json)
-        return json;
-    copy = memory_string(string);
-    for (char *at = copy; *at; at++)
-        if (*at & 0x80)
-            *at = '?';
-    json = json_string(copy);
-    free(copy);
+    utf8_clean(clean, size, string);
+    json = json_string(clean);
+    free(clean);
     return json;
 }
 

@@ -7,10 +7,11 @@
 
 static int check_text(const char *what, const char *text, struct error *why)
 {
-    if (strlen(text) <= NODE_TEXT_MAX)
+    if (node_text_valid(text))
         return 0;
-    return error_set(why, ERROR_INVALID_ARGUMENT, "%s is longer than %d bytes",
-                     what, NODE_TEXT_MAX);
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "%s is not UTF-8 of %d bytes at most", what,
+                     NODE_TEXT_MAX);
 }
 
 static int check(const Kontor__V1__RegisterNode *in, struct error *why)

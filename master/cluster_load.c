@@ -104,8 +104,8 @@ static bool labels_valid(const Kontor__V1__NodeInfo *info)
     if (info->n_labels > NODE_LABELS_MAX)
         return false;
     for (size_t i = 0; i < info->n_labels; i++) {
-        if (strlen(info->labels[i]->key) > NODE_TEXT_MAX ||
-            strlen(info->labels[i]->value) > NODE_TEXT_MAX)
+        if (!node_text_valid(info->labels[i]->key) ||
+            !node_text_valid(info->labels[i]->value))
             return false;
     }
     return true;

@@ -1,5 +1,7 @@
 #include "master/cluster_names.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
 
 static bool is_lower_or_digit(char c)
@@ -37,6 +39,11 @@ bool node_name_valid(const char *name)
             return false;
     }
     return true;
+}
+
+bool node_text_valid(const char *text)
+{
+    return strlen(text) <= NODE_TEXT_MAX && utf8_valid(text);
 }
 
 /* Without "@digest" and without ":tag"; a ":" before a "/" is a port. */

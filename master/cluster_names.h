@@ -13,12 +13,16 @@ enum {
     APP_NAME_MAX = 52,
     POD_NAME_MAX = 63,
     NODE_NAME_MAX = 63,
+    NODE_TEXT_MAX = 256, /* of an address, a version, a label's key or value */
 };
 
 bool app_name_valid(const char *name);
 
 /* A-Z too, and "." and "_" inside. */
 bool node_name_valid(const char *name);
+
+/* What else a node says of itself: UTF-8 of NODE_TEXT_MAX bytes at most. */
+bool node_text_valid(const char *text);
 
 /* The last component of the image's path, made a valid app name: lower case,
  * "-" for what is not allowed; "pod" when nothing is left.

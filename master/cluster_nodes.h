@@ -14,7 +14,6 @@
 enum {
     NODES_MAX = PLACEMENT_NODES_MAX,
     NODE_LABELS_MAX = 64,
-    NODE_TEXT_MAX = 256, /* of an address, a version, a label's key or value */
     POD_NETWORK_TEXT_MAX = 32,
 };
 

@@ -1,24 +1,15 @@
 #include "master/cluster_text.h"
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-size_t text_cut(const char *string, size_t length, size_t limit)
+static struct text *text_of(const char *bytes, size_t length)
 {
-    if (length <= limit)
-        return length;
-    while (limit > 0 && ((unsigned char)string[limit] & 0xc0) == 0x80)
-        limit--;
-    return limit;
-}
-
-struct text *text_new(const char *string)
-{
-    size_t length = text_cut(string, strlen(string), TEXT_MAX_BYTES);
     struct text *text;
 
     if (length == 0)
@@ -26,8 +17,15 @@ struct text *text_new(const char *string)
     text = memory_new(sizeof *text + length + 1);
     text->references = 1;
     text->length = (uint32_t)length;
-    memcpy(text->bytes, string, length);
+    memcpy(text->bytes, bytes, length);
     return text;
+}
+
+struct text *text_new(const char *string)
+{
+    char clean[TEXT_MAX_BYTES + 1];
+
+    return text_of(clean, utf8_clean(clean, sizeof clean, string));
 }
 
 struct text *text_format(const char *format, ...)
@@ -57,12 +55,17 @@ void text_drop(struct text *text)
         free(text);
 }
 
+bool text_is(const struct text *text, const char *string)
+{
+    char clean[TEXT_MAX_BYTES + 1];
+
+    utf8_clean(clean, sizeof clean, string);
+    return strcmp(text_string(text), clean) == 0;
+}
+
 bool text_replace(struct text **text, const char *string)
 {
-    size_t length = text_cut(string, strlen(string), TEXT_MAX_BYTES);
-    size_t old = *text ? (*text)->length : 0;
-
-    if (length == old && memcmp(text_string(*text), string, length) == 0)
+    if (text_is(*text, string))
         return false;
     text_drop(*text);
     *text = text_new(string);

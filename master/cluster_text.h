@@ -17,12 +17,16 @@ struct text {
     char bytes[]; /* terminated */
 };
 
-/* Owned by the caller; cut between characters to TEXT_MAX_BYTES. */
+/* Owned by the caller. Cut between characters to TEXT_MAX_BYTES, with '?' for
+ * what is no UTF-8: every client can read what the state holds. */
 struct text *text_new(const char *string);
 struct text *text_format(const char *format, ...) PRINTF_LIKE(1, 2);
 
 struct text *text_take(struct text *text);
 void text_drop(struct text *text);
+
+/* Is it the text that text_new() makes of `string`? */
+bool text_is(const struct text *text, const char *string);
 
 /* Put a text of `string` in place of *text, unless it is the same. True when
  * it changed. */
@@ -30,7 +34,3 @@ bool text_replace(struct text **text, const char *string);
 
 /* Borrowed; never NULL. */
 const char *text_string(const struct text *text);
-
-/* The length of the longest start of `string` that is at most `limit` bytes
- * and ends between UTF-8 characters. */
-size_t text_cut(const char *string, size_t length, size_t limit);

@@ -4,10 +4,9 @@
 #include "master/link.h"
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "master/cluster_apply.h"
 #include "master/propose.h"
-
-#include <string.h>
 
 struct report {
     struct map_link by_id;
@@ -64,8 +63,8 @@ static bool is_news(const struct pod_facts *facts,
                     const Kontor__V1__PodStatus *status)
 {
     return facts->phase != (int32_t)status->phase ||
-           strcmp(text_string(facts->reason), status->reason) != 0 ||
-           strcmp(text_string(facts->address), status->address) != 0 ||
+           !text_is(facts->reason, status->reason) ||
+           !text_is(facts->address, status->address) ||
            facts->pid != status->pid || facts->restarts != status->restarts ||
            facts->exit_code != status->exit_code ||
            facts->signal != status->signal ||
@@ -117,10 +116,8 @@ void link_report_ended(struct link *link, const struct pod *pod,
 {
     Kontor__V1__PodStatus status = KONTOR__V1__POD_STATUS__INIT;
     char own[TEXT_MAX_BYTES + 1];
-    size_t length = text_cut(reason, strlen(reason), TEXT_MAX_BYTES);
 
-    memcpy(own, reason, length);
-    own[length] = '\0';
+    utf8_clean(own, sizeof own, reason);
     status.pod_id = pod->facts.id;
     status.generation = pod->facts.generation;
     status.phase = phase;

@@ -1,6 +1,7 @@
 #include "master/spec_check.h"
 
 #include "base/quantity.h"
+#include "base/utf8.h"
 #include "master/cluster_spec.h"
 
 #include <inttypes.h>
@@ -12,36 +13,9 @@
 
 enum { CPU_DEFAULT_MILLI = 100, STOP_GRACE_DEFAULT_MS = 10000 };
 
-/* UTF-8 (RFC 3629), so that every client can read it back. */
-static bool is_utf8(const char *text)
-{
-    const unsigned char *at = (const unsigned char *)text;
-
-    while (*at) {
-        unsigned more = *at < 0x80   ? 0
-                        : *at < 0xc2 ? 9
-                        : *at < 0xe0 ? 1
-                        : *at < 0xf0 ? 2
-                        : *at < 0xf5 ? 3
-                                     : 9;
-        unsigned char low = *at == 0xe0 ? 0xa0 : *at == 0xf0 ? 0x90 : 0x80;
-        unsigned char high = *at == 0xed ? 0x9f : *at == 0xf4 ? 0x8f : 0xbf;
-
-        if (more == 9)
-            return false;
-        for (at++; more > 0; more--, at++) {
-            if (*at < low || *at > high)
-                return false;
-            low = 0x80;
-            high = 0xbf;
-        }
-    }
-    return true;
-}
-
 static int check_text(const char *field, const char *text, struct error *why)
 {
-    if (is_utf8(text))
+    if (utf8_valid(text))
         return 0;
     return error_set(why, ERROR_INVALID_ARGUMENT, "%s is not UTF-8", field);
 }

@@ -42,14 +42,6 @@ uint64_t replica_now_ms(const struct replica *replica)
 
 /* ---- the end of a turn ---- */
 
-static void fail_command(struct replica *replica,
-                         struct replica_proposal *proposal,
-                         const struct error *why)
-{
-    (void)replica;
-    proposal->done(proposal, 0, why);
-}
-
 /* What keeps us from taking a command. Returns the code, 0 for nothing. */
 static int check_command(const struct replica *replica,
                          const struct replica_command *command,
@@ -110,7 +102,7 @@ static void propose(struct replica *replica)
             payloads[taken++] = commands[i].payload;
         } else {
             raft_payload_drop(commands[i].payload);
-            fail_command(replica, commands[i].proposal, &why);
+            commands[i].proposal->done(commands[i].proposal, 0, &why);
         }
     }
     if (taken) {
@@ -133,7 +125,7 @@ static void ask_reads(struct replica *replica)
     uint64_t id;
 
     if (raft_role(replica->raft) != RAFT_LEADER) {
-        replica_fail_reads(replica, fresh, "this master does not lead");
+        replica_fail_reads(fresh, "this master does not lead");
         return;
     }
     id = raft_read(replica->raft, replica_now_ms(replica), &replica->out);
@@ -546,13 +538,15 @@ static void fail_all(struct replica *replica)
 
     error_set(&why, ERROR_UNAVAILABLE, "%s", text);
     for (size_t i = 0; i < replica->command_count; i++) {
+        struct replica_proposal *proposal = replica->commands[i].proposal;
+
         raft_payload_drop(replica->commands[i].payload);
-        fail_command(replica, replica->commands[i].proposal, &why);
+        proposal->done(proposal, 0, &why);
     }
     replica->command_count = 0;
     replica_fail_proposals(replica, ERROR_ABORTED, text);
-    replica_fail_reads(replica, &replica->new_reads, text);
-    replica_fail_reads(replica, &replica->reads, text);
+    replica_fail_reads(&replica->new_reads, text);
+    replica_fail_reads(&replica->reads, text);
 }
 
 void replica_close(struct replica *replica, void (*closed)(void *data),

@@ -184,12 +184,10 @@ static void pop_read(struct replica_reads *reads, const struct error *why)
     read->done(read, why);
 }
 
-void replica_fail_reads(struct replica *replica, struct replica_reads *reads,
-                        const char *text)
+void replica_fail_reads(struct replica_reads *reads, const char *text)
 {
     struct error why;
 
-    (void)replica;
     error_set(&why, ERROR_UNAVAILABLE, "%s", text);
     while (reads->first)
         pop_read(reads, &why);
@@ -230,7 +228,7 @@ void replica_perform(struct replica *replica)
         apply(replica, out->commit_index);
     serve_reads(replica, out->reads_ready);
     if (out->reads_lost)
-        replica_fail_reads(replica, &replica->reads, "leadership was lost");
+        replica_fail_reads(&replica->reads, "leadership was lost");
     lose_proposals(replica);
     raft_output_clear(out);
     replica_snapshot_send(replica, snapshot_to);

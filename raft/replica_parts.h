@@ -101,8 +101,7 @@ void replica_perform(struct replica *replica);
 void replica_durable(struct replica *replica, uint64_t store_id);
 void replica_fail_proposals(struct replica *replica, enum error_code code,
                             const char *text);
-void replica_fail_reads(struct replica *replica, struct replica_reads *reads,
-                        const char *text);
+void replica_fail_reads(struct replica_reads *reads, const char *text);
 
 /* ---- replica_snapshot.c ---- */
 

@@ -118,6 +118,20 @@ static void a_given_name_is_refused_while_it_lives(void **state)
     cluster_free(c);
 }
 
+/* One reason that is no UTF-8 would make a list unreadable to strict clients;
+ * said again, it is nothing new. */
+static void what_is_said_is_kept_readable(void **state)
+{
+    struct text *text = text_new("exec \xff failed");
+
+    (void)state;
+    assert_string_equal(text_string(text), "exec ? failed");
+    assert_false(text_replace(&text, "exec \xff failed"));
+    assert_true(text_replace(&text, "\xff"));
+    assert_string_equal(text_string(text), "?");
+    text_drop(text);
+}
+
 static void bad_pods_are_refused(void **state)
 {
     struct cluster *c = cluster_new();
@@ -532,6 +546,7 @@ int main(void)
         cmocka_unit_test(a_pod_is_created_placed_run_and_ended),
         cmocka_unit_test(numbers_count_up_within_an_app),
         cmocka_unit_test(a_given_name_is_refused_while_it_lives),
+        cmocka_unit_test(what_is_said_is_kept_readable),
         cmocka_unit_test(bad_pods_are_refused),
         cmocka_unit_test(apps_are_called_after_their_image),
         cmocka_unit_test(equal_specs_are_stored_once),
