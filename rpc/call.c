@@ -13,7 +13,6 @@
 #include "rpc/arena.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,10 +53,23 @@ static void call_free(struct call *call)
     free(call);
 }
 
+/* Keep count of what a connection's calls have queued. */
+static void count_queued(struct call *call)
+{
+    size_t bytes = buffer_length(&call->stream.out);
+
+    if (!call->session)
+        return;
+    call->session->queued_bytes += bytes;
+    call->session->queued_bytes -= call->queued_bytes;
+    call->queued_bytes = bytes;
+}
+
 void call_attach(struct call *call, struct session *session)
 {
     call->session = session;
     list_append(&session->calls, &call->link);
+    count_queued(call);
 }
 
 static bool has_held(const struct call *call)
@@ -77,8 +89,10 @@ void call_settle(struct call *call, enum error_code code, const char *message)
     call->message = message && message[0] ? memory_string(message) : NULL;
     if (call->stream.h2)
         h2_stream_detach(&call->stream);
-    if (call->session)
+    if (call->session) {
         call->session->buffered_bytes -= call->charged_bytes;
+        call->session->queued_bytes -= call->queued_bytes;
+    }
     call->session = NULL;
     list_remove(&call->link);
     if (!call->paused)
@@ -176,6 +190,7 @@ static void feed(struct call *call, struct frame_bytes *bytes)
     while (!call->paused && takes_messages(call)) {
         if (frame_read(&call->reader, bytes, &frame, &why)) {
             deliver(call, &frame);
+            frame_reader_drop(&call->reader);
             continue;
         }
         if (why.code)
@@ -200,10 +215,8 @@ void call_on_data(struct h2_stream *stream, const uint8_t *bytes, size_t length)
     h2_consumed_connection(stream->h2, length);
     if (!has_held(call))
         feed(call, &left);
-    if (!takes_messages(call)) {
-        consumed(call, length);
-        return;
-    }
+    if (!takes_messages(call))
+        left.length = 0;
     consumed(call, length - left.length);
     if (buffer_append(&call->held, left.bytes, left.length, &why) != 0)
         call_break(call, &why);
@@ -241,6 +254,7 @@ void call_on_sent(struct h2_stream *stream)
 {
     struct call *call = call_of(stream);
 
+    count_queued(call);
     if (!call->was_high || buffer_length(&stream->out) >= CALL_QUEUE_HIGH_BYTES)
         return;
     call->was_high = false;
@@ -348,9 +362,14 @@ int call_send(struct call *call, const ProtobufCMessage *message,
 {
     if (call->settled || call->finished || call->stream.final)
         return 0;
+    if (call->session && call->session->queued_bytes > SESSION_QUEUED_MAX_BYTES)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "more than %d bytes wait for the peer to read",
+                         SESSION_QUEUED_MAX_BYTES);
     if (frame_write(&call->stream.out, message, CALL_MESSAGE_MAX_BYTES, why) !=
         0)
         return (int)why->code;
+    count_queued(call);
     if (buffer_length(&call->stream.out) >= CALL_QUEUE_HIGH_BYTES)
         call->was_high = true;
     begin_response(call);

@@ -52,8 +52,8 @@ void call_listen(struct call *call, const struct call_events *events,
                  void *data);
 void *call_data(const struct call *call);
 
-/* Queue a message. RESOURCE_EXHAUSTED when it is too large or the queue is
- * full (nothing is queued then); ignored when the call is over on the wire
+/* Queue a message. RESOURCE_EXHAUSTED when it is too large, or the queue or
+ * those of all calls on its connection are full (nothing is queued then); ignored when the call is over on the wire
  * and `ended` is still to come. The message is serialised before returning. */
 int call_send(struct call *call, const ProtobufCMessage *message,
               struct error *why);

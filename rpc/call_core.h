@@ -27,6 +27,7 @@ struct call {
     struct frame_reader reader;
     struct buffer held;   /* came while paused; not yet framed */
     size_t charged_bytes; /* of session->buffered_bytes */
+    size_t queued_bytes;  /* of session->queued_bytes */
     enum error_code code; /* the outcome; a server's status before that */
     char *message;        /* owned; NULL: none */
     bool is_server;

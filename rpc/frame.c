@@ -22,7 +22,18 @@ bool frame_reader_partial(const struct frame_reader *reader)
 
 size_t frame_reader_kept(const struct frame_reader *reader)
 {
-    return reader->have > 0 ? buffer_length(&reader->body) : 0;
+    return buffer_length(&reader->body);
+}
+
+void frame_reader_drop(struct frame_reader *reader)
+{
+    if (reader->have > 0)
+        return;
+    buffer_consume(&reader->body, buffer_length(&reader->body));
+    if (reader->body.capacity > BODY_KEPT_MAX_BYTES) {
+        buffer_fini(&reader->body);
+        buffer_init(&reader->body, reader->limit_bytes);
+    }
 }
 
 static size_t header_length(const struct frame_reader *reader)
@@ -68,17 +79,6 @@ static int check_header(const struct frame_reader *reader, struct error *why)
     return 0;
 }
 
-/* What frame_read() lent is done with; a large buffer is not kept for it. */
-static void drop_last_message(struct frame_reader *reader)
-{
-    if (reader->body.capacity > BODY_KEPT_MAX_BYTES) {
-        buffer_fini(&reader->body);
-        buffer_init(&reader->body, reader->limit_bytes);
-    } else {
-        buffer_consume(&reader->body, buffer_length(&reader->body));
-    }
-}
-
 bool frame_read(struct frame_reader *reader, struct frame_bytes *bytes,
                 struct frame_bytes *message, struct error *why)
 {
@@ -87,8 +87,7 @@ bool frame_read(struct frame_reader *reader, struct frame_bytes *bytes,
     size_t take;
 
     error_clear(why);
-    if (reader->have == 0)
-        drop_last_message(reader);
+    frame_reader_drop(reader);
     if (!read_header(reader, bytes))
         return false;
     if (check_header(reader, why) != 0)

@@ -36,8 +36,11 @@ bool frame_read(struct frame_reader *reader, struct frame_bytes *bytes,
 /* Is a message begun and not complete? */
 bool frame_reader_partial(const struct frame_reader *reader);
 
-/* Bytes of a message not yet complete that the reader keeps. */
+/* Bytes that the reader keeps: of a message not yet complete, or lent. */
 size_t frame_reader_kept(const struct frame_reader *reader);
+
+/* The message that frame_read() lent is done with; frees a large one. */
+void frame_reader_drop(struct frame_reader *reader);
 
 /* Append `message` and its header. RESOURCE_EXHAUSTED when it is larger than
  * `limit_bytes` or does not fit into `out`, which is then unchanged. */

@@ -340,21 +340,22 @@ int h2_receive(struct h2 *h2, const uint8_t *bytes, size_t length,
 int h2_send(struct h2 *h2, struct buffer *out, size_t target, struct error *why)
 {
     ssize_t length = 1;
+    int code = 0;
 
     h2->sink = out;
     h2->target = target;
-    while (length > 0 && buffer_length(out) < target) {
+    while (code == 0 && length > 0 && buffer_length(out) < target) {
         const uint8_t *bytes;
 
         length = nghttp2_session_mem_send(h2->session, &bytes);
-        if (length > 0 && buffer_append(out, bytes, (size_t)length, why) != 0)
-            break;
+        if (length > 0)
+            code = buffer_append(out, bytes, (size_t)length, why);
     }
     h2->sink = NULL;
     if (length < 0)
-        return error_set(why, ERROR_UNAVAILABLE, "HTTP/2: %s",
+        code = error_set(why, ERROR_UNAVAILABLE, "HTTP/2: %s",
                          nghttp2_strerror((int)length));
-    return 0;
+    return code;
 }
 
 bool h2_done(const struct h2 *h2)

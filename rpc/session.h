@@ -11,6 +11,9 @@
  * complete or wait for call_resume(). */
 enum { SESSION_BUFFERED_MAX_BYTES = 64 << 20 };
 
+/* What all its calls together may have queued, before call_send() refuses. */
+enum { SESSION_QUEUED_MAX_BYTES = 64 << 20 };
+
 struct session {
     struct h2 *h2;                   /* owned */
     struct turn *turn;               /* borrowed */
@@ -19,6 +22,7 @@ struct session {
     struct rpc_identity peer;
     struct list calls;
     size_t buffered_bytes;
+    size_t queued_bytes;
 
     /* For whoever moves the bytes. */
     void (*wake)(struct session *session);  /* there is something to send */

@@ -382,6 +382,28 @@ static void a_master_speaks_for_a_person(void **state)
     assert_string_equal(story->seen.grpc_status, "7");
 }
 
+/* A name that no header may hold must not leave the master's own rights:
+ * nghttp2 resets the stream and does not skip the header. */
+static void a_broken_header_is_not_skipped(void **state)
+{
+    static const char *const persons[] = {"viewer/bob ", "viewer/b\x01b"};
+    struct story *story = *state;
+
+    story->server.session.peer = (struct rpc_identity){RPC_ROLE_MASTER, "m2"};
+    for (size_t i = 0; i < ARRAY_LEN(persons); i++) {
+        story->seen = (struct seen){0};
+        add_message(story, "hello", 5);
+        ask(story, &(struct ask){.path = "/test.Echo/Masters",
+                                 .extra_name = "kontor-on-behalf-of",
+                                 .extra_value = persons[i]});
+        talk(story, WIRE_MAX_BYTES);
+        assert_string_equal(story->seen.grpc_status, "");
+        assert_true(story->seen.closed && story->seen.reset != 0);
+        assert_int_equal(story->why.code, 0);
+        buffer_consume(&story->request, buffer_length(&story->request));
+    }
+}
+
 /* What a stream may contain, for a method that takes one message. */
 static void broken_bodies_get_a_status(void **state)
 {
@@ -515,6 +537,41 @@ static void large_headers_are_refused(void **state)
     assert_int_equal(story->why.code, 0);
 }
 
+static void set_window(struct story *story, uint32_t bytes)
+{
+    const nghttp2_settings_entry window = {
+        NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes};
+
+    nghttp2_submit_settings(story->client, NGHTTP2_FLAG_NONE, &window, 1);
+}
+
+/* A client that asks for much and reads nothing costs a bound, however many
+ * calls it spreads that over. */
+static void unread_answers_are_bounded(void **state)
+{
+    enum { ANSWER_BYTES = 3 << 20, CALLS = 40 };
+    struct story *story = *state;
+    const struct session *session = &story->server.session;
+    uint8_t *answer = memory_new(ANSWER_BYTES);
+
+    set_window(story, 0);
+    for (unsigned i = 0; i < CALLS; i++) {
+        add_message(story, answer, ANSWER_BYTES);
+        ask(story, &(struct ask){.path = "/test.Echo/Unary"});
+        talk(story, WIRE_MAX_BYTES);
+        assert_true(session->queued_bytes <=
+                    SESSION_QUEUED_MAX_BYTES + CALL_MESSAGE_MAX_BYTES);
+        assert_int_equal(session->buffered_bytes, 0); /* all was delivered */
+    }
+    assert_string_equal(story->seen.grpc_status, "8");
+    set_window(story, H2_STREAM_WINDOW_BYTES);
+    talk(story, WIRE_MAX_BYTES);
+    assert_string_equal(story->seen.grpc_status, "0");
+    assert_int_equal(session->queued_bytes, 0);
+    assert_int_equal(story->server.service.calls_ended, CALLS);
+    free(answer);
+}
+
 /* Rapid Reset (CVE-2023-44487): requests that are taken back at once. */
 static void rapid_reset_ends_the_connection(void **state)
 {
@@ -581,6 +638,7 @@ int main(void)
         STORY(refusals_are_one_frame),
         STORY(accepted_content_types),
         STORY(a_master_speaks_for_a_person),
+        STORY(a_broken_header_is_not_skipped),
         STORY(broken_bodies_get_a_status),
         STORY(one_request_is_enough),
         STORY(an_early_answer_stops_the_client),
@@ -588,6 +646,7 @@ int main(void)
         STORY(a_deadline_cancels_the_work),
         STORY(two_goaways),
         STORY(large_headers_are_refused),
+        STORY(unread_answers_are_bounded),
         STORY(rapid_reset_ends_the_connection),
         STORY(a_flood_of_pings_ends_the_connection),
         STORY(endless_headers_end_the_connection),
