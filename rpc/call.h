@@ -53,8 +53,9 @@ void call_listen(struct call *call, const struct call_events *events,
 void *call_data(const struct call *call);
 
 /* Queue a message. RESOURCE_EXHAUSTED when it is too large, or the queue or
- * those of all calls on its connection are full (nothing is queued then); ignored when the call is over on the wire
- * and `ended` is still to come. The message is serialised before returning. */
+ * those of all calls on its connection are full (nothing is queued then);
+ * ignored when the call is over on the wire and `ended` is still to come. The
+ * message is serialised before returning. */
 int call_send(struct call *call, const ProtobufCMessage *message,
               struct error *why);
 

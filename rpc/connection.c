@@ -71,20 +71,6 @@ static void fail_uv(struct connection *connection, const char *what, int code)
 
 /* ---- writing ------------------------------------------------------------ */
 
-static void on_written(uv_write_t *write, int status)
-{
-    struct connection *connection =
-        container_of(write, struct connection, write);
-
-    if (connection->state == CONNECTION_CLOSED)
-        return;
-    buffer_consume(&connection->writing, buffer_length(&connection->writing));
-    if (status != 0)
-        fail_uv(connection, "write", status);
-    else
-        turn_post_flush(connection->turn, &connection->flush);
-}
-
 /* A large buffer is not kept by a connection that has nothing to say. */
 static void trim(struct buffer *buffer)
 {
@@ -94,6 +80,22 @@ static void trim(struct buffer *buffer)
         return;
     buffer_fini(buffer);
     buffer_init(buffer, CONNECTION_WRITE_MAX_BYTES);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct connection *connection =
+        container_of(write, struct connection, write);
+
+    if (connection->state == CONNECTION_CLOSED)
+        return;
+    buffer_consume(&connection->writing, buffer_length(&connection->writing));
+    trim(&connection->writing);
+    connection->stuck_bytes = 0;
+    if (status != 0)
+        fail_uv(connection, "write", status);
+    else
+        turn_post_flush(connection->turn, &connection->flush);
 }
 
 /* Write what stands in `wire`, as far as the socket takes it at once; leave
@@ -198,6 +200,18 @@ static void check_end(struct connection *connection)
     }
 }
 
+/* Client: no further call may be started here. */
+static void on_goaway(struct session *session)
+{
+    struct connection *connection =
+        container_of(session, struct connection, session);
+
+    if (connection->draining || connection->is_server)
+        return;
+    connection->draining = true;
+    connection->events->draining(connection);
+}
+
 static void flush(struct task *task)
 {
     struct connection *connection =
@@ -205,6 +219,11 @@ static void flush(struct task *task)
     struct error why;
     bool more = false;
     int code;
+
+    if (connection->greeted && h2_worn_out(connection->session.h2))
+        on_goaway(&connection->session);
+    if (connection->state == CONNECTION_CLOSED)
+        return; /* by whom that was told */
 
     if (connection->state == CONNECTION_OPEN &&
         pull(connection, &more, &why) != 0) {
@@ -245,36 +264,23 @@ static void open_session(struct connection *connection)
 
     session->peer = *tls_peer(connection->tls);
     connection->state = CONNECTION_OPEN;
-    if (connection->is_server) {
+    if (connection->is_server)
         session_start_server(session, connection->streams_max);
-        start_keepalive(connection);
-    } else {
+    else
         session_start_client(session);
-    }
     turn_post_flush(connection->turn, &connection->flush);
 }
 
-/* The server's SETTINGS came, so it has accepted our certificate. */
+/* The peer's SETTINGS came, so it has accepted our certificate. */
 static void on_ready(struct session *session)
 {
     struct connection *connection =
         container_of(session, struct connection, session);
 
-    if (connection->is_server)
-        return;
+    connection->greeted = true;
     start_keepalive(connection);
-    connection->events->ready(connection);
-}
-
-static void on_goaway(struct session *session)
-{
-    struct connection *connection =
-        container_of(session, struct connection, session);
-
-    if (connection->draining || connection->is_server)
-        return;
-    connection->draining = true;
-    connection->events->draining(connection);
+    if (!connection->is_server)
+        connection->events->ready(connection);
 }
 
 /* Decrypted bytes; `code` is TLS's verdict on what followed them. */
@@ -334,30 +340,58 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 
 /* ---- time --------------------------------------------------------------- */
 
+/* Has the peer taken nothing of what waits for it during two keepalives? */
+static bool is_stuck(struct connection *connection, uint64_t now_ms)
+{
+    size_t bytes =
+        uv_stream_get_write_queue_size((uv_stream_t *)&connection->tcp);
+
+    if (bytes == 0 || bytes != connection->stuck_bytes) {
+        connection->stuck_bytes = bytes;
+        connection->stuck_ms = now_ms;
+    }
+    return now_ms - connection->stuck_ms >= 2 * connection->keepalive_ms;
+}
+
+/* A peer is alive as long as it says something and takes what is said. */
+static void keep_alive(struct connection *connection)
+{
+    uint64_t now_ms = turn_now_ms(connection->turn);
+    struct error why;
+
+    if (is_stuck(connection, now_ms)) {
+        error_set(&why, ERROR_UNAVAILABLE,
+                  "the peer has not read for %llu ms what was sent",
+                  (unsigned long long)(now_ms - connection->stuck_ms));
+        fail(connection, &why);
+    } else if (now_ms - connection->heard_ms < connection->keepalive_ms) {
+        turn_set_deadline(connection->turn, &connection->timer,
+                          connection->heard_ms + connection->keepalive_ms);
+    } else if (!connection->pinged) {
+        connection->pinged = true;
+        h2_ping(connection->session.h2);
+        start_keepalive(connection);
+    } else {
+        error_set(&why, ERROR_UNAVAILABLE,
+                  "the peer did not answer a PING within %llu ms",
+                  (unsigned long long)connection->keepalive_ms);
+        fail(connection, &why);
+    }
+}
+
 static void on_timer(struct deadline *deadline)
 {
     struct connection *connection =
         container_of(deadline, struct connection, timer);
-    uint64_t now_ms = turn_now_ms(connection->turn);
     struct error why;
 
-    if (connection->state == CONNECTION_OPEN &&
-        now_ms - connection->heard_ms < connection->keepalive_ms) {
-        turn_set_deadline(connection->turn, deadline,
-                          connection->heard_ms + connection->keepalive_ms);
-        return;
-    }
-    if (connection->state == CONNECTION_OPEN && !connection->pinged) {
-        connection->pinged = true;
-        h2_ping(connection->session.h2);
-        start_keepalive(connection);
-        return;
-    }
     switch (connection->state) {
     case CONNECTION_OPEN:
-        error_set(&why, ERROR_UNAVAILABLE,
-                  "the peer did not answer a PING within %llu ms",
-                  (unsigned long long)connection->keepalive_ms);
+        if (connection->greeted) {
+            keep_alive(connection);
+            return;
+        }
+        error_set(&why, ERROR_UNAVAILABLE, "no SETTINGS came in time");
         break;
     case CONNECTION_CONNECTING:
         error_set(&why, ERROR_UNAVAILABLE, "connect: timed out");

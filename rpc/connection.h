@@ -26,7 +26,8 @@ struct connection;
 struct connection_events {
     /* Client: calls may be started. */
     void (*ready)(struct connection *connection);
-    /* Client: no further call may be started, those there are go on. */
+    /* Client: no further call may be started, those there are go on. The
+     * server said so, or the numbers of streams come to their end. */
     void (*draining)(struct connection *connection);
     /* It is over, and its calls were told. Not after connection_close(). */
     void (*lost)(struct connection *connection, const struct error *why);
@@ -59,8 +60,11 @@ struct connection {
     bool is_server;
     bool draining; /* the first GOAWAY was sent, or one came */
     bool refusing; /* the second was sent */
+    bool greeted;  /* the peer's SETTINGS came */
     bool pinged;
-    uint64_t heard_ms; /* when bytes came last */
+    uint64_t heard_ms;  /* when bytes came last */
+    uint64_t stuck_ms;  /* since when so many bytes wait ... */
+    size_t stuck_bytes; /* ... of `writing` */
     uint64_t keepalive_ms;
     uint64_t handshake_ms;
     unsigned streams_max;

@@ -42,11 +42,6 @@ static int on_begin_headers(nghttp2_session *session,
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     stream = h2->events->begin(h2->data);
-    if (!stream) {
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE,
-                                  frame->hd.stream_id, NGHTTP2_REFUSED_STREAM);
-        return 0;
-    }
     stream->h2 = h2;
     stream->id = frame->hd.stream_id;
     nghttp2_session_set_stream_user_data(session, stream->id, stream);
@@ -362,6 +357,15 @@ bool h2_done(const struct h2 *h2)
 {
     return !nghttp2_session_want_read(h2->session) &&
            !nghttp2_session_want_write(h2->session);
+}
+
+/* Left for the calls that come while another connection is made. */
+enum { STREAM_IDS_SPARE = 1 << 20 };
+
+bool h2_worn_out(const struct h2 *h2)
+{
+    return nghttp2_session_get_next_stream_id(h2->session) >
+           INT32_MAX - STREAM_IDS_SPARE;
 }
 
 const char *h2_trouble(const struct h2 *h2)

@@ -38,7 +38,7 @@ struct h2_stream {
 };
 
 struct h2_events {
-    /* Server: a request. The stream to use, initialised; NULL refuses. */
+    /* Server: a request. The stream to use, initialised. */
     struct h2_stream *(*begin)(void *data);
     /* One header; both texts are terminated. Then: the block is complete. */
     void (*header)(struct h2_stream *stream, const char *name,
@@ -83,9 +83,10 @@ int h2_receive(struct h2 *h2, const uint8_t *bytes, size_t length,
  * little more, or nothing is left. Errors as h2_receive(). */
 int h2_send(struct h2 *h2, struct buffer *out, size_t target,
             struct error *why);
-
 /* Both directions are over: the connection may be closed. */
 bool h2_done(const struct h2 *h2);
+/* Client: the numbers of streams come to their end (RFC 9113 5.1.1). */
+bool h2_worn_out(const struct h2 *h2);
 /* What the peer did wrong, as far as is known. Borrowed. */
 const char *h2_trouble(const struct h2 *h2);
 

@@ -539,8 +539,8 @@ static void large_headers_are_refused(void **state)
 
 static void set_window(struct story *story, uint32_t bytes)
 {
-    const nghttp2_settings_entry window = {
-        NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes};
+    const nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+                                           bytes};
 
     nghttp2_submit_settings(story->client, NGHTTP2_FLAG_NONE, &window, 1);
 }
