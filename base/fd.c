@@ -157,34 +157,47 @@ int file_exchange(int dir, const char *path, const void *bytes, size_t length,
 int folder_make(const char *path, unsigned mode, struct error *why)
 {
     CLEANUP(free_pointer) char *copy = memory_string(path);
+    struct stat info;
 
-    for (char *at = copy + 1;; at++) {
+    for (char *at = copy;; at++) {
         char kept = *at;
 
-        if (kept != '/' && kept != '\0')
+        if ((kept != '/' || at == copy) && kept != '\0')
             continue;
         *at = '\0';
         if (mkdir(copy, mode) != 0 && errno != EEXIST)
             return error_errno(why, "create folder %s", copy);
         *at = kept;
         if (kept == '\0')
-            return 0;
+            break;
     }
+    if (stat(path, &info) != 0)
+        return error_errno(why, "stat folder %s", path);
+    if (!S_ISDIR(info.st_mode))
+        return error_set(why, ERROR_INVALID_ARGUMENT, "%s is no folder", path);
+    return 0;
 }
 
-static int remove_below(int dir, const char *path, dev_t device,
-                        struct error *why);
+/* ---- removing ----------------------------------------------------------- */
 
-static int remove_entry(int dir, const struct dirent *entry, dev_t device,
-                        struct error *why)
+/* Remove what is no folder, or an empty one. A folder that is not empty is
+ * left, and *full set. */
+static int remove_simple(int dir, const char *path, bool *full,
+                         struct error *why)
 {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+    *full = false;
+    if (unlinkat(dir, path, 0) == 0 || errno == ENOENT)
         return 0;
-    if (unlinkat(dir, entry->d_name, 0) == 0 || errno == ENOENT)
+    if (errno == EISDIR &&
+        (unlinkat(dir, path, AT_REMOVEDIR) == 0 || errno == ENOENT))
         return 0;
-    if (errno != EISDIR)
-        return error_errno(why, "remove %s", entry->d_name);
-    return remove_below(dir, entry->d_name, device, why);
+    if (errno == EBUSY)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "remove %s: something is mounted there", path);
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return error_errno(why, "remove %s", path);
+    *full = true;
+    return 0;
 }
 
 static void close_dir(DIR **stream)
@@ -193,41 +206,90 @@ static void close_dir(DIR **stream)
         closedir(*stream);
 }
 
-static int remove_below(int dir, const char *path, dev_t device,
-                        struct error *why)
+static DIR *open_dir(int dir, const char *path, struct error *why)
 {
     int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    CLEANUP(close_dir) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-    struct stat info;
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+
+    if (stream)
+        return stream;
+    error_errno(why, "open folder %s", path);
+    fd_close(&fd);
+    return NULL;
+}
+
+/* The next entry that is neither . nor .., or NULL. */
+static const char *next_name(DIR *stream)
+{
+    const struct dirent *entry;
+
+    while ((entry = readdir(stream)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return entry->d_name;
+    return NULL;
+}
+
+/* Move a folder to a free name in `top`. `lifted` counts the names taken. */
+static int lift(int from, const char *name, int top, unsigned *lifted,
+                struct error *why)
+{
+    char fresh[32];
+
+    for (;;) {
+        snprintf(fresh, sizeof fresh, ".%u", (*lifted)++);
+        if (renameat(from, name, top, fresh) == 0)
+            return 0;
+        if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+            return error_errno(why, "move %s", name);
+    }
+}
+
+/* Remove the folder `name` of `top`; its folders are lifted up into `top`. */
+static int remove_level(int top, const char *name, unsigned *lifted,
+                        struct error *why)
+{
+    CLEANUP(close_dir) DIR *stream = open_dir(top, name, why);
+    const char *entry;
+    bool full;
 
     if (!stream)
-        return error_errno(why, "open folder %s", path);
-    if (fstat(fd, &info) != 0)
-        return error_errno(why, "stat folder %s", path);
-    if (info.st_dev != device)
-        return error_set(why, ERROR_FAILED_PRECONDITION,
-                         "remove %s: something is mounted there", path);
-    while ((entry = readdir(stream)))
-        if (remove_entry(fd, entry, device, why) != 0)
-            return error_wrap(why, "in %s", path);
-    if (unlinkat(dir, path, AT_REMOVEDIR) != 0 && errno != ENOENT)
-        return error_errno(why, "remove folder %s", path);
+        return (int)why->code;
+    while ((entry = next_name(stream)))
+        if (remove_simple(dirfd(stream), entry, &full, why) != 0 ||
+            (full && lift(dirfd(stream), entry, top, lifted, why) != 0))
+            return error_wrap(why, "in %s", name);
+    if (unlinkat(top, name, AT_REMOVEDIR) != 0)
+        return error_errno(why, "remove folder %s", name);
     return 0;
 }
 
+/* Level by level, as a tree that somebody else has made may be deeper than
+ * the stack and the number of open files allow. */
 int folder_remove(int dir, const char *path, struct error *why)
 {
-    struct stat info;
+    CLEANUP(close_dir) DIR *top = NULL;
+    unsigned lifted = 0;
+    unsigned before;
+    bool full;
 
-    if (fstatat(dir, path, &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT)
-            return 0;
-        return error_errno(why, "stat %s", path);
-    }
-    if (S_ISDIR(info.st_mode))
-        return remove_below(dir, path, info.st_dev, why);
-    if (unlinkat(dir, path, 0) != 0 && errno != ENOENT)
-        return error_errno(why, "remove %s", path);
+    if (remove_simple(dir, path, &full, why) != 0)
+        return (int)why->code;
+    if (!full)
+        return 0;
+    top = open_dir(dir, path, why);
+    if (!top)
+        return (int)why->code;
+    do {
+        const char *entry;
+
+        before = lifted;
+        rewinddir(top);
+        while ((entry = next_name(top)))
+            if (remove_simple(dirfd(top), entry, &full, why) != 0 ||
+                (full && remove_level(dirfd(top), entry, &lifted, why) != 0))
+                return error_wrap(why, "in %s", path);
+    } while (lifted != before);
+    if (unlinkat(dir, path, AT_REMOVEDIR) != 0)
+        return error_errno(why, "remove folder %s", path);
     return 0;
 }

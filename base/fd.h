@@ -36,9 +36,11 @@ int file_replace(int dir, const char *path, const void *bytes, size_t length,
 int file_exchange(int dir, const char *path, const void *bytes, size_t length,
                   unsigned mode, struct error *why);
 
-/* mkdir -p: every missing folder of `path` with `mode`. */
+/* mkdir -p: every missing folder of `path` with `mode`. INVALID_ARGUMENT when
+ * it is there and no folder. */
 int folder_make(const char *path, unsigned mode, struct error *why);
 
-/* rm -r of `path` beneath `dir`, never following a symbolic link and never
- * crossing into another file system. Not there is success. */
+/* rm -r of `path` beneath `dir`, however deep, never following a symbolic
+ * link. Not there is success; FAILED_PRECONDITION where something is mounted,
+ * of which nothing is removed. */
 int folder_remove(int dir, const char *path, struct error *why);

@@ -3,9 +3,12 @@
 #include "base/options.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,6 +89,77 @@ static void removing_does_not_follow_links(void **state)
     assert_int_equal(folder_remove(dir, "tree", &why), 0);
 }
 
+/* A container can make a tree deeper than we have open files or stack. */
+static void a_deep_tree_is_removed(void **state)
+{
+    const struct rlimit few = {32, 4096};
+    struct rlimit usual;
+    struct error why;
+    int at = dup(dir);
+
+    (void)state;
+    for (unsigned depth = 0; depth < 3000; depth++) {
+        const char *name = depth % 2 ? ".0" : "deep";
+        int below;
+
+        assert_int_equal(mkdirat(at, name, 0755), 0);
+        if (depth % 100 == 0)
+            assert_int_equal(mkdirat(at, ".7", 0755), 0);
+        below = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(file_exchange(below, "f", "x", 1, 0600, &why), 0);
+        close(at);
+        at = below;
+    }
+    close(at);
+    getrlimit(RLIMIT_NOFILE, &usual);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    if (folder_remove(dir, "deep", &why) != 0)
+        fail_msg("%s", why.message);
+    setrlimit(RLIMIT_NOFILE, &usual);
+    assert_int_equal(faccessat(dir, "deep", F_OK, 0), -1);
+}
+
+/* Not even where it is a part of the same file system. */
+static void what_is_mounted_is_left_alone(void **state)
+{
+    char kept[128];
+    char below[128];
+    struct error why;
+
+    (void)state;
+    if (unshare(CLONE_NEWNS) != 0)
+        skip(); /* only root may */
+    assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    snprintf(kept, sizeof kept, "%s/volume/kept", folder);
+    snprintf(below, sizeof below, "%s/pod/a/volume", folder);
+    assert_int_equal(folder_make(kept, 0755, &why), 0);
+    assert_int_equal(folder_make(below, 0755, &why), 0);
+    *strrchr(kept, '/') = '\0';
+    assert_int_equal(mount(kept, below, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(folder_remove(dir, "pod", &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "in pod: in a: remove volume"));
+    assert_int_equal(folder_remove(dir, "pod/a/volume", &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(faccessat(dir, "volume/kept", F_OK, 0), 0);
+    assert_int_equal(umount(below), 0);
+    assert_int_equal(folder_remove(dir, "pod", &why), 0);
+}
+
+static void what_is_no_folder_is_not_made_one(void **state)
+{
+    char path[128];
+    struct error why;
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/file", folder);
+    assert_int_equal(file_exchange(dir, "file", "x", 1, 0600, &why), 0);
+    assert_int_equal(folder_make(path, 0755, &why), ERROR_INVALID_ARGUMENT);
+    assert_int_equal(folder_make("", 0755, &why), ERROR_NOT_FOUND);
+    assert_int_equal(folder_make("/", 0755, &why), 0);
+    assert_int_equal(folder_make(folder, 0755, &why), 0);
+}
+
 static void options_are_parsed(void **state)
 {
     bool flag = false;
@@ -163,6 +237,9 @@ int main(void)
         cmocka_unit_test(a_file_is_replaced_whole),
         cmocka_unit_test(a_file_over_the_limit_is_refused),
         cmocka_unit_test(removing_does_not_follow_links),
+        cmocka_unit_test(a_deep_tree_is_removed),
+        cmocka_unit_test(what_is_mounted_is_left_alone),
+        cmocka_unit_test(what_is_no_folder_is_not_made_one),
         cmocka_unit_test(options_are_parsed),
         cmocka_unit_test(wrong_options_are_named),
     };
