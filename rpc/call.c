@@ -230,7 +230,8 @@ static void deliver_end(struct call *call)
     call->end_waits = false;
     if (call->settled && call->is_server)
         return;
-    if (frame_reader_partial(&call->reader) && takes_messages(call)) {
+    if (frame_reader_partial(&call->reader) && takes_messages(call) &&
+        call->code == ERROR_OK) {
         error_set(&why, ERROR_INTERNAL, "the peer ended inside a message");
         call_break(call, &why);
     } else if (call->is_server && !call->finished) {

@@ -116,7 +116,7 @@ void client_call_end(struct call *call)
     if (call->status_seen)
         call_settle(call, call->code, message);
     else
-        call_settle(call, ERROR_INTERNAL,
+        call_settle(call, ERROR_UNKNOWN,
                     "the server ended the call without a status");
     free(message);
 }

@@ -240,14 +240,21 @@ void server_call_end(struct call *call)
         call->events->half_closed(call);
 }
 
+/* What the client takes for `code` when it sees no more than a reset. */
+static uint32_t reset_of(enum error_code code)
+{
+    if (code == ERROR_RESOURCE_EXHAUSTED)
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    return code == ERROR_DEADLINE_EXCEEDED ? NGHTTP2_CANCEL
+                                           : NGHTTP2_INTERNAL_ERROR;
+}
+
 void server_call_break(struct call *call, const struct error *why)
 {
     if (!call->stream.h2)
         return;
     if (call->stream.begun)
-        h2_stream_reset(&call->stream, why->code == ERROR_RESOURCE_EXHAUSTED
-                                           ? NGHTTP2_ENHANCE_YOUR_CALM
-                                           : NGHTTP2_CANCEL);
+        h2_stream_reset(&call->stream, reset_of(why->code));
     else
         answer_at_once(call, "200", why->code, why->message);
 }

@@ -435,6 +435,30 @@ static void broken_bodies_get_a_status(void **state)
     }
 }
 
+/* Once an answer has begun a reset must say what it can. */
+static void broken_streams_are_reset_with_a_reason(void **state)
+{
+    static const struct {
+        const char *bytes;
+        uint32_t reset;
+    } rows[] = {
+        {"\1\0\0\0\1", NGHTTP2_INTERNAL_ERROR},
+        {"\0\0\100\0\1", NGHTTP2_ENHANCE_YOUR_CALM},
+    };
+    struct story *story = *state;
+    struct error why;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        story->seen = (struct seen){0};
+        add_message(story, "one", 3);
+        buffer_append(&story->request, rows[i].bytes, FRAME_HEADER_BYTES, &why);
+        ask(story, &(struct ask){.path = "/test.Echo/Chat"});
+        talk(story, WIRE_MAX_BYTES);
+        assert_true(story->seen.closed);
+        assert_int_equal(story->seen.reset, rows[i].reset);
+    }
+}
+
 /* The second message is too much, whenever it comes. */
 static void one_request_is_enough(void **state)
 {
@@ -640,6 +664,7 @@ int main(void)
         STORY(a_master_speaks_for_a_person),
         STORY(a_broken_header_is_not_skipped),
         STORY(broken_bodies_get_a_status),
+        STORY(broken_streams_are_reset_with_a_reason),
         STORY(one_request_is_enough),
         STORY(an_early_answer_stops_the_client),
         STORY(a_reset_cancels_the_work),
