@@ -186,7 +186,7 @@ static void ask_for_a_flood(struct peer *peer, const char *text)
     at[4] = (uint8_t)(length + 2); /* the frame of gRPC */
     at[5] = 1 << 3 | 2;            /* LogsChunk.data */
     at[6] = (uint8_t)length;
-    memcpy(at + 7, text, length);
+    snprintf((char *)at + 7, sizeof data - 16, "%s", text);
     data[2] = (uint8_t)(length + 7);
     peer_say(peer, preface, sizeof preface - 1);
     peer_say(peer, windows, sizeof windows);
