@@ -17,7 +17,7 @@ enum log_level {
 /* Lines below `level` are dropped. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 
-/* Control characters in what is printed are escaped, so one event is one
+/* Control characters in what is printed become "?", so one event is one
  * line whatever a peer sent. Cut at 1 KiB. */
 void log_write(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
