@@ -217,8 +217,11 @@ int pod_world_make(void **state)
         fprintf(stderr, "%s is not built\n", world->kpod);
         return -1;
     }
-    /* Before libuv makes its workers: they are to stand in it, too. */
-    if (unshare(CLONE_NEWNET) != 0)
+    /* Before libuv makes its workers: they are to stand in it, too. Workers
+     * left outside would look for the bridge's index among the host's
+     * interfaces ("create interface: Operation not supported": that one is no
+     * bridge). CLONE_THREAD refuses a process that has threads already. */
+    if (unshare(CLONE_NEWNET | CLONE_THREAD) != 0)
         return -1;
     make_image(world);
     fill_store(world);

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/pod/folder.h"
 #include "node/supervisor/supervisor.h"
 #include "test/unit/kpod_pod.h"
 
@@ -431,6 +432,22 @@ static void the_kernel_is_out_of_reach(void **state)
     assert_says("null\n");
 }
 
+/* What a container holds or reads from birth is its own: a root in it that
+ * changes the mode of its stdin must not change the host's /dev/null, and
+ * pid 1 does not say where the pod's folder is. */
+static void nothing_of_the_host_comes_along(void **state)
+{
+    (void)state;
+    pod = kpod_pod_new("[ $(stat -L -c %d:%i /dev/stdin) = "
+                       "$(stat -c %d:%i /dev/null) ] && echo own null; "
+                       "echo [$(tr '\\0' ' ' < /proc/1/cmdline)]; "
+                       "cat /proc/1/comm /proc/1/mountinfo /proc/1/cgroup");
+    kpod_pod_run(pod);
+    assert_says("own null\n");
+    assert_says("[kpod-init]\nkpod-init\n");
+    assert_null(strstr(kpod_pod_log(pod, 0), "kontor"));
+}
+
 static const struct {
     const char *user;
     const char *id;
@@ -556,6 +573,7 @@ static void it_is_small_and_sealed(void **state)
     kpod_pod_await(pod, PHASE(RUNNING));
     kpod_pod_await_log(pod, "up");
     pid = pod->kpod;
+    assert_int_equal(pod_folder_lock_owner(pod->folder), pid);
     if (!kpod_pod_sanitized())
         assert_in_range(resident_kib(pid), 1, 1024);
     snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
@@ -627,6 +645,7 @@ int main(void)
         story(several_containers_share_a_pod),
         story(the_pod_is_alone),
         story(the_kernel_is_out_of_reach),
+        story(nothing_of_the_host_comes_along),
         story(users_are_taken),
         story(the_working_folder_is_made),
         story(links_stay_inside),
