@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
 #include "node/supervisor/privileges.h"
+#include "node/supervisor/process.h"
 #include "node/supervisor/root_path.h"
 #include "node/supervisor/start_report.h"
 
@@ -37,7 +38,6 @@ enum { OPEN_FILES = 1024, OPEN_FILES_MAX = 524288 };
 
 static int take_streams(const struct container_child *child, struct error *why)
 {
-    /* kpod's own 0 is /dev/null. */
     if (dup2(child->output, STDOUT_FILENO) < 0 ||
         dup2(child->errors, STDERR_FILENO) < 0)
         return error_errno(why, "connect stdout and stderr");
@@ -133,9 +133,15 @@ static int set_limits(struct error *why)
     return 0;
 }
 
-/* Programs open /dev/stdout and /dev/stderr, and these are pipes of root. */
+/* stdin is the container's own /dev/null: its root may change the mode and
+ * owner of what it holds open, and kpod's is the host's. Programs open
+ * /dev/stdout and /dev/stderr, and these are pipes of root. */
 static int give_streams(const struct identity *identity, struct error *why)
 {
+    CLEANUP(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+        return error_errno(why, "connect stdin to /dev/null");
     if (fchown(STDOUT_FILENO, identity->uid, (gid_t)-1) != 0 ||
         fchown(STDERR_FILENO, identity->uid, (gid_t)-1) != 0)
         return error_errno(why, "give stdout and stderr to user %u",
@@ -247,6 +253,7 @@ static int set_up(const struct container_child *child,
                   struct identity *identity, struct error *why)
 {
     umask(0);
+    process_rename("kpod-start");
     /* Until exec, nobody in the pod may look into this process. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return error_errno(why, "hide the process");

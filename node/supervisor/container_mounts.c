@@ -187,8 +187,10 @@ static int hide(int root, const char *path, struct error *why)
     CLEANUP(fd_close) int cover = -1;
     struct stat info;
 
-    if (target < 0 || fstat(target, &info) != 0)
+    if (target < 0 && errno == ENOENT)
         return 0; /* this kernel has no such thing */
+    if (target < 0 || fstat(target, &info) != 0)
+        return error_errno(why, "hide %s", path);
     if (S_ISDIR(info.st_mode)) {
         cover = make(&nothing, why);
         return cover < 0 ? (int)why->code : put(cover, target, path, why);
@@ -203,8 +205,10 @@ static int protect(int root, const char *path, struct error *why)
 {
     CLEANUP(fd_close) int target = root_path_open(root, path, 0);
 
-    if (target < 0)
+    if (target < 0 && errno == ENOENT)
         return 0;
+    if (target < 0)
+        return error_errno(why, "protect %s", path);
     return bind_on(target, target, path, NO_PROGRAMS | MOUNT_ATTR_RDONLY, why);
 }
 

@@ -1,5 +1,6 @@
 /* main.c - kpod FOLDER: one pod's supervisor. See supervisor.h. */
 #include "base/fd.h"
+#include "node/supervisor/process.h"
 #include "node/supervisor/sealed.h"
 #include "node/supervisor/supervise.h"
 #include "node/supervisor/supervisor.h"
@@ -52,7 +53,7 @@ static int run(char **argv, struct error *why)
 
     if (sealed_exec(argv, why) != 0 || take_descriptors(why) != 0)
         return (int)why->code;
-    prctl(PR_SET_NAME, "kpod", 0, 0, 0);
+    prctl(PR_SET_NAME, "kpod", 0, 0, 0); /* execveat() left a number */
     protect_from_oom_killer();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
@@ -72,6 +73,7 @@ int main(int argc, char **argv)
         dprintf(STDERR_FILENO, "usage: kpod FOLDER (started by knode)\n");
         return 2;
     }
+    process_arguments(argc, argv);
     if (run(argv, &why) != 0) {
         dprintf(STDERR_FILENO, "kpod: %s\n", why.message);
         return 1;

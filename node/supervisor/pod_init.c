@@ -55,10 +55,10 @@ static int enter_empty_root(const struct pod_init *init, struct error *why)
 
 static int become_init(const struct pod_init *init, struct error *why)
 {
+    process_rename("kpod-init");
     /* Not to be traced by a container of the same user. */
-    if (prctl(PR_SET_NAME, "kpod-init", 0, 0, 0) != 0 ||
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
-        return error_errno(why, "name the process");
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        return error_errno(why, "hide the process");
     setsid();
     if (enter_namespaces(init, why) != 0 || enter_empty_root(init, why) != 0)
         return (int)why->code;

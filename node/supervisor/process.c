@@ -2,8 +2,15 @@
 
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* argv[0] to the end of the last one: the kernel lays them side by side. */
+static char *command_line;
+static size_t command_line_bytes;
 
 pid_t process_fork(uint64_t flags, int *pidfd)
 {
@@ -14,4 +21,25 @@ pid_t process_fork(uint64_t flags, int *pidfd)
     };
 
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+void process_arguments(int argc, char **argv)
+{
+    char *last = argv[argc - 1];
+
+    command_line = argv[0];
+    command_line_bytes = (size_t)(last + strlen(last) + 1 - argv[0]);
+}
+
+void process_rename(const char *name)
+{
+    const char *end = command_line + strlen(name) + 1;
+
+    prctl(PR_SET_NAME, name, 0, 0, 0);
+    if (command_line_bytes == 0)
+        return;
+    memset(command_line, 0, command_line_bytes);
+    snprintf(command_line, command_line_bytes, "%s", name);
+    if (end < command_line + command_line_bytes)
+        prctl(PR_SET_MM, PR_SET_MM_ARG_END, end, 0, 0);
 }

@@ -17,6 +17,7 @@
 #include "node/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -341,7 +342,9 @@ static int timeout_ms(const struct supervisor *s)
     }
     if (due_ms == UINT64_MAX)
         return -1;
-    return due_ms <= now_ms ? 0 : (int)(due_ms - now_ms);
+    if (due_ms <= now_ms)
+        return 0;
+    return due_ms - now_ms < INT_MAX ? (int)(due_ms - now_ms) : INT_MAX;
 }
 
 static void wait_for_events(struct supervisor *s)
