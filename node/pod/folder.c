@@ -136,7 +136,7 @@ int pod_folder_lock(const char *folder, int *fd, struct error *why)
         return error_errno(why, "open %s", path);
     if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            return error_set(why, ERROR_FAILED_PRECONDITION,
+            return error_set(why, ERROR_UNAVAILABLE,
                              "%s is held: its supervisor lives", path);
         return error_errno(why, "lock %s", path);
     }
@@ -145,11 +145,6 @@ int pod_folder_lock(const char *folder, int *fd, struct error *why)
         return error_errno(why, "truncate %s", path);
     *fd = fd_take(&lock);
     return 0;
-}
-
-void pod_folder_lock_name(int fd, pid_t pid)
-{
-    dprintf(fd, "%d\n", (int)pid);
 }
 
 pid_t pod_folder_lock_owner(const char *folder)

@@ -44,12 +44,12 @@ int pod_folder_sync(const char *folder, struct error *why);
 int pod_folder_promote(const char *folder, struct error *why);
 
 /* Take kpod.lock, which the pod's kpod inherits and holds as long as it
- * lives. FAILED_PRECONDITION: a kpod lives. *fd is the caller's. */
+ * lives. UNAVAILABLE: a kpod lives, or a child of ours that has not come to
+ * exec yet holds a copy. *fd is the caller's. */
 int pod_folder_lock(const char *folder, int *fd, struct error *why);
 
-/* Write down whom the lock was handed to; after a restart, who that was (0:
- * not known). Meaningful while the lock is held. */
-void pod_folder_lock_name(int fd, pid_t pid);
+/* The kpod that holds the lock, as it wrote there itself; 0: it has not yet.
+ * Meaningful while the lock is held. */
 pid_t pod_folder_lock_owner(const char *folder);
 
 bool pod_folder_locked(const char *folder);

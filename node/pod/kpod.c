@@ -139,7 +139,8 @@ void kpod_init(struct kpod *kpod, uv_loop_t *loop)
 
 void kpod_connected(struct kpod *kpod, int socket, pid_t pid)
 {
-    kpod->pid = pid;
+    if (!kpod->child) /* else it is known better */
+        kpod->pid = pid;
     kpod->connection = watch_open(kpod, socket, kpod_on_readable);
 }
 

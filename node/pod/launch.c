@@ -203,7 +203,6 @@ static int spawn(struct pod_launch *launch, const struct inheritance *fds)
         errno = failed;
         return error_errno(&launch->why, "start %s", launch->kpod);
     }
-    pod_folder_lock_name(fds->lock, launch->pid);
     launch->pidfd = (int)syscall(SYS_pidfd_open, launch->pid, 0);
     return 0;
 }

@@ -33,6 +33,9 @@ static int take_descriptors(struct error *why)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
             return error_errno(why, "descriptor %d, which knode gives", fd);
     close_range(SUPERVISOR_LOCK_FD + 1, ~0u, 0);
+    /* Whose the lock is: knode may have been killed since it began us. */
+    if (dprintf(SUPERVISOR_LOCK_FD, "%d\n", (int)getpid()) < 0)
+        return error_errno(why, "write to %s", SUPERVISOR_LOCK);
     return 0;
 }
 

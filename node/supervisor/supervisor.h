@@ -16,8 +16,9 @@
  * kpod is started as `kpod FOLDER` in a session of its own with three
  * descriptors: 3 the pod's network namespace, 4 kpod.sock, bound and
  * listening already (so knode connects without waiting or retrying), 5
- * kpod.lock, locked already. kpod makes neither file and lets none of the
- * three into a container; "lock free" always means "no kpod".
+ * kpod.lock, locked already. kpod makes neither file, writes its pid into
+ * the second and lets none of the three into a container; "lock free" always
+ * means "no kpod".
  *
  * It makes the other namespaces, enters the cgroup with the pod's processes
  * (not with itself), runs the container, restarts it by policy with back-off

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/pod/folder.h"
 #include "node/supervisor/supervisor.h"
 #include "test/unit/kpod_pod.h"
 
@@ -572,6 +573,7 @@ static void it_is_small_and_sealed(void **state)
     kpod_pod_await(pod, PHASE(RUNNING));
     kpod_pod_await_log(pod, "up");
     pid = pod->kpod;
+    assert_int_equal(pod_folder_lock_owner(pod->folder), pid);
     if (!kpod_pod_sanitized())
         assert_in_range(resident_kib(pid), 1, 1024);
     snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
