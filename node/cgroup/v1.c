@@ -135,6 +135,19 @@ static int kill_group(void *data, const char *root, const char *path,
     return cgroup_processes(root, path, kill_process, NULL, why);
 }
 
+/* A child group, too: kpod, which freezes one container's, may have been
+ * killed before it thawed it. */
+static int thaw_group(void *data, const char *root, const char *path,
+                      struct error *why)
+{
+    struct error ignored; /* it is gone */
+
+    (void)data;
+    (void)why;
+    cgroup_file_write(root, path, "freezer.state", "THAWED", &ignored);
+    return 0;
+}
+
 static int v1_kill(const struct cgroup_mounts *mounts, const char *path,
                    struct error *why)
 {
@@ -151,8 +164,8 @@ static int v1_kill(const struct cgroup_mounts *mounts, const char *path,
             code = cgroup_walk(root, path, kill_group, NULL, why);
     }
     /* Frozen processes die when they are thawed. */
-    if (freezer[0] && cgroup_file_exists(freezer, path, "freezer.state"))
-        cgroup_file_write(freezer, path, "freezer.state", "THAWED", &ignored);
+    if (freezer[0])
+        cgroup_walk(freezer, path, thaw_group, NULL, &ignored);
     return code;
 }
 

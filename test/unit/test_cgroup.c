@@ -196,6 +196,30 @@ static void kill_reaches_children(void **state)
     assert_true(cgroup_empty(group));
 }
 
+/* Who kills by freezing first may itself be killed in between: what it left
+ * frozen, a child group perhaps, dies with the next kill all the same. */
+static void what_is_frozen_can_be_killed(void **state)
+{
+    struct cgroup_mounts mounts;
+    struct error why;
+    char child[80];
+    pid_t pid;
+
+    (void)state;
+    snprintf(child, sizeof child, "%s/c0", group);
+    must(cgroup_mounts_find(&mounts, "/proc/self/mountinfo", &why));
+    must(cgroup_create(child, NULL, &why));
+    pid = run_in(child, child_forks);
+    if (mounts.backend == &cgroup_v1)
+        must(cgroup_file_write(mounts.roots[CGROUP_FREEZER], child,
+                               "freezer.state", "FROZEN", &why));
+    else
+        must(cgroup_file_write(mounts.roots[CGROUP_FREEZER], child,
+                               "cgroup.freeze", "1", &why));
+    kill_all(group);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void memory_limit_kills_and_is_counted(void **state)
 {
     struct cgroup_limits limits = {.memory_bytes = 16 * MIB};
@@ -445,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(limits_are_set_and_changed, clean_up),
         cmocka_unit_test_teardown(kill_reaches_children, clean_up),
+        cmocka_unit_test_teardown(what_is_frozen_can_be_killed, clean_up),
         cmocka_unit_test_teardown(memory_limit_kills_and_is_counted, clean_up),
         cmocka_unit_test_teardown(pids_limit_holds, clean_up),
         cmocka_unit_test_teardown(children_are_listed_once, clean_up),

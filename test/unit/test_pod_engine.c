@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "node/cgroup/cgroup.h"
+#include "node/pod/folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -267,6 +268,45 @@ static void a_dead_supervisor_takes_its_pod_along(void **state)
     free_order(order);
 }
 
+static bool lock_is_named(struct pod_world *world)
+{
+    char *folder = memory_format("%s/1", world->pods);
+    bool named = pod_folder_lock_owner(folder) > 0;
+
+    free(folder);
+    return named;
+}
+
+/* Also half way to running, or to an end. pod_world_close() looks for what
+ * is left. */
+static void a_supervisor_may_be_killed_at_any_moment(void **state)
+{
+    struct pod_world *world = *state;
+    Kontor__V1__PodOrder *order = pod_world_order(world, 1, FOREVER);
+
+    for (unsigned i = 0; i < 24; i++) {
+        bool stops = i % 3 == 2;
+
+        pod_world_create(world, order);
+        if (stops) {
+            pod_world_await(world, 1, RUNNING);
+            pod_world_delete(world, 1, order->generation);
+        } else {
+            pod_world_await_that(world, lock_is_named);
+        }
+        usleep(i * 250);
+        kill(kpod_pid(world, 1), SIGKILL);
+        if (!stops) {
+            pod_world_await(world, 1, FAILED);
+            assert_string_equal(world->last->reason,
+                                "its supervisor died (signal 9)");
+            pod_world_delete(world, 1, order->generation);
+        }
+        pod_world_await(world, 1, STOPPED);
+    }
+    free_order(order);
+}
+
 /* Stopped by SIGSTOP it hears nothing: what is left is to kill it. */
 static void a_supervisor_that_hangs_is_killed(void **state)
 {
@@ -476,6 +516,7 @@ static int run_all(void)
         pod_test(a_registry_that_is_down_is_tried_again),
         pod_test(without_a_network_a_pod_waits),
         pod_test(a_dead_supervisor_takes_its_pod_along),
+        pod_test(a_supervisor_may_be_killed_at_any_moment),
         pod_test(a_supervisor_that_hangs_is_killed),
         pod_test(generations_replace_each_other),
         pod_test(a_killed_knode_finds_its_pods_again),
