@@ -324,9 +324,14 @@ static void pod_on_cleaned(uv_work_t *work, int cancelled)
     (void)cancelled;
     pod->busy = false;
     if (clean->why.code != ERROR_OK) {
-        /* Said, and tried again until it succeeds. */
-        status_enter(&pod->status, pod->status.phase, "%s", clean->why.message);
-        pod_tell(pod);
+        /* Tried again until it succeeds; said once, by a pod that has not a
+         * reason of its own end to keep. */
+        if (!pod->ended &&
+            strcmp(pod->status.reason, clean->why.message) != 0) {
+            status_enter(&pod->status, pod->status.phase, "%s",
+                         clean->why.message);
+            pod_tell(pod);
+        }
         uv_timer_start(&pod->timer, pod_on_timer, CLEAN_AGAIN_MS, 0);
         return;
     }

@@ -57,6 +57,32 @@ static void send_to(struct report *report, int client, const uint8_t *bytes,
         fd_reset(fd);
 }
 
+/* Over the status that is there, whose room on the disk it takes: less safe
+ * than replacing it, should the machine stop at this moment. */
+static int overwrite(const uint8_t *bytes, size_t length, bool durable,
+                     struct error *why)
+{
+    CLEANUP(fd_close) int fd = open(SUPERVISOR_STATUS, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0 || pwrite(fd, bytes, length, 0) != (ssize_t)length ||
+        ftruncate(fd, (off_t)length) != 0 || (durable && fsync(fd) != 0))
+        return error_errno(why, "write over %s", SUPERVISOR_STATUS);
+    return 0;
+}
+
+static int save(const uint8_t *bytes, size_t length, bool durable,
+                struct error *why)
+{
+    int code = durable ? file_replace(AT_FDCWD, SUPERVISOR_STATUS, bytes,
+                                      length, 0640, why)
+                       : file_exchange(AT_FDCWD, SUPERVISOR_STATUS, bytes,
+                                       length, 0640, why);
+
+    return code == ERROR_RESOURCE_EXHAUSTED
+               ? overwrite(bytes, length, durable, why)
+               : code;
+}
+
 int report_publish(struct report *report, bool durable, struct error *why)
 {
     uint8_t bytes[STATUS_MAX_BYTES];
@@ -65,10 +91,7 @@ int report_publish(struct report *report, bool durable, struct error *why)
 
     if (length == 0)
         return error_set(why, ERROR_OUT_OF_RANGE, "the status is too long");
-    code = durable ? file_replace(AT_FDCWD, SUPERVISOR_STATUS, bytes, length,
-                                  0640, why)
-                   : file_exchange(AT_FDCWD, SUPERVISOR_STATUS, bytes, length,
-                                   0640, why);
+    code = save(bytes, length, durable, why);
     for (int i = 0; i < REPORT_CLIENTS_MAX; i++)
         if (report->clients[i] >= 0)
             send_to(report, i, bytes, length);

@@ -24,8 +24,10 @@ void report_enter(struct report *report, Kontor__V1__PodPhase phase,
                   const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Replace status.pb and send to all clients. `durable`: on disk when this
- * returns, whatever happens to the machine then. A client that does not read
- * is dropped; it finds status.pb. */
+ * returns, whatever happens to the machine then. A full disk, which the pod
+ * may have filled itself, has room for it where the last one was. A client
+ * that does not read is dropped; it finds status.pb. The error is the file's;
+ * clients are told all the same. */
 int report_publish(struct report *report, bool durable, struct error *why);
 
 /* Someone connects: send the status. One too many is turned away. */

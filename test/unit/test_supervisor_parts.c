@@ -4,6 +4,7 @@
 #include "base/lang.h"
 #include "node/supervisor/log_file.h"
 #include "node/supervisor/privileges.h"
+#include "node/supervisor/report.h"
 #include "node/supervisor/root_path.h"
 
 #include <errno.h>
@@ -176,6 +177,40 @@ static void a_full_disk_costs_only_output(void **state)
     log_file_close(&log);
 }
 
+/* The last word on a pod is kept, though the pod itself filled the disk. */
+static void a_full_disk_takes_a_status(void **state)
+{
+    static char bytes[LOG_RECORD_MAX_BYTES];
+    Kontor__V1__PodStatus *status;
+    struct report report;
+    struct buffer file;
+    struct error why;
+    int fill;
+
+    (void)state;
+    assert_int_equal(mount("tmpfs", folder, "tmpfs", 0, "size=256k"), 0);
+    assert_int_equal(chdir(folder), 0);
+    report_init(&report, -1);
+    report_enter(&report, KONTOR__V1__POD_PHASE__POD_RUNNING, "%s",
+                 "a reason that is longer than the next");
+    must(report_publish(&report, false, &why));
+    fill = open("fill", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write(fill, bytes, sizeof bytes) > 0)
+        continue;
+    close(fill);
+    report_enter(&report, KONTOR__V1__POD_PHASE__POD_FAILED, "%s", "short");
+    must(report_publish(&report, true, &why));
+    buffer_init(&file, SUPERVISOR_FILE_MAX_BYTES);
+    must(file_read(AT_FDCWD, SUPERVISOR_STATUS, &file, &why));
+    status = kontor__v1__pod_status__unpack(NULL, buffer_length(&file),
+                                            buffer_data(&file));
+    assert_non_null(status);
+    assert_int_equal(status->phase, KONTOR__V1__POD_PHASE__POD_FAILED);
+    assert_string_equal(status->reason, "short");
+    kontor__v1__pod_status__free_unpacked(status, NULL);
+    buffer_fini(&file);
+}
+
 /* ---- users ----------------------------------------------------------------
  */
 
@@ -322,10 +357,10 @@ static void paths_stay_in_the_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        story(torn_ends_are_cut_off),  story(long_logs_are_checked_whole),
-        story(logs_are_rotated),       story(a_full_disk_costs_only_output),
-        story(users_are_resolved),     story(odd_files_are_no_lists),
-        story(paths_stay_in_the_root),
+        story(torn_ends_are_cut_off),      story(long_logs_are_checked_whole),
+        story(logs_are_rotated),           story(a_full_disk_costs_only_output),
+        story(a_full_disk_takes_a_status), story(users_are_resolved),
+        story(odd_files_are_no_lists),     story(paths_stay_in_the_root),
     };
 
     if (unshare(CLONE_NEWNS) != 0 ||
