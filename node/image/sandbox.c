@@ -49,7 +49,7 @@ static const int folder_calls[] = {
     SCMP_SYS(fchown),    SCMP_SYS(fchownat),   SCMP_SYS(fchmod),
     SCMP_SYS(fchmodat),  SCMP_SYS(utimensat),  SCMP_SYS(fsetxattr),
     SCMP_SYS(lseek),     SCMP_SYS(getdents64), SCMP_SYS(fcntl),
-    SCMP_SYS(statx),
+    SCMP_SYS(statx),     SCMP_SYS(renameat),   SCMP_SYS(renameat2),
 };
 
 static const cap_value_t folder_capabilities[] = {
