@@ -28,7 +28,11 @@ struct folder_time {
 };
 
 struct layer {
+    layer_read_cb *read;
+    void *read_data;
+    bool input_ended;
     struct archive *archive; /* owned */
+    bool ended;              /* the archive, in its last file's padding */
     struct beneath at;
     struct beneath target; /* of a hard link */
     uint64_t entries;
@@ -216,7 +220,10 @@ static int archive_failed(struct archive *archive, struct error *why)
                      text ? text : "unreadable");
 }
 
-/* Blocks come in order; what lies between them is a hole. */
+/* Blocks come in order; what lies between them is a hole. When the last of
+ * them is here and the input ends without the padding to 512 bytes, as
+ * `umoci insert` leaves it, the archive ends well; libarchive calls that
+ * damaged, GNU tar and containerd do not. */
 static int write_content(struct layer *layer, struct archive_entry *entry,
                          int fd, struct error *why)
 {
@@ -237,6 +244,10 @@ static int write_content(struct layer *layer, struct archive_entry *entry,
 
         if (got == ARCHIVE_EOF)
             break;
+        if (got < ARCHIVE_WARN && end == size && layer->input_ended) {
+            layer->ended = true;
+            break;
+        }
         if (got < ARCHIVE_WARN)
             return archive_failed(layer->archive, why);
         if (offset < end || offset > size || length > (uint64_t)(size - offset))
@@ -408,14 +419,14 @@ static int unpack_all(struct layer *layer, struct error *why)
 {
     struct archive_entry *entry;
 
-    for (;;) {
+    while (!layer->ended) {
         int got = archive_read_next_header(layer->archive, &entry);
         const char *path;
 
         if (got == ARCHIVE_EOF)
-            return set_folder_times(layer, why);
+            break;
         /* A warning: a name outside ASCII, given as the bytes it is. */
-        if (got < ARCHIVE_WARN)
+        if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
             return archive_failed(layer->archive, why);
         path = archive_entry_pathname(entry);
         if (!path)
@@ -425,19 +436,16 @@ static int unpack_all(struct layer *layer, struct error *why)
         if (unpack_entry(layer, entry, path, why) != 0)
             return error_wrap(why, "entry \"%.200s\"", path);
     }
+    return set_folder_times(layer, why);
 }
-
-struct layer_input {
-    layer_read_cb *read;
-    void *data;
-};
 
 static la_ssize_t layer_on_read(struct archive *archive, void *data,
                                 const void **bytes)
 {
-    const struct layer_input *input = data;
-    ssize_t got = input->read(input->data, bytes);
+    struct layer *layer = data;
+    ssize_t got = layer->read(layer->read_data, bytes);
 
+    layer->input_ended = got == 0;
     if (got < 0)
         archive_set_error(archive, EIO, "its bytes end early");
     return got;
@@ -458,8 +466,11 @@ static void layer_fini(struct layer *layer)
 
 int layer_unpack(int root, layer_read_cb *read, void *data, struct error *why)
 {
-    struct layer_input input = {read, data};
-    struct layer layer = {.archive = archive_read_new()};
+    struct layer layer = {
+        .read = read,
+        .read_data = data,
+        .archive = archive_read_new(),
+    };
     const void *rest;
     int failed;
 
@@ -471,12 +482,12 @@ int layer_unpack(int root, layer_read_cb *read, void *data, struct error *why)
         archive_read_support_format_tar(layer.archive) != ARCHIVE_OK ||
         archive_read_support_format_empty(layer.archive) != ARCHIVE_OK)
         failed = error_set(why, ERROR_RESOURCE_EXHAUSTED, "open archive");
-    else if (archive_read_open(layer.archive, &input, NULL, layer_on_read,
+    else if (archive_read_open(layer.archive, &layer, NULL, layer_on_read,
                                NULL) != ARCHIVE_OK)
         failed = archive_failed(layer.archive, why);
     else
         failed = unpack_all(&layer, why);
-    while (!failed && input.read(input.data, &rest) > 0)
+    while (!failed && read(data, &rest) > 0)
         continue; /* padding after the archive's end */
     layer_fini(&layer);
     return failed;

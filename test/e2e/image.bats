@@ -121,6 +121,15 @@ for id in json.load(sys.stdin)["rootfs"]["diff_ids"]: print(id[7:])')
     [ -e "$first/etc/Főtanúsítvány.crt" ]
 }
 
+# umoci ends such a layer in its last file: no padding, no end of the archive.
+@test "a layer that umoci inserts" {
+    echo three >"$BATS_TEST_TMPDIR/three"
+    umoci insert --image "$WORK/layout:two" --tag three \
+        "$BATS_TEST_TMPDIR/three" /etc/three
+    pull "oci:$WORK/layout:three"
+    [ "$(cat "$STORE"/layers/sha256/*/etc/three)" = three ]
+}
+
 @test "an unknown tag is named" {
     run pull "127.0.0.1:$REGISTRY_PORT/gzip:none"
     [ "$status" = 1 ]
