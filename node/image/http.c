@@ -96,14 +96,13 @@ static bool add_header(struct http_request *request, const char *name,
     return longer != NULL;
 }
 
-static bool set_headers(struct http_request *request)
+static bool set_headers(struct http_request *request, const char *authorization)
 {
     curl_slist_free_all(request->headers);
     request->headers = NULL;
     if (request->accept && !add_header(request, "Accept", request->accept))
         return false;
-    if (request->authorization && !request->dropped_authorization &&
-        !add_header(request, "Authorization", request->authorization))
+    if (authorization && !add_header(request, "Authorization", authorization))
         return false;
     return curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER,
                             request->headers) == CURLE_OK;
@@ -165,8 +164,6 @@ static void begin(struct http_request *request, const char *url)
 {
     CURLcode failed = configure(request, url);
 
-    if (failed == CURLE_OK && !set_headers(request))
-        failed = CURLE_OUT_OF_MEMORY;
     if (failed == CURLE_OK &&
         curl_multi_add_handle(request->http->multi, request->easy) != CURLM_OK)
         failed = CURLE_FAILED_INIT;
@@ -184,7 +181,7 @@ void http_request_start(struct http *http, struct http_request *request)
     buffer_init(&request->body, limit);
     snprintf(request->location, sizeof request->location, "%s", request->url);
     request->easy = curl_easy_init();
-    if (request->easy)
+    if (request->easy && set_headers(request, request->authorization))
         begin(request, request->url);
     else
         finish(request, CURLE_OUT_OF_MEMORY);
@@ -269,8 +266,13 @@ static void follow(struct http_request *request, const char *url)
         return;
     }
     /* Once another origin was met nothing later gets the header either. */
-    if (!same_origin(request->location, next))
-        request->dropped_authorization = true;
+    if (!same_origin(request->location, next)) {
+        request->left_origin = true;
+        if (!set_headers(request, NULL)) {
+            finish(request, CURLE_OUT_OF_MEMORY);
+            return;
+        }
+    }
     snprintf(request->location, sizeof request->location, "%s", next);
     buffer_consume(&request->body, buffer_length(&request->body));
     begin(request, request->location);

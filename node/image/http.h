@@ -30,7 +30,7 @@ struct http_request {
     /* Set by the caller; borrowed until http_request_fini(). */
     const char *url;
     const char *accept;        /* or NULL */
-    const char *authorization; /* or NULL: the header's value */
+    const char *authorization; /* or NULL: the header's value; copied */
     uint64_t offset;           /* > 0: ask for the bytes from there on */
     bool allow_http;
     size_t body_max; /* bytes; more is RESOURCE_EXHAUSTED */
@@ -43,7 +43,8 @@ struct http_request {
     /* The outcome, once `finished`: an answer (why.code 0), or none. */
     bool finished;
     struct error why;
-    CURLcode result; /* tells transient failures apart */
+    CURLcode result;  /* tells transient failures apart */
+    bool left_origin; /* it is another host's answer */
     long status;
     char content_type[HTTP_HEADER_MAX];
     char content_digest[HTTP_HEADER_MAX]; /* Docker-Content-Digest */
@@ -57,7 +58,6 @@ struct http_request {
     char location[HTTP_URL_MAX];
     char reason[CURL_ERROR_SIZE];
     int redirects;
-    bool dropped_authorization;
 };
 
 /* Zeroed and with its fields set, a request is started; it has to stay where

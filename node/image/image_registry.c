@@ -137,6 +137,9 @@ int image_registry_authorize(struct image_registry *registry,
 {
     struct auth_challenge challenge = {.scheme = AUTH_NONE};
 
+    if (refused->left_origin)
+        return error_set(why, ERROR_UNAUTHENTICATED,
+                         "another host, which it leads to, wants credentials");
     if (auth_challenge_parse(refused->authenticate, &challenge, why) != 0)
         return (int)why->code;
     if (challenge.scheme == AUTH_BEARER)

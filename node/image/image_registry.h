@@ -47,7 +47,8 @@ char *image_registry_blob_url(const struct image_registry *registry,
                               const struct digest *digest);
 
 /* After a 401: get what it asks for, so that the same request may be tried
- * once more. UNAUTHENTICATED when that was tried or cannot be had. */
+ * once more. UNAUTHENTICATED when that was tried or cannot be had, or when
+ * another host asks: the credentials are the registry's. */
 int image_registry_authorize(struct image_registry *registry,
                              const struct http_request *refused,
                              struct error *why);

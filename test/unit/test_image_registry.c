@@ -1,6 +1,7 @@
 /* Whole pulls from a registry that is broken, busy or wants credentials. */
 #include "image_world.h"
 #include "node/image/auth.h"
+#include "node/image/http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -161,6 +162,73 @@ static void credentials_stay_with_their_registry(void **state)
     free(basic);
 }
 
+/* The token that a request carries may be replaced while it is under way. */
+static void a_redirected_request_shows_what_it_was_given(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route = {.path = "/from",
+                               .status = 307,
+                               .header = "Location: /to\r\n"};
+    struct http http;
+    char *url = memory_format("http://%s/from", world->host);
+    char authorization[] = "Bearer first";
+    struct http_request request = {.url = url,
+                                   .authorization = authorization,
+                                   .allow_http = true,
+                                   .body_max = 100};
+    struct error why;
+
+    fake_registry_serve(&world->registry, &route);
+    route = (struct fake_route){.path = "/to"};
+    fake_registry_serve(&world->registry, &route);
+    assert_int_equal(http_init(&http, &why), 0);
+    http_request_start(&http, &request);
+    memset(authorization, '!', strlen(authorization));
+    while (!request.finished)
+        assert_int_equal(http_run(&http, NULL, 0, 1000, &why), 0);
+    assert_int_equal(request.status, 200);
+    assert_int_equal(
+        fake_registry_count(&world->registry, "/to auth=Bearer first "), 1);
+    http_request_fini(&request);
+    http_fini(&http);
+    free(url);
+}
+
+/* CVE-2020-15157: whoever a registry leads to asks for its credentials. */
+static void another_host_that_asks_for_credentials_gets_none(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_registry *other = memory_new(sizeof *other);
+    struct fake_route route = image_layer_route(world, 0);
+    char *basic = auth_basic("me:secret");
+    char *location;
+    char *challenge;
+
+    fake_registry_open(other);
+    location =
+        memory_format("Location: http://127.0.0.1:%d/cdn\r\n", other->port);
+    challenge =
+        memory_format("Bearer realm=\"http://127.0.0.1:%d/t\"", other->port);
+    route.status = 307;
+    route.header = location;
+    fake_registry_serve(&world->registry, &route);
+    write_credentials(world);
+    protect(world, basic, "Basic realm=\"r\"");
+    route = image_layer_route(world, 0);
+    snprintf(route.path, sizeof route.path, "/cdn");
+    route.authorization = "Bearer x";
+    route.challenge = challenge;
+    fake_registry_serve(other, &route);
+    image_world_refuses(world, "app:1", ERROR_UNAUTHENTICATED, "another host");
+    assert_int_equal(fake_registry_count(other, "/cdn auth= "), 1);
+    assert_int_equal(fake_registry_count(other, "auth="), 1);
+    fake_registry_close(other);
+    free(other);
+    free(location);
+    free(challenge);
+    free(basic);
+}
+
 static void endless_redirects_are_given_up(void **state)
 {
     struct image_world *world = *state;
@@ -187,6 +255,8 @@ static int run_all(void)
         PULL_TEST(basic_credentials_are_shown_when_asked_for),
         PULL_TEST(wrong_credentials_are_not_tried_forever),
         PULL_TEST(credentials_stay_with_their_registry),
+        PULL_TEST(a_redirected_request_shows_what_it_was_given),
+        PULL_TEST(another_host_that_asks_for_credentials_gets_none),
         PULL_TEST(endless_redirects_are_given_up),
     };
 
