@@ -144,18 +144,27 @@ static void ref_path(const struct reference *reference,
     snprintf(path, LAYER_STORE_PATH_MAX, "refs/%s", digest_hex(&digest));
 }
 
-static int sync_layers(const struct layer_store *store, struct error *why)
+static int sync_folder(const struct layer_store *store, const char *path,
+                       struct error *why)
 {
     CLEANUP(fd_close)
-    int fd =
-        openat(store->fd, "layers/sha256", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) != 0)
-        return error_errno(why, "image store: sync layers");
+        return error_errno(why, "sync %s", path);
     return 0;
 }
 
-int layer_store_save_image(struct layer_store *store,
+/* Give the synced file `name` of `work` its place `path`. */
+static int publish_file(struct layer_store *store, int work, const char *name,
+                        const char *path, struct error *why)
+{
+    if (renameat(work, name, store->fd, path) != 0)
+        return error_errno(why, "move a file to %s", path);
+    return 0;
+}
+
+int layer_store_save_image(struct layer_store *store, int work,
                            const struct reference *reference,
                            const Kontor__V1__Image *image, struct error *why)
 {
@@ -168,13 +177,17 @@ int layer_store_save_image(struct layer_store *store,
 
     kontor__v1__image__pack(image, packed);
     if (digest_parse(image->digest, &digest, why) != 0 ||
-        sync_layers(store, why) != 0)
+        sync_folder(store, "layers/sha256", why) != 0)
         return (int)why->code;
     image_path(&digest, path);
-    if (file_replace(store->fd, path, packed, length, 0600, why) != 0)
+    if (file_replace(work, "image", packed, length, 0600, why) != 0 ||
+        publish_file(store, work, "image", path, why) != 0 ||
+        sync_folder(store, "images/sha256", why) != 0)
         return error_wrap(why, "image store");
     ref_path(reference, path);
-    if (file_replace(store->fd, path, ref, strlen(ref), 0600, why) != 0)
+    if (file_replace(work, "ref", ref, strlen(ref), 0600, why) != 0 ||
+        publish_file(store, work, "ref", path, why) != 0 ||
+        sync_folder(store, "refs", why) != 0)
         return error_wrap(why, "image store");
     return 0;
 }

@@ -47,8 +47,9 @@ int layer_store_publish_layer(struct layer_store *store, int work,
                               const char *name, const struct digest *diff_id,
                               struct error *why);
 
-/* Remember that `reference` led to `image`. */
-int layer_store_save_image(struct layer_store *store,
+/* Remember that `reference` led to `image`. Its files are written in the work
+ * folder `work`: another pull may be about to write the same ones. */
+int layer_store_save_image(struct layer_store *store, int work,
                            const struct reference *reference,
                            const Kontor__V1__Image *image, struct error *why);
 

@@ -339,7 +339,7 @@ static int pull_all(struct pull *pull, struct error *why)
     if (failed)
         return failed;
     complete_image(pull);
-    if (layer_store_save_image(&pull->store, &pull->reference,
+    if (layer_store_save_image(&pull->store, pull->work, &pull->reference,
                                pull->config.image, why) != 0)
         return (int)why->code;
     return send_image(pull->config.image, why);

@@ -159,7 +159,8 @@ static void on_first_pull(struct image_pull *pull,
     assert_int_equal(layer_store_open(&store, first->world->images, &unheard),
                      0);
     assert_int_equal(
-        layer_store_save_image(&store, &reference, image, &unheard), 0);
+        layer_store_save_image(&store, store.fd, &reference, image, &unheard),
+        0);
     layer_store_close(&store);
     first->done = true;
 }

@@ -343,8 +343,7 @@ static void a_cut_header_or_file_is_noticed(void **state)
 
     make_bare_file(tar, content);
     for (size_t cut = 1; cut < FILE_END; cut++)
-        if (layer_world_unpack_bytes(world, tar, cut, 100) !=
-            ERROR_DATA_LOSS)
+        if (layer_world_unpack_bytes(world, tar, cut, 100) != ERROR_DATA_LOSS)
             fail_msg("cut after %zu bytes: %s", cut, world->why.message);
 }
 

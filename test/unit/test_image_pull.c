@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "image_world.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,6 +114,28 @@ static void pulls_of_one_reference_share_the_work(void **state)
         image_waiter_fini(&waiters[i]);
     }
     assert_int_equal(fake_registry_count(&world->registry, "/manifests/"), 1);
+}
+
+/* Two references may lead to one image; their pulls write the same files. */
+static void a_file_that_another_pull_writes_is_left_alone(void **state)
+{
+    struct image_world *world = *state;
+    char *other = memory_format("%s/images/sha256", world->store_folder);
+    char *name =
+        memory_format("%s.pb.new", digest_hex(&world->image.manifest_digest));
+    char content[8] = "";
+    int fd;
+
+    image_world_put_file(other, name, "half", 4);
+    image_world_pulls(world, "app:1");
+    free(other);
+    other = memory_format("%s/images/sha256/%s", world->store_folder, name);
+    fd = open(other, O_RDONLY);
+    assert_int_equal(read(fd, content, sizeof content - 1), 4);
+    assert_string_equal(content, "half");
+    close(fd);
+    free(other);
+    free(name);
 }
 
 static void an_index_leads_to_this_machines_manifest(void **state)
@@ -490,6 +513,7 @@ static int run_all(void)
         PULL_TEST(a_store_remembers_after_a_restart),
         PULL_TEST(an_image_with_a_missing_layer_is_pulled_again),
         PULL_TEST(pulls_of_one_reference_share_the_work),
+        PULL_TEST(a_file_that_another_pull_writes_is_left_alone),
         PULL_TEST(an_index_leads_to_this_machines_manifest),
         PULL_TEST(a_layer_that_comes_twice_is_listed_once),
         PULL_TEST(a_layout_is_read_like_a_registry),

@@ -166,9 +166,8 @@ static void credentials_stay_with_their_registry(void **state)
 static void a_redirected_request_shows_what_it_was_given(void **state)
 {
     struct image_world *world = *state;
-    struct fake_route route = {.path = "/from",
-                               .status = 307,
-                               .header = "Location: /to\r\n"};
+    struct fake_route route = {
+        .path = "/from", .status = 307, .header = "Location: /to\r\n"};
     struct http http;
     char *url = memory_format("http://%s/from", world->host);
     char authorization[] = "Bearer first";
