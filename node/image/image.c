@@ -233,7 +233,7 @@ static void job_end_if_over(struct image_job *job)
         return;
     if (!job->image && job->why.code == ERROR_OK)
         error_set(&job->why, ERROR_INTERNAL,
-                  "image %s: the process that pulls it was killed",
+                  "image %s: the process that pulls it ended without a word",
                   job->reference);
     uv_queue_work(job->store->loop, &job->cleaning, job_clean, job_on_cleaned);
 }

@@ -65,5 +65,6 @@ void image_pull_start(struct image_store *store, struct image_pull *pull,
 /* `done` comes with CANCELLED. */
 void image_pull_cancel(struct image_pull *pull);
 
-/* The child's main: `kpull image-pull ...`. Returns the exit code. */
+/* The child's main: `kpull image-pull ...`. Returns the exit code: 0, 1 when
+ * the pull failed, 2 when the command line is wrong. */
 int image_pull_main(int argc, char **argv);

@@ -415,8 +415,17 @@ static void pull_fini(struct pull *pull)
     layer_store_close(&pull->store);
 }
 
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "kpull image-pull --store DIR --work NAME REFERENCE\n"
+    "\n"
+    "Pulls one image into knode's store of images and ends. knode starts it;\n"
+    "what it writes to standard output is for knode to read (record.h).\n"
+    "\n";
+
 static int parse_options(int argc, char **argv, struct pull_options *out,
-                         struct error *why)
+                         bool *help, struct error *why)
 {
     const struct option table[] = {
         {"store", OPTION_STRING, &out->store, "DIR", "the image store"},
@@ -428,22 +437,26 @@ static int parse_options(int argc, char **argv, struct pull_options *out,
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
     struct operands operands;
-    bool help = false;
 
-    if (options_parse(table, argc, argv, &operands, &help, why) != 0)
+    if (options_parse(table, argc, argv, &operands, help, why) != 0)
         return (int)why->code;
-    if (help || operands.count != 1 || !out->store || !out->work)
+    if (*help) {
+        fputs(usage, stdout);
+        options_print(table, stdout);
+        return 0;
+    }
+    if (operands.count != 2 || strcmp(operands.values[0], "image-pull") != 0 ||
+        !out->store || !out->work)
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "image-pull --store DIR --work NAME REFERENCE");
-    out->reference = operands.values[0];
+                         "a store, a work folder and one image are needed");
+    out->reference = operands.values[1];
     return 0;
 }
 
-static int pull_main(int argc, char **argv)
+static int pull_main(const struct pull_options *options)
 {
-    struct pull_options options = {0};
     struct pull pull = {
-        .options = &options,
+        .options = options,
         .platform = platform_here(),
         .store = {-1},
         .work = -1,
@@ -451,24 +464,32 @@ static int pull_main(int argc, char **argv)
     };
     struct error why = {0};
     struct error unheard;
+    int failed;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    if (parse_options(argc, argv, &options, &why) == 0)
-        pull_run(&pull, &why);
+    failed = pull_run(&pull, &why);
     pull_fini(&pull);
-    if (why.code == ERROR_OK)
-        return 0;
+    if (!failed)
+        return EXIT_DONE;
     record_send_error(STDOUT_FILENO, &why, &unheard);
-    return 1;
+    return EXIT_FAILED;
 }
 
 int image_pull_main(int argc, char **argv)
 {
+    struct pull_options options = {0};
+    struct error why;
+    bool help = false;
+
     /* In their sandboxes no library could clean up after itself. */
     if (argc == 3 && strcmp(argv[2], "--inflate") == 0)
         _exit(filter_inflate_main());
     if (argc == 3 && strcmp(argv[2], "--untar") == 0)
         _exit(filter_untar_main());
-    return pull_main(argc - 1, argv + 1);
+    if (parse_options(argc, argv, &options, &help, &why) != 0) {
+        fprintf(stderr, "kpull: %s\n`kpull --help` shows how\n", why.message);
+        return EXIT_USAGE;
+    }
+    return help ? EXIT_DONE : pull_main(&options);
 }

@@ -70,10 +70,16 @@ static int run(char **argv, struct error *why)
 
 int main(int argc, char **argv)
 {
+    static const char usage[] = "usage: kpod FOLDER (started by knode)\n";
     struct error why = {0};
 
+    if (argc == 2 &&
+        (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        dprintf(STDOUT_FILENO, "%s", usage);
+        return 0;
+    }
     if (argc != 2) {
-        dprintf(STDERR_FILENO, "usage: kpod FOLDER (started by knode)\n");
+        dprintf(STDERR_FILENO, "%s", usage);
         return 2;
     }
     process_arguments(argc, argv);

@@ -171,3 +171,14 @@ YAML
     grep -qa "registry registry.test:$port: SSL certificate problem" records
     same_as_umoci
 }
+
+@test "every program answers --help in text" {
+    for program in kmaster knode "knode remove" kpod kpull "kpull image-pull" kctl; do
+        $program --help >"$BATS_TEST_TMPDIR/help"
+        grep -q "^[a-z: ]*$program " "$BATS_TEST_TMPDIR/help"
+        [ -z "$(LC_ALL=C grep '[^[:print:][:space:]]' "$BATS_TEST_TMPDIR/help")" ]
+    done
+    run kpull image-pull
+    [ "$status" = 2 ]
+    [[ $output == *"kpull --help"* ]]
+}
