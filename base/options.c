@@ -149,6 +149,7 @@ int options_parse(const struct option *table, int argc, char **argv,
         }
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             *help = true;
+            *operands = (struct operands){.values = argv + 1};
             return 0;
         }
         if (word[0] != '-' || word[1] == '\0')

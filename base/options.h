@@ -46,7 +46,7 @@ struct operands {
 };
 
 /* Parse argv[1..]. INVALID_ARGUMENT names the option and what was wrong.
- * Sets *help and returns 0 when --help or -h was met. */
+ * Sets *help and returns 0, without operands, when --help or -h was met. */
 int options_parse(const struct option *table, int argc, char **argv,
                   struct operands *operands, bool *help, struct error *why);
 
