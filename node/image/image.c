@@ -2,12 +2,14 @@
  *
  * A job is one such process and the pulls that wait for it:
  *
- *   SPAWNING -> RUNNING -> CLEANING -> (callbacks) -> freed
- *       |                     ^
- *       +---------------------+  it could not be started
+ *   FINDING -> RUNNING -> CLEANING -> (callbacks) -> freed
+ *      |                                   ^
+ *      +-----------------------------------+  the image is here, or the job
+ *                                             was cancelled
  *
- *   RUNNING ends when the process has exited and its pipe is at its end;
- *   CLEANING removes its work folder on a thread of libuv's pool.
+ *   FINDING looks into the store and CLEANING removes the work folder, both
+ *   on a thread of libuv's pool; RUNNING ends when the process has exited
+ *   and its pipe is at its end.
  *
  * Invariants:
  * 1. No callback runs from within image_pull_start or image_pull_cancel.
@@ -20,6 +22,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "node/image/layer_store.h"
+#include "node/image/layout.h"
 #include "node/image/record.h"
 
 #include <assert.h>
@@ -56,18 +59,20 @@ struct image_job {
     struct image_store *store;
     struct list pulls;
     char *reference; /* as asked for */
-    char work[WORK_NAME_MAX];
+    struct reference parsed;
+    bool understood; /* `parsed` is what `reference` says */
+    char folder[WORK_NAME_MAX];
     uv_process_t process;
     uv_pipe_t pipe;
-    uv_timer_t timer; /* begins the job, out of the starter's way */
-    uv_work_t cleaning;
-    bool shared;  /* more pulls may join */
-    bool spawned; /* `process` is a handle that has to be closed */
+    uv_work_t work; /* FINDING, then CLEANING */
+    bool shared;    /* more pulls may join */
+    bool spawned;   /* `process` is a handle that has to be closed */
     bool exited;
     bool ended; /* the pipe */
     int open_handles;
     struct buffer input;
-    Kontor__V1__Image *image; /* owned; the result, or */
+    /* Owned; the result, or what `why` says. In FINDING the worker's. */
+    Kontor__V1__Image *image;
     struct error why;
 };
 
@@ -207,21 +212,20 @@ static void job_finish(struct image_job *job)
     if (job->spawned)
         uv_close((uv_handle_t *)&job->process, job_on_handle_closed);
     uv_close((uv_handle_t *)&job->pipe, job_on_handle_closed);
-    uv_close((uv_handle_t *)&job->timer, job_on_handle_closed);
 }
 
 static void job_clean(uv_work_t *work)
 {
-    struct image_job *job = container_of(work, struct image_job, cleaning);
+    struct image_job *job = container_of(work, struct image_job, work);
     struct error unheard;
 
     /* What cannot be removed now is removed when the store is opened. */
-    layer_store_work_remove(&job->store->store, job->work, &unheard);
+    layer_store_work_remove(&job->store->store, job->folder, &unheard);
 }
 
 static void job_on_cleaned(uv_work_t *work, int status)
 {
-    struct image_job *job = container_of(work, struct image_job, cleaning);
+    struct image_job *job = container_of(work, struct image_job, work);
 
     (void)status; /* it is never cancelled */
     job_finish(job);
@@ -235,7 +239,7 @@ static void job_end_if_over(struct image_job *job)
         error_set(&job->why, ERROR_INTERNAL,
                   "image %s: the process that pulls it ended without a word",
                   job->reference);
-    uv_queue_work(job->store->loop, &job->cleaning, job_clean, job_on_cleaned);
+    uv_queue_work(job->store->loop, &job->work, job_clean, job_on_cleaned);
 }
 
 /* ---- what the process says ----------------------------------------------- */
@@ -361,7 +365,7 @@ static char **job_argv(struct image_job *job)
     bool auth = access(store->auth_file, F_OK) == 0;
     char **argv = memory_array(16 + 2 * store->insecure_count, sizeof *argv);
     const char *const fixed[] = {
-        "kpull", "image-pull", "--store", store->folder, "--work", job->work,
+        "kpull", "image-pull", "--store", store->folder, "--work", job->folder,
     };
     size_t count = 0;
 
@@ -412,35 +416,39 @@ static void job_spawn(struct image_job *job)
     uv_read_start((uv_stream_t *)&job->pipe, job_on_alloc, job_on_read);
 }
 
-/* Whether what is here will do: a digest never changes; a tag is taken to
- * stay what it was, but for "latest", as Kubernetes has it. A layout is at
- * hand and is asked every time. */
-static bool job_find_local(struct image_job *job,
-                           const struct reference *reference)
+/* On a worker: look for what is here and will do. A digest never changes; a
+ * tag is taken to stay what it was, but for "latest", as Kubernetes has it,
+ * and a layout's, which costs no more than reading a small file. What goes
+ * wrong here the process will meet again and tell. */
+static void job_find(uv_work_t *work)
 {
+    struct image_job *job = container_of(work, struct image_job, work);
+    struct reference *reference = &job->parsed;
+    bool latest =
+        !reference->digest.text[0] && strcmp(reference->tag, "latest") == 0;
     struct error unheard;
 
-    if (reference->kind == REFERENCE_LAYOUT ||
-        (!reference->digest.text[0] && strcmp(reference->tag, "latest") == 0))
-        return false;
-    return layer_store_load_image(&job->store->store, reference, &job->image,
-                                  &unheard) == 0;
+    if (!job->understood)
+        return;
+    if (reference->kind == REFERENCE_LAYOUT
+            ? layout_resolve(reference, &unheard) != 0
+            : latest)
+        return;
+    layer_store_load_image(&job->store->store, reference, &job->image,
+                           &unheard);
 }
 
-static void job_on_begin(uv_timer_t *timer)
+static void job_on_found(uv_work_t *work, int status)
 {
-    struct image_job *job = timer->data;
-    struct reference reference;
+    struct image_job *job = container_of(work, struct image_job, work);
 
+    (void)status; /* it is never cancelled */
     if (job->store->closed && job->why.code == ERROR_OK)
         job_cancel(job);
-    if (job->why.code == ERROR_OK && /* else: cancelled before it began */
-        reference_parse(job->reference, &reference, &job->why) == 0 &&
-        !job_find_local(job, &reference)) {
+    if (job->image || job->why.code != ERROR_OK)
+        job_finish(job);
+    else
         job_spawn(job);
-        return;
-    }
-    job_finish(job);
 }
 
 static struct image_job *job_new(struct image_store *store,
@@ -451,20 +459,19 @@ static struct image_job *job_new(struct image_store *store,
     job->store = store;
     job->shared = true;
     job->reference = memory_string(reference);
-    snprintf(job->work, sizeof job->work, "%llu",
+    job->understood = reference_parse(reference, &job->parsed, &job->why) == 0;
+    snprintf(job->folder, sizeof job->folder, "%llu",
              (unsigned long long)++store->next_work);
     list_init(&job->pulls);
     list_init(&job->link);
     list_append(&store->jobs, &job->link);
     buffer_init(&job->input,
                 RECORD_HEADER_BYTES + RECORD_MAX_BYTES + READ_BYTES);
-    uv_timer_init(store->loop, &job->timer);
     uv_pipe_init(store->loop, &job->pipe, 0);
-    job->timer.data = job;
     job->pipe.data = job;
     job->process.data = job;
-    job->open_handles = 2;
-    uv_timer_start(&job->timer, job_on_begin, 0, 0);
+    job->open_handles = 1;
+    uv_queue_work(store->loop, &job->work, job_find, job_on_found);
     return job;
 }
 

@@ -58,7 +58,8 @@ struct image_pull {
  * store until `done`. Pulls of one reference at one time share the work; a
  * layer that is there is not fetched again. An image that is there is used
  * without asking the registry, unless its tag is "latest" or left out: that
- * is asked for every time, and so is a layout. */
+ * is asked for every time. A layout's tag is looked up in its index.json
+ * every time; where it leads to is used when it is there. */
 void image_pull_start(struct image_store *store, struct image_pull *pull,
                       const char *reference);
 

@@ -13,6 +13,53 @@
 
 enum { LAYOUT_FILE_MAX_BYTES = 4096 };
 
+/* A file of the layout and its size. A fifo in its place would never open. */
+static int open_file(int folder, const char *path, int *out, uint64_t *size,
+                     struct error *why)
+{
+    struct open_how how = {
+        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    CLEANUP(fd_close)
+    int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
+    struct stat info;
+
+    if (fd < 0 || fstat(fd, &info) != 0)
+        return error_errno(why, "open %s", path);
+    if (!S_ISREG(info.st_mode))
+        return error_set(why, ERROR_FAILED_PRECONDITION, "%s is no file", path);
+    *size = (uint64_t)info.st_size;
+    *out = fd_take(&fd);
+    return 0;
+}
+
+/* All of it into the empty `out`. */
+static int read_file(int fd, uint64_t size, struct buffer *out,
+                     struct error *why)
+{
+    if (size > out->limit)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED, "larger than %zu bytes",
+                         out->limit);
+    if (fd_read_exact(fd, buffer_reserve(out, size), size, why) != 0)
+        return (int)why->code;
+    buffer_extend(out, size);
+    return 0;
+}
+
+static int read_named(int folder, const char *name, struct buffer *out,
+                      struct error *why)
+{
+    CLEANUP(fd_close) int fd = -1;
+    uint64_t size;
+
+    if (open_file(folder, name, &fd, &size, why) != 0)
+        return (int)why->code;
+    if (read_file(fd, size, out, why) != 0)
+        return error_wrap(why, "%s", name);
+    return 0;
+}
+
 static int check_version(int folder, struct error *why)
 {
     CLEANUP(buffer_fini) struct buffer text = {.limit = LAYOUT_FILE_MAX_BYTES};
@@ -20,7 +67,7 @@ static int check_version(int folder, struct error *why)
     const char *version;
     bool known;
 
-    if (file_read(folder, "oci-layout", &text, why) != 0)
+    if (read_named(folder, "oci-layout", &text, why) != 0)
         return (int)why->code;
     root = json_loadb((const char *)buffer_data(&text), buffer_length(&text), 0,
                       NULL);
@@ -56,33 +103,38 @@ int layout_find(const struct layout *layout, const char *tag,
     CLEANUP(buffer_fini) struct buffer text = {.limit = MANIFEST_MAX_BYTES};
     struct platform platform = platform_here();
 
-    if (file_read(layout->fd, "index.json", &text, why) != 0)
+    if (read_named(layout->fd, "index.json", &text, why) != 0)
         return (int)why->code;
     return index_choose(buffer_data(&text), buffer_length(&text), &platform,
                         tag, out, why);
 }
 
+int layout_resolve(struct reference *reference, struct error *why)
+{
+    CLEANUP(layout_close) struct layout layout = {-1};
+    struct descriptor found;
+
+    if (layout_open(&layout, reference->folder, why) != 0 ||
+        layout_find(&layout, reference->tag, &found, why) != 0)
+        return (int)why->code;
+    reference->digest = found.digest;
+    return 0;
+}
+
 int layout_blob_open(const struct layout *layout, const struct descriptor *blob,
                      int *out, struct error *why)
 {
-    struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, /* were it a fifo */
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
     char path[DIGEST_TEXT_MAX + 16];
     CLEANUP(fd_close) int fd = -1;
-    struct stat info;
+    uint64_t size;
 
     snprintf(path, sizeof path, "blobs/sha256/%s", digest_hex(&blob->digest));
-    fd = (int)syscall(SYS_openat2, layout->fd, path, &how, sizeof how);
-    if (fd < 0)
-        return error_errno(why, "blob %s", blob->digest.text);
-    if (fstat(fd, &info) != 0)
-        return error_errno(why, "blob %s", blob->digest.text);
-    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != blob->size_bytes)
+    if (open_file(layout->fd, path, &fd, &size, why) != 0)
+        return error_wrap(why, "blob %s", blob->digest.text);
+    if (size != blob->size_bytes)
         return error_set(why, ERROR_DATA_LOSS,
-                         "blob %s: its file has %lld bytes instead of %llu",
-                         blob->digest.text, (long long)info.st_size,
+                         "blob %s: its file has %llu bytes instead of %llu",
+                         blob->digest.text, (unsigned long long)size,
                          (unsigned long long)blob->size_bytes);
     *out = fd_take(&fd);
     return 0;
@@ -93,22 +145,15 @@ int layout_blob(const struct layout *layout, const struct descriptor *blob,
 {
     CLEANUP(fd_close) int fd = -1;
     struct digest actual;
-    uint8_t *room;
 
     if (layout_blob_open(layout, blob, &fd, why) != 0)
         return (int)why->code;
-    room = buffer_reserve(out, blob->size_bytes);
-    if (!room)
-        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "blob %s is larger than %zu bytes", blob->digest.text,
-                         out->limit);
-    if (fd_read_exact(fd, room, blob->size_bytes, why) != 0)
+    if (read_file(fd, blob->size_bytes, out, why) != 0)
         return error_wrap(why, "blob %s", blob->digest.text);
-    digest_of(room, blob->size_bytes, &actual);
+    digest_of(buffer_data(out), buffer_length(out), &actual);
     if (!digest_equal(&actual, &blob->digest))
         return error_set(why, ERROR_DATA_LOSS,
                          "blob %s: its file has the digest %s",
                          blob->digest.text, actual.text);
-    buffer_extend(out, blob->size_bytes);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "node/image/manifest.h"
+#include "node/image/reference.h"
 
 struct layout {
     int fd; /* owned; the folder */
@@ -14,11 +15,16 @@ struct layout {
 int layout_open(struct layout *layout, const char *folder, struct error *why);
 void layout_close(struct layout *layout);
 
-/* The manifest or index of `tag` ("": the only one). */
+/* The manifest or index of `tag` ("": the only one). NOT_FOUND names the tag,
+ * INVALID_ARGUMENT says what is wrong with index.json. */
 int layout_find(const struct layout *layout, const char *tag,
                 struct descriptor *out, struct error *why);
 
-/* A small blob, whole and verified. */
+/* Set the digest of a layout's reference to what its tag leads to now. Reads
+ * small files; fails as the two above do. */
+int layout_resolve(struct reference *reference, struct error *why);
+
+/* A small blob, whole and verified, into the empty `out`. */
 int layout_blob(const struct layout *layout, const struct descriptor *blob,
                 struct buffer *out, struct error *why);
 

@@ -83,11 +83,13 @@ static int get_document(struct pull *pull, const struct descriptor *document,
     return failed;
 }
 
-/* The document that the reference itself names, and its type. */
+/* The document that the reference itself names, and its type. A layout's
+ * reference gets its digest here: it is remembered under it, not under a tag
+ * that may move. */
 static int get_first(struct pull *pull, struct buffer *out,
                      char media_type[HTTP_HEADER_MAX], struct error *why)
 {
-    const struct reference *reference = &pull->reference;
+    struct reference *reference = &pull->reference;
     struct descriptor found;
 
     if (!from_layout(pull))
@@ -99,6 +101,7 @@ static int get_first(struct pull *pull, struct buffer *out,
         get_document(pull, &found, true, out, why) != 0)
         return error_wrap(why, "OCI layout %s", reference->folder);
     snprintf(media_type, HTTP_HEADER_MAX, "%s", found.media_type);
+    reference->digest = found.digest;
     return 0;
 }
 

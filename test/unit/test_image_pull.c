@@ -195,29 +195,42 @@ static void put_blob(const char *folder, const void *bytes, size_t length)
     image_world_put_file(folder, name, bytes, length);
 }
 
-/* world->image as a layout with the tag "web"; its path, to be freed. */
-static char *make_layout(struct image_world *world)
+/* Let the tag "web" lead to a manifest or an index. */
+static void tag_layout(const char *folder, const char *type,
+                       const struct digest *digest, size_t length)
 {
-    static const char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
-    const struct test_image *image = &world->image;
-    char *folder = memory_format("%s/layout", world->folder);
-    char *blobs = memory_format("%s/blobs/sha256", folder);
     char *index = memory_format(
-        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MANIFEST_TYPE
-        "\",\"digest\":\"%s\",\"size\":%zu,\"annotations\":"
+        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\","
+        "\"digest\":\"%s\",\"size\":%zu,\"annotations\":"
         "{\"org.opencontainers.image.ref.name\":\"web\"}}]}",
-        image->manifest_digest.text, strlen(image->manifest));
-    struct error why;
+        type, digest->text, length);
 
-    assert_int_equal(folder_make(blobs, 0755, &why), 0);
-    image_world_put_file(folder, "oci-layout", version, strlen(version));
     image_world_put_file(folder, "index.json", index, strlen(index));
+    free(index);
+}
+
+static void put_image(const char *folder, const struct test_image *image)
+{
     put_blob(folder, image->manifest, strlen(image->manifest));
     put_blob(folder, image->config, strlen(image->config));
     for (int i = 0; i < image->layer_count; i++)
         put_blob(folder, image->blobs[i], image->lengths[i]);
+    tag_layout(folder, MANIFEST_TYPE, &image->manifest_digest,
+               strlen(image->manifest));
+}
+
+/* world->image as a layout with the tag "web"; its path, to be freed. */
+static char *make_layout(struct image_world *world)
+{
+    static const char version[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+    char *folder = memory_format("%s/layout", world->folder);
+    char *blobs = memory_format("%s/blobs/sha256", folder);
+    struct error why;
+
+    assert_int_equal(folder_make(blobs, 0755, &why), 0);
+    image_world_put_file(folder, "oci-layout", version, strlen(version));
+    put_image(folder, &world->image);
     free(blobs);
-    free(index);
     return folder;
 }
 
@@ -249,6 +262,74 @@ static void a_layout_is_read_like_a_registry(void **state)
     pull_layout(world, "/nowhere", "web", ERROR_NOT_FOUND, "/nowhere");
     pull_layout(world, world->folder, "web", ERROR_NOT_FOUND, "oci-layout");
     assert_int_equal(image_world_count(world, "layers/sha256"), 2);
+    free(folder);
+}
+
+static void remove_blobs(const char *folder)
+{
+    char *blobs = memory_format("%s/blobs", folder);
+
+    temporary_remove(blobs);
+    free(blobs);
+}
+
+/* What a layout's tag leads to is used from the store, and a tag that moved
+ * is followed. */
+static void a_layouts_tag_is_looked_up_and_its_image_kept(void **state)
+{
+    struct image_world *world = *state;
+    char *folder = make_layout(world);
+    char *blobs = memory_format("%s/blobs/sha256", folder);
+    struct digest moved;
+    struct error why;
+
+    pull_layout(world, folder, "web", 0, "");
+    remove_blobs(folder);
+    pull_layout(world, folder, "web", 0, "");
+    digest_of("", 0, &moved);
+    tag_layout(folder, MANIFEST_TYPE, &moved, 0);
+    pull_layout(world, folder, "web", ERROR_NOT_FOUND, moved.text);
+    test_image_add_file_layer(&world->image, "more", 1);
+    test_image_seal(&world->image);
+    assert_int_equal(folder_make(blobs, 0755, &why), 0);
+    put_image(folder, &world->image);
+    pull_layout(world, folder, "web", 0, "");
+    assert_int_equal(image_world_count(world, "layers/sha256"), 3);
+    free(blobs);
+    free(folder);
+}
+
+/* Looking a tag up must not wait for a writer that never comes. */
+static void a_fifo_in_a_layout_is_refused(void **state)
+{
+    struct image_world *world = *state;
+    char *folder = make_layout(world);
+    char *index = memory_format("%s/index.json", folder);
+
+    assert_int_equal(unlink(index), 0);
+    assert_int_equal(mkfifo(index, 0644), 0);
+    pull_layout(world, folder, "web", ERROR_FAILED_PRECONDITION, "index.json");
+    free(index);
+    free(folder);
+}
+
+static void an_index_in_a_layout_is_kept_as_well(void **state)
+{
+    struct image_world *world = *state;
+    char *folder = make_layout(world);
+    char *index = memory_format(
+        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MANIFEST_TYPE
+        "\",\"digest\":\"%s\",\"size\":%zu}]}",
+        world->image.manifest_digest.text, strlen(world->image.manifest));
+    struct digest digest;
+
+    digest_of(index, strlen(index), &digest);
+    put_blob(folder, index, strlen(index));
+    tag_layout(folder, INDEX_TYPE, &digest, strlen(index));
+    pull_layout(world, folder, "web", 0, "");
+    remove_blobs(folder);
+    pull_layout(world, folder, "web", 0, "");
+    free(index);
     free(folder);
 }
 
@@ -517,6 +598,9 @@ static int run_all(void)
         PULL_TEST(an_index_leads_to_this_machines_manifest),
         PULL_TEST(a_layer_that_comes_twice_is_listed_once),
         PULL_TEST(a_layout_is_read_like_a_registry),
+        PULL_TEST(a_layouts_tag_is_looked_up_and_its_image_kept),
+        PULL_TEST(a_fifo_in_a_layout_is_refused),
+        PULL_TEST(an_index_in_a_layout_is_kept_as_well),
         PULL_TEST(a_layouts_blobs_are_verified),
         PULL_TEST(an_unknown_tag_is_not_found),
         PULL_TEST(a_registry_that_is_down_is_named),
