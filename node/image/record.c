@@ -3,6 +3,8 @@
 #include "base/fd.h"
 
 #include <endian.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/types.h>
 
@@ -75,18 +77,36 @@ int record_progress(const struct record *record, uint64_t *done_bytes,
     return 0;
 }
 
+/* A message quotes what registries and archives say. In knode it becomes a
+ * status, which has to be UTF-8, and is printed on terminals. */
+static void escape(const uint8_t *bytes, size_t length,
+                   char out[ERROR_MESSAGE_MAX])
+{
+    enum { ESCAPED_BYTES = 4 }; /* "\xff" */
+    size_t used = 0;
+
+    for (size_t i = 0; i < length && used + ESCAPED_BYTES < ERROR_MESSAGE_MAX;
+         i++) {
+        bool plain = bytes[i] >= ' ' && bytes[i] <= '~';
+
+        used += (size_t)snprintf(out + used, ERROR_MESSAGE_MAX - used,
+                                 plain ? "%c" : "\\x%02x", bytes[i]);
+    }
+    out[used] = '\0';
+}
+
 void record_error(const struct record *record, struct error *out)
 {
+    char message[ERROR_MESSAGE_MAX] = "";
     uint32_t code = 0;
-    size_t length = 0;
 
     if (record->length >= sizeof code) {
         memcpy(&code, record->bytes, sizeof code);
-        length = record->length - sizeof code;
+        escape(record->bytes + sizeof code, record->length - sizeof code,
+               message);
     }
     code = le32toh(code);
     if (code == ERROR_OK || code > ERROR_UNAUTHENTICATED)
         code = ERROR_UNKNOWN;
-    error_set(out, (enum error_code)code, "%.*s", (int)length,
-              length ? (const char *)record->bytes + sizeof code : "");
+    error_set(out, (enum error_code)code, "%s", message);
 }

@@ -34,7 +34,8 @@ int record_send_error(int fd, const struct error *what, struct error *why);
 ssize_t record_next(const struct buffer *in, struct record *out,
                     struct error *why);
 
-/* Of a progress record; of an error record. DATA_LOSS when they are not. */
+/* Of a progress record: DATA_LOSS when it is none. Of an error record: what
+ * it says, in printable ASCII, other bytes as \xNN. */
 int record_progress(const struct record *record, uint64_t *done_bytes,
                     uint64_t *total_bytes, struct error *why);
 void record_error(const struct record *record, struct error *out);

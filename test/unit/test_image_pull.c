@@ -468,6 +468,21 @@ static void a_layer_that_climbs_out_is_named(void **state)
     assert_int_equal(image_world_count(world, "layers/sha256"), 0);
 }
 
+static void what_a_layer_says_is_printable(void **state)
+{
+    struct image_world *world = *state;
+    struct archive_built archive;
+
+    archive_built_begin(&archive);
+    archive_built_file(&archive, "\x1b[31m\xff\xc3\xa9/../x", "x");
+    test_image_free(&world->image);
+    test_image_add_layer(&world->image, &archive);
+    test_image_seal(&world->image);
+    image_world_serve(world);
+    image_world_refuses(world, "app:1", ERROR_INVALID_ARGUMENT,
+                        "\"\\x1b[31m\\xff\\xc3\\xa9/../x\"");
+}
+
 static void a_blob_longer_than_said_is_refused(void **state)
 {
     struct image_world *world = *state;
@@ -611,6 +626,7 @@ static int run_all(void)
         PULL_TEST(a_manifest_of_a_wrong_type_is_named),
         PULL_TEST(a_manifest_that_is_too_large_is_refused),
         PULL_TEST(a_layer_that_climbs_out_is_named),
+        PULL_TEST(what_a_layer_says_is_printable),
         PULL_TEST(a_blob_longer_than_said_is_refused),
         PULL_TEST(a_cancelled_pull_leaves_nothing),
         PULL_TEST(cancelling_one_of_two_lets_the_other_finish),
