@@ -99,22 +99,21 @@ static int make_folders(struct beneath *at, const char *folder,
                         struct error *why)
 {
     char there[BENEATH_PATH_MAX];
-    char name[BENEATH_NAME_MAX];
     size_t used = 0;
 
     for (const char *rest = folder; *rest;) {
         size_t length = strcspn(rest, "/");
         CLEANUP(fd_close) int parent = -1;
 
-        memcpy(name, rest, length);
-        name[length] = '\0';
         there[used] = '\0';
         parent = open_beneath(at->root, there);
         if (parent < 0)
             return refuse(there, why);
-        if (at->make(at->data, parent, name, why) != 0)
+        memcpy(there + used, rest, length);
+        there[used + length] = '\0';
+        if (at->make(at->data, parent, there, why) != 0)
             return (int)why->code;
-        memcpy(there + used, rest, length + 1);
+        there[used + length] = '/';
         used += length + 1;
         rest += length + (rest[length] == '/');
     }

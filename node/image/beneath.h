@@ -24,9 +24,9 @@ struct beneath {
     int parent;                    /* owned; -1, or the folder of `folder` */
     char folder[BENEATH_PATH_MAX]; /* cleaned; "" is the root */
     char name[BENEATH_NAME_MAX];
-    /* Make the folder `name` in `parent`, which a path leads through,
-     * unless there is one. Returns 0 or an error's code. */
-    int (*make)(void *data, int parent, const char *name, struct error *why);
+    /* Make the folder `path`, which another path leads through, by its last
+     * name in `parent`, unless there is one. Returns 0 or an error's code. */
+    int (*make)(void *data, int parent, const char *path, struct error *why);
     void *data;
 };
 

@@ -110,17 +110,27 @@ static ssize_t untar_on_read(void *data, const void **bytes)
     return read_some(data);
 }
 
+static int untar_all(struct error *why)
+{
+    CLEANUP(buffer_fini)
+    struct buffer implied = {.limit = LAYER_IMPLIED_MAX_BYTES};
+    CLEANUP(free_pointer) uint8_t *bytes = memory_new(READ_BYTES);
+
+    if (fchmod(FILTER_FD_ROOT, 0755) != 0)
+        return error_errno(why, "set the mode of the layer's folder");
+    if (sandbox_enter_folder(FILTER_FD_ROOT, why) != 0 ||
+        layer_unpack(FILTER_FD_ROOT, untar_on_read, bytes, &implied, why) != 0)
+        return (int)why->code;
+    return fd_write_all(FILTER_FD_IMPLIED, buffer_data(&implied),
+                        buffer_length(&implied), why);
+}
+
 int filter_untar_main(void)
 {
     struct filter_report report;
-    uint8_t *bytes = memory_new(READ_BYTES);
 
-    prepare(FILTER_FD_ROOT);
+    prepare(FILTER_FD_IMPLIED);
     memset(&report, 0, sizeof report);
-    if (fchmod(FILTER_FD_ROOT, 0755) != 0)
-        error_errno(&report.why, "set the mode of the layer's folder");
-    else if (sandbox_enter_folder(FILTER_FD_ROOT, &report.why) == 0)
-        layer_unpack(FILTER_FD_ROOT, untar_on_read, bytes, &report.why);
-    free(bytes);
+    untar_all(&report.why);
     return send_report(&report);
 }

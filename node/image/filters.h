@@ -18,7 +18,8 @@ enum {
     FILTER_FD_IN = 0,
     FILTER_FD_OUT = 1, /* inflate's */
     FILTER_FD_REPORT = 3,
-    FILTER_FD_ROOT = 4, /* untar's */
+    FILTER_FD_ROOT = 4,    /* untar's */
+    FILTER_FD_IMPLIED = 5, /* untar's: a file for layer_unpack()'s list */
 };
 
 /* What each writes once, before it ends. */

@@ -2,6 +2,7 @@
  *
  *   FOLDER/layers/sha256/<diffID>/   one unpacked layer, whiteouts in
  *                                    overlay's form; there only when whole
+ *   FOLDER/implied/<diffID>          folders that its archive only implies
  *   FOLDER/images/sha256/<digest>.pb the Image message of a manifest
  *   FOLDER/refs/...                  which digest a reference led to
  *   FOLDER/tmp/                      work in progress; empty at open

@@ -20,10 +20,13 @@
 #define WHITEOUT_META_PREFIX ".wh..wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
 
-/* A folder whose time is set when nothing is put into it any more. */
-struct folder_time {
-    struct folder_time *next;
-    struct timespec time;
+/* A folder that was made or listed. When nothing more is put into it the
+ * last that was said of a path counts: its time, or that it is implied. */
+struct folder {
+    struct folder *next;
+    size_t number;
+    bool listed;          /* by an entry; else an entry's path implied it */
+    struct timespec time; /* when listed */
     char path[];
 };
 
@@ -37,7 +40,8 @@ struct layer {
     struct beneath target; /* of a hard link */
     uint64_t entries;
     uint64_t files_bytes;
-    struct folder_time *folders; /* owned; last first */
+    struct folder *folders; /* owned; last first */
+    size_t folder_count;
     size_t folders_bytes;
 };
 
@@ -75,21 +79,49 @@ static int make_opaque_folder(int parent, const char *name, struct error *why)
     return set_opaque(fd, why);
 }
 
+static int remember(struct layer *layer, const char *path,
+                    const struct timespec *time, struct error *why)
+{
+    size_t length = strlen(path) + 1;
+    struct folder *folder;
+
+    layer->folders_bytes += sizeof *folder + length;
+    if (layer->folders_bytes > LAYER_FOLDERS_MAX_BYTES)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "names of folders longer than %d MiB together",
+                         LAYER_FOLDERS_MAX_BYTES >> 20);
+    folder = memory_new(sizeof *folder + length);
+    folder->number = layer->folder_count++;
+    folder->listed = time != NULL;
+    if (time)
+        folder->time = *time;
+    memcpy(folder->path, path, length);
+    folder->next = layer->folders;
+    layer->folders = folder;
+    return 0;
+}
+
 /* beneath's make: a folder that entries need and the archive left out. */
-static int layer_on_missing(void *data, int parent, const char *name,
+static int layer_on_missing(void *data, int parent, const char *path,
                             struct error *why)
 {
     struct layer *layer = data;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
     struct stat info;
 
-    if (mkdirat(parent, name, 0755) == 0)
-        return count_entry(layer, why);
-    if (errno != EEXIST)
-        return error_errno(why, "make folder \"%.200s\"", name);
-    if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-        is_whiteout(&info))
-        return make_opaque_folder(parent, name, why);
-    return 0;
+    if (mkdirat(parent, name, 0755) != 0) {
+        if (errno != EEXIST)
+            return error_errno(why, "make folder \"%.200s\"", name);
+        if (fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !is_whiteout(&info))
+            return 0;
+        if (make_opaque_folder(parent, name, why) != 0)
+            return (int)why->code;
+    }
+    if (count_entry(layer, why) != 0)
+        return (int)why->code;
+    return remember(layer, path, NULL, why);
 }
 
 /* Make room for a new entry at layer->at: remove what is there. */
@@ -114,26 +146,6 @@ static int clear_place(struct layer *layer, struct error *why)
 
 /* ---- folders ------------------------------------------------------------- */
 
-static int remember_time(struct layer *layer, struct archive_entry *entry,
-                         struct error *why)
-{
-    const struct beneath *at = &layer->at;
-    size_t length = strlen(at->folder) + strlen(at->name) + 2;
-    struct folder_time *folder;
-
-    layer->folders_bytes += sizeof *folder + length;
-    if (layer->folders_bytes > LAYER_FOLDERS_MAX_BYTES)
-        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "names of folders longer than %d MiB together",
-                         LAYER_FOLDERS_MAX_BYTES >> 20);
-    folder = memory_new(sizeof *folder + length);
-    folder->time = layer_entry_time(entry);
-    snprintf(folder->path, length, "%s/%s", at->folder, at->name);
-    folder->next = layer->folders;
-    layer->folders = folder;
-    return 0;
-}
-
 /* Put a folder at layer->at where something else is. */
 static int replace_by_folder(struct layer *layer, struct error *why)
 {
@@ -157,6 +169,8 @@ static int unpack_folder(struct layer *layer, struct archive_entry *entry,
                          struct error *why)
 {
     const struct beneath *at = &layer->at;
+    struct timespec time = layer_entry_time(entry);
+    char path[BENEATH_PATH_MAX + BENEATH_NAME_MAX];
     CLEANUP(fd_close) int fd = -1;
 
     if (mkdirat(at->parent, at->name, 0755) != 0) {
@@ -171,24 +185,61 @@ static int unpack_folder(struct layer *layer, struct archive_entry *entry,
         return error_errno(why, "open folder");
     if (layer_set_attributes(fd, entry, why) != 0)
         return (int)why->code;
-    return remember_time(layer, entry, why);
+    snprintf(path, sizeof path, "%s%s%s", at->folder, at->folder[0] ? "/" : "",
+             at->name);
+    return remember(layer, path, &time, why);
 }
 
-/* Last first, so that none is changed after its time was set. A folder that
- * was replaced by something else since then has lost its time with it. */
-static int set_folder_times(struct layer *layer, struct error *why)
+/* A folder that was replaced by something else has lost its time with it. */
+static int set_folder_time(struct layer *layer, const struct folder *folder,
+                           struct error *why)
 {
-    for (struct folder_time *folder = layer->folders; folder;
-         folder = folder->next) {
-        const struct timespec times[] = {folder->time, folder->time};
-        struct error gone;
+    const struct timespec times[] = {folder->time, folder->time};
+    struct error gone;
 
-        if (beneath_go(&layer->at, folder->path, false, &gone) != 0)
+    if (beneath_go(&layer->at, folder->path, false, &gone) == 0 &&
+        utimensat(layer->at.parent, layer->at.name, times,
+                  AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno != ENOENT)
+        return error_errno(why, "set the time of \"%.200s\"", folder->path);
+    return 0;
+}
+
+/* By path; what was said of one path in the order it was said. */
+static int compare_folders(const void *a, const void *b)
+{
+    const struct folder *const *one = a;
+    const struct folder *const *other = b;
+    int order = strcmp((*one)->path, (*other)->path);
+
+    if (order != 0)
+        return order;
+    return (*one)->number < (*other)->number ? -1 : 1;
+}
+
+static int finish_folders(struct layer *layer, struct buffer *implied,
+                          struct error *why)
+{
+    size_t count = layer->folder_count;
+    CLEANUP(free_pointer)
+    const struct folder **all = memory_array(count, sizeof *all);
+
+    for (const struct folder *folder = layer->folders; folder;
+         folder = folder->next)
+        all[folder->number] = folder;
+    if (count > 0)
+        qsort(all, count, sizeof *all, compare_folders);
+    for (size_t i = 0; i < count; i++) {
+        const char *path = all[i]->path;
+        int failed;
+
+        if (i + 1 < count && strcmp(all[i + 1]->path, path) == 0)
             continue;
-        if (utimensat(layer->at.parent, layer->at.name, times,
-                      AT_SYMLINK_NOFOLLOW) != 0 &&
-            errno != ENOENT)
-            return error_errno(why, "set the time of \"%.200s\"", folder->path);
+        failed = all[i]->listed
+                     ? set_folder_time(layer, all[i], why)
+                     : buffer_append(implied, path, strlen(path) + 1, why);
+        if (failed)
+            return failed;
     }
     return 0;
 }
@@ -436,7 +487,7 @@ static int unpack_all(struct layer *layer, struct error *why)
         if (unpack_entry(layer, entry, path, why) != 0)
             return error_wrap(why, "entry \"%.200s\"", path);
     }
-    return set_folder_times(layer, why);
+    return 0;
 }
 
 static la_ssize_t layer_on_read(struct archive *archive, void *data,
@@ -453,10 +504,10 @@ static la_ssize_t layer_on_read(struct archive *archive, void *data,
 
 static void layer_fini(struct layer *layer)
 {
-    struct folder_time *next;
+    struct folder *next;
 
     archive_read_free(layer->archive);
-    for (struct folder_time *folder = layer->folders; folder; folder = next) {
+    for (struct folder *folder = layer->folders; folder; folder = next) {
         next = folder->next;
         free(folder);
     }
@@ -464,7 +515,8 @@ static void layer_fini(struct layer *layer)
     beneath_fini(&layer->target);
 }
 
-int layer_unpack(int root, layer_read_cb *read, void *data, struct error *why)
+int layer_unpack(int root, layer_read_cb *read, void *data,
+                 struct buffer *implied, struct error *why)
 {
     struct layer layer = {
         .read = read,
@@ -487,6 +539,8 @@ int layer_unpack(int root, layer_read_cb *read, void *data, struct error *why)
         failed = archive_failed(layer.archive, why);
     else
         failed = unpack_all(&layer, why);
+    if (!failed)
+        failed = finish_folders(&layer, implied, why);
     while (!failed && read(data, &rest) > 0)
         continue; /* padding after the archive's end */
     layer_fini(&layer);

@@ -12,13 +12,15 @@
  *   trusted.*, other security.*,  left out: they would speak to this
  *   user.overlay.*                machine's kernel, not to the pod
  *   leading "/"                   dropped
+ *   a folder that is not listed   made, 0755 root:root, and named to the
+ *                                 caller: a lower layer may know better
  *   "..", a folder that is a link refused: INVALID_ARGUMENT names the entry
  *   out of the layer
  *
  * An entry replaces an earlier one of the same name, as tar has it. */
 #pragma once
 
-#include "base/error.h"
+#include "base/buffer.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,8 +28,9 @@
 enum {
     LAYER_ENTRIES_MAX = 2000000, /* made folders count as well */
     LAYER_XATTR_MAX_BYTES = 64 << 10,
-    /* Of the names of folders, kept to set their times at the end. */
+    /* Of the paths of folders, kept to set their times at the end. */
     LAYER_FOLDERS_MAX_BYTES = 256 << 20,
+    LAYER_IMPLIED_MAX_BYTES = 16 << 20,
 };
 
 /* All files' sizes together, holes counted. */
@@ -38,8 +41,10 @@ enum {
 typedef ssize_t layer_read_cb(void *data, const void **bytes);
 
 /* Unpack into the open folder `root`, to the archive's end and past it to
- * the end of what `read` gives. Errors name the entry. What was made until
- * then stays for the caller to remove. umask has to be 0. Entry names are
- * taken as bytes; the process has to be in the "C" locale for that, where
- * libarchive converts and normalises nothing. */
-int layer_unpack(int root, layer_read_cb *read, void *data, struct error *why);
+ * the end of what `read` gives. `implied` gets the paths of the folders that
+ * the archive only implies, sorted, each with a NUL. Errors name the entry.
+ * What was made until then stays for the caller to remove. umask has to be 0.
+ * Entry names are taken as bytes; the process has to be in the "C" locale for
+ * that, where libarchive converts and normalises nothing. */
+int layer_unpack(int root, layer_read_cb *read, void *data,
+                 struct buffer *implied, struct error *why);

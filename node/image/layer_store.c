@@ -18,8 +18,8 @@ int layer_store_open(struct layer_store *store, const char *folder,
                      struct error *why)
 {
     static const char *const parts[] = {
-        "layers", "layers/sha256", "images", "images/sha256",
-        "refs",   "tmp",           "old",
+        "layers",        "layers/sha256", "implied", "images",
+        "images/sha256", "refs",          "tmp",     "old",
     };
     CLEANUP(fd_close) int fd = -1;
 
@@ -100,6 +100,45 @@ bool layer_store_has_layer(const struct layer_store *store,
 
     layer_store_layer_path(diff_id, path);
     return faccessat(store->fd, path, F_OK, 0) == 0;
+}
+
+static void list_path(const struct digest *diff_id,
+                      char path[LAYER_STORE_PATH_MAX])
+{
+    snprintf(path, LAYER_STORE_PATH_MAX, "implied/%s", digest_hex(diff_id));
+}
+
+int layer_store_open_layer(const struct layer_store *store,
+                           const struct digest *diff_id, int *out,
+                           struct buffer *implied, struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+    CLEANUP(fd_close) int fd = -1;
+
+    layer_store_layer_path(diff_id, path);
+    fd = openat(store->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(why, "image store: open %s", path);
+    list_path(diff_id, path);
+    /* None: stored by a version that made no lists. */
+    if (faccessat(store->fd, path, F_OK, 0) == 0 &&
+        file_read(store->fd, path, implied, why) != 0)
+        return error_wrap(why, "image store");
+    *out = fd_take(&fd);
+    return 0;
+}
+
+int layer_store_publish_list(struct layer_store *store, int work,
+                             const char *name, const struct digest *diff_id,
+                             struct error *why)
+{
+    CLEANUP(free_pointer) char *list = memory_format("%s.implied", name);
+    char path[LAYER_STORE_PATH_MAX];
+
+    list_path(diff_id, path);
+    if (renameat(work, list, store->fd, path) != 0)
+        return error_errno(why, "image store: move a list to %s", path);
+    return 0;
 }
 
 int layer_store_sync(const struct layer_store *store, struct error *why)

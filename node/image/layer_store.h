@@ -3,10 +3,12 @@
  * Invariants:
  * 1. A folder beneath layers/ is whole and on disk: it was synced under
  *    tmp/ before it was renamed, so a crash leaves it whole or not there.
- * 2. An image's file is written after its layers were renamed and that was
+ * 2. A layer's list in implied/ is on disk before its folder is there.
+ * 3. An image's file is written after its layers were renamed and that was
  *    synced; a reference's after its image. */
 #pragma once
 
+#include "base/buffer.h"
 #include "kontor/v1/bundle.pb-c.h"
 #include "node/image/digest.h"
 #include "node/image/reference.h"
@@ -38,8 +40,20 @@ void layer_store_layer_path(const struct digest *diff_id,
 bool layer_store_has_layer(const struct layer_store *store,
                            const struct digest *diff_id);
 
+/* A layer's folder, which the caller closes, and its list of folders that
+ * are only implied (layer.h), appended to `implied`. */
+int layer_store_open_layer(const struct layer_store *store,
+                           const struct digest *diff_id, int *fd,
+                           struct buffer *implied, struct error *why);
+
 /* Put everything that was written before on disk. */
 int layer_store_sync(const struct layer_store *store, struct error *why);
+
+/* Give the list `name`.implied in `work` its place, before its layer is
+ * synced and gets its own. */
+int layer_store_publish_list(struct layer_store *store, int work,
+                             const char *name, const struct digest *diff_id,
+                             struct error *why);
 
 /* Give the unpacked, synced folder `name` in `work` its place. When another
  * pull was first that one stays, and this stays in `work`. */

@@ -1,7 +1,8 @@
 /* pull.c - the process that pulls one image: `kpull image-pull ...`.
  *
  *   manifest -> config -> layers that are not here, several at a time
- *            -> sync once -> rename each into place -> remember the image
+ *            -> sync once -> rename each into place -> settle their folders
+ *            -> remember the image
  *
  * One thread; what it waits for is the network, the pipes to the unpackers
  * and their reports. It ends with knode and leaves its work folder to it. */
@@ -14,12 +15,14 @@
 #include "node/image/layer_pull.h"
 #include "node/image/layer_store.h"
 #include "node/image/record.h"
+#include "node/image/settle.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -28,6 +31,8 @@ enum {
     WAIT_MS = 1000,
     INDEX_DEPTH_MAX = 2, /* a layout's index may lead to an image's index */
 };
+
+#define SETTLED "settled" /* in the work folder */
 
 struct pull_options {
     const char *store;
@@ -49,6 +54,9 @@ struct pull {
     struct digest digest; /* of the manifest */
     struct manifest manifest;
     struct image_config config;
+    /* Owned; each layer once, lowest first, and the one that settles them. */
+    struct digest *stack;
+    size_t stack_count;
     struct layer_pull *layers; /* those to be fetched */
     size_t layer_count;
     uint64_t total_bytes;
@@ -178,11 +186,14 @@ static void plan(struct pull *pull)
     size_t count = pull->config.diff_id_count;
 
     pull->layers = memory_array(count, sizeof *pull->layers);
+    pull->stack = memory_array(count + 1, sizeof *pull->stack);
     for (size_t i = 0; i < count; i++) {
         struct layer_pull *layer = &pull->layers[pull->layer_count];
 
-        if (comes_again(pull, i) ||
-            layer_store_has_layer(&pull->store, &pull->config.diff_ids[i]))
+        if (comes_again(pull, i))
+            continue;
+        pull->stack[pull->stack_count++] = pull->config.diff_ids[i];
+        if (layer_store_has_layer(&pull->store, &pull->config.diff_ids[i]))
             continue;
         layer_pull_init(layer, i);
         layer->blob = &pull->manifest.layers[i];
@@ -282,8 +293,16 @@ static int publish_layers(struct pull *pull, struct error *why)
 {
     size_t done = 0;
 
-    for (size_t i = 0; i < pull->layer_count; i++)
-        done += pull->layers[i].state == LAYER_PULL_DONE;
+    for (size_t i = 0; i < pull->layer_count; i++) {
+        const struct layer_pull *layer = &pull->layers[i];
+
+        if (layer->state != LAYER_PULL_DONE)
+            continue;
+        if (layer_store_publish_list(&pull->store, pull->work, layer->name,
+                                     layer->diff_id, why) != 0)
+            return (int)why->code;
+        done++;
+    }
     if (done == 0)
         return 0;
     if (layer_store_sync(&pull->store, why) != 0)
@@ -299,6 +318,39 @@ static int publish_layers(struct pull *pull, struct error *why)
     return 0;
 }
 
+/* One more layer on top when folders need it (settle.h). */
+static int settle_image(struct pull *pull, struct error *why)
+{
+    const struct settle_layers layers = {&pull->store, pull->stack,
+                                         pull->stack_count};
+    struct digest *name = &pull->stack[pull->stack_count];
+    CLEANUP(fd_close) int folder = -1;
+    bool needed = false;
+
+    settle_name(&layers, name);
+    if (!layer_store_has_layer(&pull->store, name)) {
+        if (mkdirat(pull->work, SETTLED, 0755) != 0)
+            return error_errno(why, "make a folder for folders");
+        folder =
+            openat(pull->work, SETTLED, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+            return error_errno(why, "open the folder for folders");
+        if (settle(&layers, folder, &needed, why) != 0)
+            return (int)why->code;
+        if (!needed)
+            return 0;
+        if (layer_store_sync(&pull->store, why) != 0 ||
+            layer_store_publish_layer(&pull->store, pull->work, SETTLED, name,
+                                      why) != 0)
+            return (int)why->code;
+    }
+    if (++pull->stack_count > IMAGE_LAYERS_MAX)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "%d layers and one for their folders",
+                         IMAGE_LAYERS_MAX);
+    return 0;
+}
+
 /* ---- the result ---------------------------------------------------------- */
 
 static void complete_image(struct pull *pull)
@@ -307,14 +359,11 @@ static void complete_image(struct pull *pull)
 
     image->reference = memory_string(pull->options->reference);
     image->digest = memory_string(pull->digest.text);
-    image->layers =
-        memory_array(pull->config.diff_id_count, sizeof *image->layers);
-    for (size_t i = 0; i < pull->config.diff_id_count; i++) {
+    image->layers = memory_array(pull->stack_count, sizeof *image->layers);
+    for (size_t i = 0; i < pull->stack_count; i++) {
         char path[LAYER_STORE_PATH_MAX];
 
-        if (comes_again(pull, i))
-            continue;
-        layer_store_layer_path(&pull->config.diff_ids[i], path);
+        layer_store_layer_path(&pull->stack[i], path);
         image->layers[image->n_layers++] = memory_string(path);
     }
 }
@@ -341,6 +390,8 @@ static int pull_all(struct pull *pull, struct error *why)
         return (int)why->code;
     if (failed)
         return failed;
+    if (settle_image(pull, why) != 0)
+        return (int)why->code;
     complete_image(pull);
     if (layer_store_save_image(&pull->store, pull->work, &pull->reference,
                                pull->config.image, why) != 0)
@@ -408,6 +459,7 @@ static void pull_fini(struct pull *pull)
     for (size_t i = 0; i < pull->layer_count; i++)
         layer_pull_fini(&pull->layers[i]);
     free(pull->layers);
+    free(pull->stack);
     image_config_fini(&pull->config);
     manifest_fini(&pull->manifest);
     image_registry_fini(&pull->registry);

@@ -50,6 +50,7 @@ static const int folder_calls[] = {
     SCMP_SYS(fchmodat),  SCMP_SYS(utimensat),  SCMP_SYS(fsetxattr),
     SCMP_SYS(lseek),     SCMP_SYS(getdents64), SCMP_SYS(fcntl),
     SCMP_SYS(statx),     SCMP_SYS(renameat),   SCMP_SYS(renameat2),
+    SCMP_SYS(sysinfo), /* qsort(3): how much memory? */
 };
 
 static const cap_value_t folder_capabilities[] = {

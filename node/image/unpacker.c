@@ -1,6 +1,7 @@
 #include "node/image/unpacker.h"
 
 #include "base/fd.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,7 @@ struct plumbing {
     int tar[2];
     int report[UNPACKER_REPORTS][2];
     int root;
+    int implied;
 };
 
 static void plumbing_fini(struct plumbing *pipes)
@@ -110,26 +112,46 @@ static void plumbing_fini(struct plumbing *pipes)
             fd_reset(&pipes->report[i][end]);
     }
     fd_reset(&pipes->root);
+    fd_reset(&pipes->implied);
+}
+
+static int make_folder(struct plumbing *pipes, int work, const char *name,
+                       struct error *why)
+{
+    CLEANUP(free_pointer) char *list = memory_format("%s.implied", name);
+
+    if (mkdirat(work, name, 0700) != 0)
+        return error_errno(why, "make the layer's folder");
+    pipes->root =
+        openat(work, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    pipes->implied =
+        openat(work, list, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (pipes->root < 0 || pipes->implied < 0)
+        return error_errno(why, "open the layer's folder");
+    if (lift(&pipes->root, why) != 0)
+        return (int)why->code;
+    return lift(&pipes->implied, why);
+}
+
+/* One end alone: the process at the other one waits. */
+static int unblock(int end, struct error *why)
+{
+    if (fcntl(end, F_SETFL, O_NONBLOCK) != 0)
+        return error_errno(why, "set a pipe non-blocking");
+    return 0;
 }
 
 static int lay_pipes(struct plumbing *pipes, int work, const char *name,
                      struct error *why)
 {
-    if (mkdirat(work, name, 0700) != 0)
-        return error_errno(why, "make the layer's folder");
-    pipes->root =
-        openat(work, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (pipes->root < 0)
-        return error_errno(why, "open the layer's folder");
-    if (lift(&pipes->root, why) != 0 || make_pipe(pipes->blob, why) != 0 ||
-        make_pipe(pipes->tar, why) != 0)
+    if (make_folder(pipes, work, name, why) != 0 ||
+        make_pipe(pipes->blob, why) != 0 || make_pipe(pipes->tar, why) != 0)
         return (int)why->code;
     for (int i = 0; i < UNPACKER_REPORTS; i++)
-        if (make_pipe(pipes->report[i], why) != 0)
+        if (make_pipe(pipes->report[i], why) != 0 ||
+            unblock(pipes->report[i][0], why) != 0)
             return (int)why->code;
-    if (fcntl(pipes->blob[1], F_SETFL, O_NONBLOCK) != 0)
-        return error_errno(why, "set a pipe non-blocking");
-    return 0;
+    return unblock(pipes->blob[1], why);
 }
 
 static int start(struct unpacker *unpacker, struct plumbing *pipes,
@@ -140,7 +162,8 @@ static int start(struct unpacker *unpacker, struct plumbing *pipes,
                               {pipes->report[0][1], FILTER_FD_REPORT}};
     const int untar[][2] = {{pipes->tar[0], FILTER_FD_IN},
                             {pipes->report[1][1], FILTER_FD_REPORT},
-                            {pipes->root, FILTER_FD_ROOT}};
+                            {pipes->root, FILTER_FD_ROOT},
+                            {pipes->implied, FILTER_FD_IMPLIED}};
 
     if (spawn("--inflate", inflate, ARRAY_LEN(inflate), &unpacker->inflate.pid,
               why) != 0 ||
@@ -160,7 +183,7 @@ int unpacker_start(struct unpacker *unpacker, int work, const char *name,
                    struct error *why)
 {
     CLEANUP(plumbing_fini)
-    struct plumbing pipes = {{-1, -1}, {-1, -1}, {{-1, -1}, {-1, -1}}, -1};
+    struct plumbing pipes = {{-1, -1}, {-1, -1}, {{-1, -1}, {-1, -1}}, -1, -1};
 
     if (lay_pipes(&pipes, work, name, why) != 0 ||
         start(unpacker, &pipes, why) != 0)
@@ -231,21 +254,12 @@ static void process_hear(struct unpacker_process *process)
     fd_reset(&process->report_fd);
 }
 
-static void hear_if_ready(struct unpacker_process *process)
-{
-    int flags;
-
-    if (process->report_fd < 0)
-        return;
-    flags = fcntl(process->report_fd, F_GETFL);
-    fcntl(process->report_fd, F_SETFL, flags | O_NONBLOCK);
-    process_hear(process);
-}
-
 void unpacker_on_report(struct unpacker *unpacker)
 {
-    hear_if_ready(&unpacker->inflate);
-    hear_if_ready(&unpacker->untar);
+    if (unpacker->inflate.report_fd >= 0)
+        process_hear(&unpacker->inflate);
+    if (unpacker->untar.report_fd >= 0)
+        process_hear(&unpacker->untar);
 }
 
 bool unpacker_ended(const struct unpacker *unpacker)

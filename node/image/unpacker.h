@@ -30,7 +30,8 @@ struct unpacker {
 void unpacker_init(struct unpacker *unpacker);
 void unpacker_fini(struct unpacker *unpacker);
 
-/* Make the folder `name` in `work` and start to unpack into it. */
+/* Make the folder `name` in `work` and start to unpack into it. The file
+ * `name`.implied gets the folders that the archive only implies (layer.h). */
 int unpacker_start(struct unpacker *unpacker, int work, const char *name,
                    struct error *why);
 

@@ -69,19 +69,19 @@ listing() {
         -o -type d -printf '%p %M %U:%G\n' | sort)
 }
 
+# The layers as kpull's answer lists them, the uppermost first, for overlayfs.
+lowerdir() {
+    grep -ao 'layers/sha256/[0-9a-f]\{64\}' "$BATS_TEST_TMPDIR/records" |
+        tac | sed "s|^|$STORE/|" | paste -sd:
+}
+
 # What overlayfs makes of the layers in the store is what umoci unpacked.
-same_as_umoci() {
-    local merged=$BATS_TEST_TMPDIR/merged layers digest id
-    digest=$(skopeo inspect --config "oci:$WORK/layout:two" |
-        python3 -c 'import json, sys
-for id in json.load(sys.stdin)["rootfs"]["diff_ids"]: print(id[7:])')
-    for id in $digest; do
-        layers=$STORE/layers/sha256/$id${layers:+:$layers}
-    done
+same_as_umoci() { # [what it unpacked]
+    local merged=$BATS_TEST_TMPDIR/merged rootfs=${1:-$WORK/b}/rootfs
     mkdir -p "$merged"
-    mount -t overlay overlay -o "ro,lowerdir=$layers" "$merged"
-    diff -r "$merged" "$WORK/b/rootfs"
-    diff <(listing "$merged") <(listing "$WORK/b/rootfs")
+    mount -t overlay overlay -o "ro,lowerdir=$(lowerdir)" "$merged"
+    diff -r "$merged" "$rootfs"
+    diff <(listing "$merged") <(listing "$rootfs")
     umount "$merged"
 }
 
@@ -122,12 +122,16 @@ for id in json.load(sys.stdin)["rootfs"]["diff_ids"]: print(id[7:])')
 }
 
 # umoci ends such a layer in its last file: no padding, no end of the archive.
+# It lists the file and not its folder, which a layer below made 0700.
 @test "a layer that umoci inserts" {
     echo three >"$BATS_TEST_TMPDIR/three"
     umoci insert --image "$WORK/layout:two" --tag three \
-        "$BATS_TEST_TMPDIR/three" /etc/three
+        "$BATS_TEST_TMPDIR/three" /var/cache/three
+    umoci unpack --image "$WORK/layout:three" "$BATS_TEST_TMPDIR/b" >/dev/null 2>&1
     pull "oci:$WORK/layout:three"
-    [ "$(cat "$STORE"/layers/sha256/*/etc/three)" = three ]
+    same_as_umoci "$BATS_TEST_TMPDIR/b"
+    [ "$(cat "$STORE"/layers/sha256/*/var/cache/three)" = three ]
+    [ "$(stat -c %a "$BATS_TEST_TMPDIR/b/rootfs/var/cache")" = 700 ]
 }
 
 @test "an unknown tag is named" {
@@ -162,6 +166,7 @@ YAML
     }
     export CA=cert.pem
     inside --store "$STORE" --work 1 "registry.test:$port/tls:1" && good=0 || good=1
+    mv records pulled
     CA=
     inside --store "$STORE.2" --work 1 "registry.test:$port/tls:1" && bad=0 || bad=1
     kill "$tls_pid"
@@ -169,6 +174,7 @@ YAML
     [ "$good" = 0 ]
     [ "$bad" = 1 ]
     grep -qa "registry registry.test:$port: SSL certificate problem" records
+    mv pulled records
     same_as_umoci
 }
 

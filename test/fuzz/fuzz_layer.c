@@ -91,6 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     static struct archive_bytes archive;
     struct inflate *inflate = inflate_new(fuzz_on_inflated, &archive);
+    struct buffer implied;
     struct error why;
     int root;
 
@@ -101,7 +102,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     inflate_free(inflate);
     assert(mkdirat(bottom, "layer", 0700) == 0);
     root = openat(bottom, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    layer_unpack(root, fuzz_on_read, &archive, &why);
+    buffer_init(&implied, LAYER_IMPLIED_MAX_BYTES);
+    layer_unpack(root, fuzz_on_read, &archive, &implied, &why);
+    buffer_fini(&implied);
     close(root);
     assert(entries_of(top, ".") == 1 && entries_of(top, "a") == 1 &&
            entries_of(bottom, ".") == 1);

@@ -64,6 +64,7 @@ int layer_world_close(void **state)
     bool untouched = outer_is_untouched(world);
 
     archive_built_free(&world->archive);
+    buffer_fini(&world->implied);
     close(world->root);
     close(world->outer_fd);
     temporary_remove(world->outer);
@@ -101,7 +102,10 @@ int layer_world_unpack_bytes(struct layer_world *world, const void *bytes,
     int failed;
 
     world->why = (struct error){0};
-    failed = layer_unpack(world->root, source_on_read, &source, &world->why);
+    buffer_fini(&world->implied);
+    buffer_init(&world->implied, LAYER_IMPLIED_MAX_BYTES);
+    failed = layer_unpack(world->root, source_on_read, &source, &world->implied,
+                          &world->why);
     assert_int_equal(failed, world->why.code);
     if (!failed)
         assert_int_equal(source.length, 0); /* read to the very end */

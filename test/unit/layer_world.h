@@ -3,7 +3,7 @@
  * canary, which the teardown looks at. */
 #pragma once
 
-#include "base/error.h"
+#include "base/buffer.h"
 #include "image_archive.h"
 
 #include <sys/stat.h>
@@ -13,6 +13,7 @@ struct layer_world {
     int outer_fd;
     int root; /* OUTER/layer */
     struct archive_built archive;
+    struct buffer implied; /* what layer_unpack() said last */
     struct error why;
 };
 

@@ -218,6 +218,38 @@ static void later_entries_replace_earlier_ones(void **state)
     assert_true(S_ISDIR(layer_world_stat(world, "l").st_mode));
 }
 
+static void folders_that_are_only_implied_are_told(void **state)
+{
+    static const char expected[] = "a\0a/b\0o\0z"; /* and a NUL */
+    struct layer_world *world = *state;
+    struct archive_built *archive = &world->archive;
+
+    archive_built_file(archive, "z/file", "x");
+    archive_built_file(archive, "a/b/c/file", "x");
+    archive_built_folder(archive, "a/b/c");
+    archive_built_folder(archive, "d");
+    archive_built_file(archive, "d/file", "x");
+    archive_built_file(archive, "o/.wh..wh..opq", "");
+    archive_built_folder(archive, "./");
+    layer_world_unpacks(world);
+    assert_int_equal(buffer_length(&world->implied), sizeof expected);
+    assert_memory_equal(buffer_data(&world->implied), expected,
+                        sizeof expected);
+}
+
+static void a_folder_listed_twice_has_the_later_time(void **state)
+{
+    struct layer_world *world = *state;
+    struct archive_entry *entry = archive_built_entry("d", AE_IFDIR, 0700);
+
+    archive_built_folder(&world->archive, "d");
+    archive_entry_set_mtime(entry, 1234567890, 0);
+    archive_built_add(&world->archive, entry, NULL, 0);
+    layer_world_unpacks(world);
+    assert_int_equal(layer_world_stat(world, "d").st_mode & 07777, 0700);
+    assert_int_equal(layer_world_stat(world, "d").st_mtim.tv_sec, 1234567890);
+}
+
 /* ---- whiteouts ----------------------------------------------------------- */
 
 static void whiteouts_take_overlays_form(void **state)
@@ -390,6 +422,8 @@ int main(void)
         LAYER_TEST(pax_names_are_not_normalised),
         LAYER_TEST(sparse_files_stay_sparse),
         LAYER_TEST(later_entries_replace_earlier_ones),
+        LAYER_TEST(folders_that_are_only_implied_are_told),
+        LAYER_TEST(a_folder_listed_twice_has_the_later_time),
         LAYER_TEST(whiteouts_take_overlays_form),
         LAYER_TEST(whiteout_and_folder_of_one_name_make_it_opaque),
         LAYER_TEST(devices_are_left_out),
