@@ -420,7 +420,11 @@ static int unpack_whiteout(struct layer *layer, const char *hidden,
         return error_errno(why, "make whiteout");
     fd = openat(at->parent, hidden,
                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? 0 : set_opaque(fd, why);
+    if (fd >= 0)
+        return set_opaque(fd, why);
+    return errno == ENOTDIR || errno == ELOOP
+               ? 0
+               : error_errno(why, "look at what a whiteout is for");
 }
 
 /* ---- the archive --------------------------------------------------------- */
