@@ -2,14 +2,15 @@
  *
  * A job is one such process and the pulls that wait for it:
  *
- *   FINDING -> RUNNING -> CLEANING -> (callbacks) -> freed
- *      |                                   ^
- *      +-----------------------------------+  the image is here, or the job
- *                                             was cancelled
+ *   FINDING -> WAITING -> RUNNING -> CLEANING -> (callbacks) -> freed
+ *      |          |                     ^             ^
+ *      |          +---------------------+ cancelled   |
+ *      +----------------------------------------------+ the image is here, or
+ *                                                       it was cancelled
  *
  *   FINDING looks into the store and CLEANING removes the work folder, both
- *   on a thread of libuv's pool; RUNNING ends when the process has exited
- *   and its pipe is at its end.
+ *   on a thread of libuv's pool; WAITING is for one of PULLS_MAX places;
+ *   RUNNING ends when the process has exited and its pipe is at its end.
  *
  * Invariants:
  * 1. No callback runs from within image_pull_start or image_pull_cancel.
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 enum {
+    PULLS_MAX = 8, /* processes; each fetches up to four layers, by two more */
     INSECURE_MAX = 256,
     WORK_NAME_MAX = 32,
     READ_BYTES = 64 << 10,
@@ -45,7 +47,8 @@ struct image_store {
     char *auth_file; /* or NULL */
     char *insecure[INSECURE_MAX];
     size_t insecure_count;
-    struct list jobs;
+    struct list jobs; /* in the order they came */
+    size_t running;   /* jobs that have a place */
     /* Numbers work folders, from a random start: a pull that outlives its
      * knode for an instant meets nobody of the next one's. */
     uint64_t next_work;
@@ -66,7 +69,8 @@ struct image_job {
     uv_pipe_t pipe;
     uv_work_t work; /* FINDING, then CLEANING */
     bool shared;    /* more pulls may join */
-    bool spawned;   /* `process` is a handle that has to be closed */
+    bool waiting;
+    bool spawned; /* `process` is a handle that has to be closed */
     bool exited;
     bool ended; /* the pipe */
     int open_handles;
@@ -143,6 +147,8 @@ static void close_if_idle(struct image_store *store)
         uv_close((uv_handle_t *)&store->closing, image_store_on_timer_closed);
 }
 
+static void job_end(struct image_job *job);
+
 static void job_kill(struct image_job *job)
 {
     if (uv_is_active((uv_handle_t *)&job->process))
@@ -155,7 +161,10 @@ static void job_cancel(struct image_job *job)
     job->shared = false;
     error_set(&job->why, ERROR_CANCELLED, "image %s: the pull was cancelled",
               job->reference);
-    job_kill(job);
+    if (job->waiting)
+        job_end(job);
+    else
+        job_kill(job);
 }
 
 void image_store_close(struct image_store *store, void (*closed)(void *data),
@@ -223,12 +232,25 @@ static void job_clean(uv_work_t *work)
     layer_store_work_remove(&job->store->store, job->folder, &unheard);
 }
 
+static void start_waiting(struct image_store *store);
+
 static void job_on_cleaned(uv_work_t *work, int status)
 {
     struct image_job *job = container_of(work, struct image_job, work);
 
     (void)status; /* it is never cancelled */
+    if (job->spawned) {
+        job->store->running--;
+        start_waiting(job->store);
+    }
     job_finish(job);
+}
+
+/* Nothing runs for it any more. */
+static void job_end(struct image_job *job)
+{
+    job->waiting = false;
+    uv_queue_work(job->store->loop, &job->work, job_clean, job_on_cleaned);
 }
 
 static void job_end_if_over(struct image_job *job)
@@ -239,7 +261,7 @@ static void job_end_if_over(struct image_job *job)
         error_set(&job->why, ERROR_INTERNAL,
                   "image %s: the process that pulls it ended without a word",
                   job->reference);
-    uv_queue_work(job->store->loop, &job->work, job_clean, job_on_cleaned);
+    job_end(job);
 }
 
 /* ---- what the process says ----------------------------------------------- */
@@ -404,6 +426,7 @@ static void job_spawn(struct image_job *job)
 
     job->spawned = true; /* initialised also when it failed */
     job->open_handles++;
+    job->store->running++;
     if (failed) {
         error_set(&job->why, ERROR_RESOURCE_EXHAUSTED,
                   "image %s: start the process that pulls it: %s",
@@ -414,6 +437,22 @@ static void job_spawn(struct image_job *job)
         return;
     }
     uv_read_start((uv_stream_t *)&job->pipe, job_on_alloc, job_on_read);
+}
+
+/* Give places to those who came first. */
+static void start_waiting(struct image_store *store)
+{
+    list_for_each(link, following, &store->jobs)
+    {
+        struct image_job *job = container_of(link, struct image_job, link);
+
+        if (store->running == PULLS_MAX)
+            return;
+        if (!job->waiting)
+            continue;
+        job->waiting = false;
+        job_spawn(job);
+    }
 }
 
 /* On a worker: look for what is here and will do. A digest never changes; a
@@ -441,14 +480,16 @@ static void job_find(uv_work_t *work)
 static void job_on_found(uv_work_t *work, int status)
 {
     struct image_job *job = container_of(work, struct image_job, work);
+    struct image_store *store = job->store;
 
     (void)status; /* it is never cancelled */
-    if (job->store->closed && job->why.code == ERROR_OK)
+    if (store->closed && job->why.code == ERROR_OK)
         job_cancel(job);
     if (job->image || job->why.code != ERROR_OK)
         job_finish(job);
     else
-        job_spawn(job);
+        job->waiting = true;
+    start_waiting(store);
 }
 
 static struct image_job *job_new(struct image_store *store,

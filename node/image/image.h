@@ -56,11 +56,12 @@ struct image_pull {
 
 /* Fetch `reference` ("registry/name:tag", "...@sha256:...", "oci:DIR:TAG")
  * for this machine's platform. `pull` (its callbacks set) belongs to the
- * store until `done`. Pulls of one reference at one time share the work; a
- * layer that is there is not fetched again. An image that is there is used
- * without asking the registry, unless its tag is "latest" or left out: that
- * is asked for every time. A layout's tag is looked up in its index.json
- * every time; where it leads to is used when it is there. */
+ * store until `done`. Pulls of one reference at one time share the work, no
+ * more than eight are under way at once, and a layer that is there is not
+ * fetched again. An image that is there is used without asking the registry,
+ * unless its tag is "latest" or left out: that is asked for every time. A
+ * layout's tag is looked up in its index.json every time; where it leads to
+ * is used when it is there. */
 void image_pull_start(struct image_store *store, struct image_pull *pull,
                       const char *reference);
 

@@ -116,6 +116,40 @@ static void pulls_of_one_reference_share_the_work(void **state)
     assert_int_equal(fake_registry_count(&world->registry, "/manifests/"), 1);
 }
 
+static void only_some_pulls_run_at_once(void **state)
+{
+    enum { PULLS = 20, AT_ONCE = 8, CANCELLED = 18 };
+    struct image_world *world = *state;
+    struct image_waiter waiters[PULLS];
+    bool cancelled = false;
+    int done = 0;
+
+    for (int i = 0; i < PULLS; i++) {
+        char reference[256];
+
+        snprintf(reference, sizeof reference, "%s/app%s:%d", world->host,
+                 i == 1 ? "" : "-none", i);
+        image_waiter_start(world, &waiters[i], reference);
+    }
+    while (done < PULLS) {
+        uv_run(&world->loop, UV_RUN_ONCE);
+        assert_true(image_world_count(world, "tmp") <= AT_ONCE);
+        if (done > 0 && !cancelled)
+            image_pull_cancel(&waiters[CANCELLED].pull);
+        cancelled = done > 0;
+        done = 0;
+        for (int i = 0; i < PULLS; i++)
+            done += waiters[i].done_count;
+    }
+    for (int i = 0; i < PULLS; i++) {
+        assert_int_equal(waiters[i].why.code, i == 1 ? ERROR_OK
+                                              : i == CANCELLED
+                                                  ? ERROR_CANCELLED
+                                                  : ERROR_NOT_FOUND);
+        image_waiter_fini(&waiters[i]);
+    }
+}
+
 /* Two references may lead to one image; their pulls write the same files. */
 static void a_file_that_another_pull_writes_is_left_alone(void **state)
 {
@@ -609,6 +643,7 @@ static int run_all(void)
         PULL_TEST(a_store_remembers_after_a_restart),
         PULL_TEST(an_image_with_a_missing_layer_is_pulled_again),
         PULL_TEST(pulls_of_one_reference_share_the_work),
+        PULL_TEST(only_some_pulls_run_at_once),
         PULL_TEST(a_file_that_another_pull_writes_is_left_alone),
         PULL_TEST(an_index_leads_to_this_machines_manifest),
         PULL_TEST(a_layer_that_comes_twice_is_listed_once),
