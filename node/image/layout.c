@@ -51,7 +51,7 @@ static int read_named(int folder, const char *name, struct buffer *out,
                       struct error *why)
 {
     CLEANUP(fd_close) int fd = -1;
-    uint64_t size;
+    uint64_t size = 0;
 
     if (open_file(folder, name, &fd, &size, why) != 0)
         return (int)why->code;
@@ -126,7 +126,7 @@ int layout_blob_open(const struct layout *layout, const struct descriptor *blob,
 {
     char path[DIGEST_TEXT_MAX + 16];
     CLEANUP(fd_close) int fd = -1;
-    uint64_t size;
+    uint64_t size = 0;
 
     snprintf(path, sizeof path, "blobs/sha256/%s", digest_hex(&blob->digest));
     if (open_file(layout->fd, path, &fd, &size, why) != 0)
