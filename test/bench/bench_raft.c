@@ -12,16 +12,14 @@
 #include "base/memory.h"
 #include "raft/replica.h"
 #include "rpc/tls.h"
+#include "test/unit/free_address.h"
 #include "test/unit/pki_fixture.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,7 +40,7 @@ struct report {
 };
 
 static struct replica_member all[MEMBERS];
-static char addresses[MEMBERS][32];
+static char addresses[MEMBERS][FREE_ADDRESS_MAX];
 static char folder[4096];
 static struct pki_fixture pki;
 static int reports[2];
@@ -294,17 +292,8 @@ static void measure_kills(pid_t children[MEMBERS], int leader)
 static void choose_address(int id)
 {
     static const char *const names[MEMBERS] = {"m1", "m2", "m3"};
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (bind(fd, (struct sockaddr *)&address, length) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &length) != 0)
-        abort();
-    close(fd);
-    snprintf(addresses[id], sizeof addresses[id], "127.0.0.1:%u",
-             ntohs(address.sin_port));
+    free_address(addresses[id]);
     all[id] = (struct replica_member){names[id], addresses[id]};
     pki_fixture_issue(&pki, names[id], "master");
 }

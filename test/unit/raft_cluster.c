@@ -4,14 +4,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -315,20 +312,6 @@ void member_commit_many(struct member *member, unsigned count)
 
 /* ---- set up and tear down ---- */
 
-/* A port that was free a moment ago. */
-static unsigned free_port(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
-    close(fd);
-    return ntohs(address.sin_port);
-}
-
 int cluster_set_up(void **state)
 {
     struct error why;
@@ -348,8 +331,7 @@ int cluster_set_up(void **state)
 
         memset(member, 0, sizeof *member);
         snprintf(member->name, sizeof member->name, "m%d", i + 1);
-        snprintf(member->address, sizeof member->address, "127.0.0.1:%u",
-                 free_port());
+        free_address(member->address);
         member->folder = memory_format("%s/%s", cluster.folder, member->name);
         pki_fixture_issue(&cluster.pki, member->name, "master");
         if (tls_context_new(&member->tls, cluster.pki.folder, member->name,

@@ -4,6 +4,7 @@
  * What cannot be done, and what is waited for in vain, fails the test. */
 #pragma once
 
+#include "free_address.h"
 #include "pki_fixture.h"
 #include "raft/replica.h"
 #include "rpc/tls.h"
@@ -19,7 +20,7 @@ struct member_state {
 
 struct member {
     char name[16];
-    char address[32];
+    char address[FREE_ADDRESS_MAX];
     char *folder; /* owned */
     struct tls_context *tls;
     struct server *server;

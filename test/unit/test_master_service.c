@@ -14,18 +14,26 @@
 
 #define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
 
+/* To the first master. */
+static struct channel *admin;
+
+static int set_up_one(void **state)
+{
+    (void)state;
+    world_start(1, 1);
+    admin = world_channel(0, "admin");
+    return 0;
+}
+
 /* ---- requests in one line ---- */
 
 struct ask {
-    const char *image; /* NULL: registry.local/web:1 */
-    const char *app;
-    const char *node;
+    const char *app; /* NULL: named after the image */
     uint32_t cpu_milli;
     uint64_t id;
 };
 
-static Kontor__V1__ScheduleResponse *schedule(struct world *world,
-                                              struct channel *channel,
+static Kontor__V1__ScheduleResponse *schedule(struct channel *channel,
                                               struct ask ask, struct error *why)
 {
     Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
@@ -34,60 +42,75 @@ static Kontor__V1__ScheduleResponse *schedule(struct world *world,
     Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
     Kontor__V1__ContainerSpec *containers[] = {&container};
-    CLEANUP(free_pointer)
-    char *image = memory_string(ask.image ? ask.image : "registry.local/web:1");
     CLEANUP(free_pointer) char *app = memory_string(ask.app ? ask.app : "");
-    CLEANUP(free_pointer) char *node = memory_string(ask.node ? ask.node : "");
 
-    container.image = image;
+    container.image = (char[]){"registry.local/web:1"};
     resources.cpu_milli = ask.cpu_milli;
     spec.containers = containers;
     spec.n_containers = 1;
     spec.resources = &resources;
     spec.app = app;
-    spec.node = node;
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;
-    return (void *)world_call(world, channel, "Schedule", &request.base, why);
+    return world_call(channel, "Schedule", &request.base, why);
 }
 
-static void schedule_free(Kontor__V1__ScheduleResponse *response)
-{
-    if (response)
-        kontor__v1__schedule_response__free_unpacked(response, NULL);
-}
-
-/* Schedule, and expect the pod's name and node. */
-static void expect_scheduled(struct world *world, struct channel *channel,
-                             struct ask ask, const char *name_and_node)
+/* Schedule, and expect the pod's name and node; returns the index. */
+static uint64_t expect_scheduled(struct channel *channel, struct ask ask,
+                                 const char *name_and_node)
 {
     struct error why;
-    Kontor__V1__ScheduleResponse *response =
-        schedule(world, channel, ask, &why);
+    Kontor__V1__ScheduleResponse *response = schedule(channel, ask, &why);
     char text[80];
+    uint64_t index;
 
     if (!response) {
         fail_msg("%s", why.message);
-        return;
+        return 0;
     }
     snprintf(text, sizeof text, "%s %s", response->pod->name,
              response->pod->node[0] ? response->pod->node : "-");
     assert_string_equal(text, name_and_node);
     assert_true(response->term > 0);
     assert_int_equal(response->index, response->pod->changed_index);
-    schedule_free(response);
+    index = response->index;
+    kontor__v1__schedule_response__free_unpacked(response, NULL);
+    return index;
 }
 
-static Kontor__V1__StopResponse *stop(struct world *world,
-                                      struct channel *channel, const char *pod,
-                                      struct error *why)
+/* "web-1", "web-2" ... that nothing is known of but that they are there. */
+static void schedule_many(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct error why;
+        Kontor__V1__ScheduleResponse *response =
+            schedule(admin, (struct ask){0}, &why);
+
+        assert_non_null(response);
+        kontor__v1__schedule_response__free_unpacked(response, NULL);
+    }
+}
+
+static Kontor__V1__StopResponse *try_stop(const char *pod, struct error *why)
 {
     Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
     CLEANUP(free_pointer) char *name = memory_string(pod);
 
     request.pod = name;
-    return (void *)world_call(world, channel, "Stop", &request.base, why);
+    return world_call(admin, "Stop", &request.base, why);
+}
+
+static void stop(const char *pod)
+{
+    struct error why;
+    Kontor__V1__StopResponse *response = try_stop(pod, &why);
+
+    if (!response)
+        fail_msg("%s", why.message);
+    else
+        assert_true(response->pod->stop_requested);
+    kontor__v1__stop_response__free_unpacked(response, NULL);
 }
 
 static void expect_refused(struct error why, enum error_code code,
@@ -98,321 +121,253 @@ static void expect_refused(struct error why, enum error_code code,
         fail_msg("\"%s\" does not say \"%s\"", why.message, part);
 }
 
-/* ---- the state, looked at from within ---- */
+/* ---- what is waited for ---- */
 
-struct expected {
-    struct world *world;
-    const char *pod;
+struct expected_pod {
+    const char *name;
     int32_t phase;
 };
 
+/* In the leader's state. */
 static bool pod_is(void *data)
 {
-    const struct expected *expected = data;
-    struct world *world = expected->world;
-    const struct pod *pod = pods_find_name(
-        &world->masters[world_leader(world)]->cluster->pods, expected->pod);
+    const struct expected_pod *expected = data;
+    const struct master *leader = world.masters[world_leader()].master;
+    const struct pod *pod =
+        pods_find_name(&leader->cluster->pods, expected->name);
 
     return pod && pod->facts.phase == expected->phase;
 }
 
-static void until_pod(struct world *world, const char *pod, int32_t phase)
+static void until_pod(const char *name, int32_t phase)
 {
-    struct expected expected = {world, pod, phase};
+    struct expected_pod expected = {name, phase};
 
-    world_until(world, pod_is, &expected);
+    world_until(pod_is, &expected, name);
 }
 
-static bool has_pod(void *data)
+struct expected_count {
+    const struct fake_node *node;
+    size_t count;
+};
+
+static bool node_has(void *data)
 {
-    return ((struct fake_node *)data)->pod_count > 0;
+    const struct expected_count *expected = data;
+
+    return expected->node->pod_count == expected->count;
 }
 
-static bool has_four_pods(void *data)
+static void until_node_has(const struct fake_node *node, size_t count)
 {
-    return ((struct fake_node *)data)->pod_count == 4;
+    struct expected_count expected = {node, count};
+
+    world_until(node_has, &expected, "a node's pods");
 }
 
-static bool has_no_pod(void *data)
+static struct fake_node *node_up(unsigned i)
 {
-    return ((struct fake_node *)data)->pod_count == 0;
+    struct fake_node *node = world_node_start(i);
+
+    world_node_register(i, 0);
+    return node;
+}
+
+/* n1 with web-1 on it. */
+static struct fake_node *node_with_a_pod(void)
+{
+    struct fake_node *node = node_up(0);
+
+    expect_scheduled(admin, (struct ask){0}, "web-1 n1");
+    until_node_has(node, 1);
+    return node;
 }
 
 /* ---- stories ---- */
 
 static void a_pod_is_ordered_runs_and_stops(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    Kontor__V1__StopResponse *stopped;
+    struct fake_node *node = node_with_a_pod();
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    expect_scheduled(&world, admin, (struct ask){.app = "web"}, "web-1 n1");
-    world_until(&world, has_pod, &world.nodes[0]);
-    assert_int_equal(world.nodes[0].pods[0].generation, 1);
-    assert_true(world.nodes[0].term > 0);
+    assert_int_equal(node->pods[0].generation, 1);
+    assert_true(node->term > 0);
 
-    fake_report(&world.nodes[0], 1, PHASE(RUNNING));
-    until_pod(&world, "web-1", PHASE(RUNNING));
-    stopped = stop(&world, admin, "web", &why);
-    assert_non_null(stopped);
-    assert_true(stopped->pod->stop_requested);
-    kontor__v1__stop_response__free_unpacked(stopped, NULL);
-    until_pod(&world, "web-1", PHASE(STOPPED));
-    assert_int_equal(world.nodes[0].deleted, 1);
-    assert_null(stop(&world, admin, "web", &why));
+    fake_report(node, 1, PHASE(RUNNING));
+    until_pod("web-1", PHASE(RUNNING));
+    stop("web");
+    until_pod("web-1", PHASE(STOPPED));
+    assert_int_equal(node->deleted, 1);
+    assert_null(try_stop("web", &why));
     expect_refused(why, ERROR_NOT_FOUND, "web");
-    world_fini(&world);
 }
 
 static void a_request_sent_again_is_answered_again(void **state)
 {
-    struct world world;
-    struct channel *admin;
+    uint64_t index;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    expect_scheduled(&world, admin, (struct ask){.id = 7}, "web-1 -");
-    expect_scheduled(&world, admin, (struct ask){.id = 7}, "web-1 -");
-    expect_scheduled(&world, admin, (struct ask){.id = 8}, "web-2 -");
-    world_fini(&world);
+    index = expect_scheduled(admin, (struct ask){.id = 7}, "web-1 -");
+    expect_scheduled(admin, (struct ask){.id = 8}, "web-2 -");
+    assert_int_equal(expect_scheduled(admin, (struct ask){.id = 7}, "web-1 -"),
+                     index);
+    expect_scheduled(admin, (struct ask){.id = 9}, "web-3 -");
 }
 
 static void a_name_that_lives_is_refused(void **state)
 {
-    struct world world;
-    struct channel *admin;
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    expect_scheduled(&world, admin, (struct ask){.app = "web"}, "web-1 -");
-    assert_null(schedule(&world, admin, (struct ask){.app = "web"}, &why));
+    expect_scheduled(admin, (struct ask){.app = "web"}, "web-1 -");
+    assert_null(schedule(admin, (struct ask){.app = "web"}, &why));
     expect_refused(why, ERROR_ALREADY_EXISTS, "web");
-    world_fini(&world);
 }
 
 static void a_pending_pod_is_placed_when_room_appears(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    struct error why;
+    struct fake_node *node;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    expect_scheduled(&world, admin, (struct ask){.cpu_milli = 3000}, "web-1 -");
-    expect_scheduled(&world, admin, (struct ask){.cpu_milli = 3000}, "web-2 -");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    until_pod(&world, "web-1", PHASE(PLACED)); /* the oldest first */
-    until_pod(&world, "web-2", PHASE(PENDING));
-    world_until(&world, has_pod, &world.nodes[0]);
-    kontor__v1__stop_response__free_unpacked(stop(&world, admin, "web-1", &why),
-                                             NULL);
-    until_pod(&world, "web-2", PHASE(PLACED));
-    world_fini(&world);
+    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-1 -");
+    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-2 -");
+    node = node_up(0);
+    until_pod("web-1", PHASE(PLACED)); /* the oldest first */
+    until_pod("web-2", PHASE(PENDING));
+    until_node_has(node, 1);
+    stop("web-1");
+    until_pod("web-2", PHASE(PLACED));
 }
 
 static void a_silent_nodes_pods_go_elsewhere(void **state)
 {
-    struct world world;
-    struct channel *admin;
+    struct fake_node *silent = node_with_a_pod();
+    struct fake_node *other;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    expect_scheduled(&world, admin, (struct ask){0}, "web-1 n1");
-    world_until(&world, has_pod, &world.nodes[0]);
-    fake_report(&world.nodes[0], 1, PHASE(RUNNING));
-    until_pod(&world, "web-1", PHASE(RUNNING));
+    fake_report(silent, 1, PHASE(RUNNING));
+    until_pod("web-1", PHASE(RUNNING));
 
-    world_node_start(&world, 1);
-    world_node_register(&world, 1);
-    world.nodes[0].silent = true;
-    world_until(&world, has_pod, &world.nodes[1]);
-    assert_int_equal(world.nodes[1].pods[0].generation, 2);
+    other = node_up(1);
+    silent->silent = true;
+    until_node_has(other, 1);
+    assert_int_equal(other->pods[0].generation, 2);
     /* It comes back: what was replaced is stopped there, and only there. */
-    world_node_stop(&world, 0);
-    world.nodes[0].silent = false;
-    world_node_start(&world, 0);
-    world_until(&world, has_no_pod, &world.nodes[0]);
-    assert_int_equal(world.nodes[1].pod_count, 1);
-    world_fini(&world);
+    world_node_stop(0);
+    silent->silent = false;
+    world_node_start(0);
+    until_node_has(silent, 0);
+    assert_int_equal(other->pod_count, 1);
 }
 
 /* What differs after a reconnect is corrected, both ways. */
 static void node_and_state_are_compared(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    struct fake_node *node = &world.nodes[0];
+    struct fake_node *node = node_with_a_pod();
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    expect_scheduled(&world, admin, (struct ask){0}, "web-1 n1");
-    world_until(&world, has_pod, node);
-    world_node_stop(&world, 0);
+    world_node_stop(0);
     node->pods[0].pod_id = 99; /* lost its own, has a foreign one */
-    world_node_start(&world, 0);
-    world_until(&world, has_no_pod, node);
-    world_until(&world, has_pod, node);
+    world_node_start(0);
+    until_node_has(node, 0);
+    until_node_has(node, 1);
     assert_int_equal(node->pods[0].pod_id, 1);
     assert_int_equal(node->deleted, 1);
-    world_fini(&world);
 }
 
 static void a_pod_stopped_while_its_node_is_away_has_stopped(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    struct error why;
+    struct fake_node *node = node_with_a_pod();
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    expect_scheduled(&world, admin, (struct ask){0}, "web-1 n1");
-    world_until(&world, has_pod, &world.nodes[0]);
-    world_node_stop(&world, 0);
-    world.nodes[0].pod_count = 0;
-    kontor__v1__stop_response__free_unpacked(stop(&world, admin, "web-1", &why),
-                                             NULL);
-    world_node_start(&world, 0);
-    until_pod(&world, "web-1", PHASE(STOPPED));
-    world_fini(&world);
+    world_node_stop(0);
+    node->pod_count = 0;
+    stop("web-1");
+    world_node_start(0);
+    until_pod("web-1", PHASE(STOPPED));
 }
 
 static void one_pod_that_a_node_refuses_fails_alone(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    struct fake_node *node = &world.nodes[0];
-
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    for (int i = 0; i < 5; i++)
-        schedule_free(
-            schedule(&world, admin, (struct ask){0}, &(struct error){0}));
-    node->refuse = "web-3";
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    until_pod(&world, "web-3", PHASE(FAILED));
-    world_until(&world, has_four_pods, node);
-    assert_null(fake_pod(node, 3));
-    world_fini(&world);
+    schedule_many(5);
+    world.nodes[0].fake.refuse = "web-3";
+    node_up(0);
+    until_pod("web-3", PHASE(FAILED));
+    until_node_has(&world.nodes[0].fake, 4);
+    assert_null(fake_pod(&world.nodes[0].fake, 3));
 }
 
 static void orders_travel_together(void **state)
 {
-    struct world world;
-    struct channel *admin;
-    struct fake_node *node = &world.nodes[0];
+    struct fake_node *node;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    for (int i = 0; i < 20; i++)
-        schedule_free(
-            schedule(&world, admin, (struct ask){0}, &(struct error){0}));
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    until_pod(&world, "web-20", PHASE(PLACED));
-    while (node->pod_count < 20)
-        world_run_ms(&world, 1);
+    schedule_many(20);
+    node = node_up(0);
+    until_node_has(node, 20);
     assert_true(node->create_calls <= 2);
-    world_fini(&world);
 }
 
-static bool has_two_routes(void *data)
+static bool all_have_two_routes(void *data)
 {
-    struct world *world = data;
-
-    return world->nodes[0].routes == 2 && world->nodes[1].routes == 2 &&
-           world->nodes[2].routes == 2;
+    (void)data;
+    return world.nodes[0].fake.routes == 2 && world.nodes[1].fake.routes == 2 &&
+           world.nodes[2].fake.routes == 2;
 }
 
 static void every_node_learns_the_routes(void **state)
 {
-    struct world world;
-
     (void)state;
-    world_init(&world, 1, 1);
-    for (unsigned i = 0; i < 3; i++) {
-        world_node_start(&world, i);
-        world_node_register(&world, i);
-    }
-    world_until(&world, has_two_routes, &world);
-    world_fini(&world);
+    for (unsigned i = 0; i < 3; i++)
+        node_up(i);
+    world_until(all_have_two_routes, NULL, "the routes");
 }
 
 /* ---- who may ---- */
 
 static void roles_are_kept(void **state)
 {
-    struct world world;
-    struct channel *viewer, *node;
+    struct channel *viewer = world_channel(0, "viewer");
+    struct channel *node;
     Kontor__V1__ListPodsRequest list = KONTOR__V1__LIST_PODS_REQUEST__INIT;
     Kontor__V1__RegisterNodeRequest other =
         KONTOR__V1__REGISTER_NODE_REQUEST__INIT;
     ProtobufCMessage *answer;
-    char name[] = "n2";
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    viewer = world_channel(&world, 0, "viewer");
-    assert_null(schedule(&world, viewer, (struct ask){0}, &why));
+    assert_null(schedule(viewer, (struct ask){0}, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "viewer");
-    answer = world_call(&world, viewer, "ListPods", &list.base, &why);
+    answer = world_call(viewer, "ListPods", &list.base, &why);
     assert_non_null(answer);
     protobuf_c_message_free_unpacked(answer, NULL);
 
-    world_node_start(&world, 0);
-    node = world_channel(&world, 0, "n1");
-    assert_null(world_call(&world, node, "ListPods", &list.base, &why));
+    world_node_start(0);
+    node = world_channel(0, "n1");
+    assert_null(world_call(node, "ListPods", &list.base, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "node");
-    other.name = name;
-    assert_null(world_call(&world, node, "RegisterNode", &other.base, &why));
+    other.name = (char[]){"n2"};
+    assert_null(world_call(node, "RegisterNode", &other.base, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "n1 may not register");
-    world_fini(&world);
 }
 
 /* ---- reading ---- */
 
 static void pods_come_in_pages(void **state)
 {
-    struct world world;
-    struct channel *admin;
     Kontor__V1__ListPodsRequest request = KONTOR__V1__LIST_PODS_REQUEST__INIT;
     uint64_t last = 0;
     unsigned pages = 0;
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    for (int i = 0; i < 7; i++)
-        schedule_free(
-            schedule(&world, admin, (struct ask){0}, &(struct error){0}));
+    schedule_many(7);
     request.page_size = 3;
     do {
         Kontor__V1__ListPodsResponse *page =
-            (void *)world_call(&world, admin, "ListPods", &request.base, &why);
+            world_call(admin, "ListPods", &request.base, &why);
 
         assert_non_null(page);
         for (size_t i = 0; i < page->n_pods; i++) {
@@ -426,29 +381,21 @@ static void pods_come_in_pages(void **state)
     } while (request.page_token != 0);
     assert_int_equal(last, 7);
     assert_int_equal(pages, 3);
-    world_fini(&world);
 }
 
 static void why_goes_node_by_node(void **state)
 {
-    struct world world;
-    struct channel *admin;
     Kontor__V1__WhyRequest request = KONTOR__V1__WHY_REQUEST__INIT;
     Kontor__V1__WhyResponse *answer;
-    char pod[] = "web-1";
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    request.pod = pod;
-    assert_null(world_call(&world, admin, "Why", &request.base, &why));
+    node_up(0);
+    request.pod = (char[]){"web-1"};
+    assert_null(world_call(admin, "Why", &request.base, &why));
     expect_refused(why, ERROR_NOT_FOUND, "web-1");
-    expect_scheduled(&world, admin, (struct ask){.cpu_milli = 512000},
-                     "web-1 -");
-    answer = (void *)world_call(&world, admin, "Why", &request.base, &why);
+    expect_scheduled(admin, (struct ask){.cpu_milli = 512000}, "web-1 -");
+    answer = world_call(admin, "Why", &request.base, &why);
     assert_non_null(answer);
     assert_string_equal(answer->summary,
                         "no node could ever hold it: asks 512 cpu, the "
@@ -457,163 +404,155 @@ static void why_goes_node_by_node(void **state)
     assert_string_equal(answer->verdicts[0]->node, "n1");
     assert_int_equal(answer->verdicts[0]->short_->cpu_milli, 508000);
     kontor__v1__why_response__free_unpacked(answer, NULL);
-    world_fini(&world);
 }
 
 static void events_are_watched_from_an_index(void **state)
 {
-    struct world world;
-    struct channel *admin;
     Kontor__V1__WatchRequest request = KONTOR__V1__WATCH_REQUEST__INIT;
     Kontor__V1__Event *last;
-    char missing[] = "db-1";
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    expect_scheduled(&world, admin, (struct ask){0}, "web-1 -");
-    expect_scheduled(&world, admin, (struct ask){0}, "web-2 -");
+    schedule_many(2);
     request.until_now = true;
-    last = (void *)world_call(&world, admin, "Watch", &request.base, &why);
+    last = world_call(admin, "Watch", &request.base, &why);
     assert_int_equal(why.code, 0);
     assert_string_equal(last->subject, "web-2");
     assert_int_equal(last->pod->id, 2);
     request.after_index = last->index;
     kontor__v1__event__free_unpacked(last, NULL);
-    assert_null(world_call(&world, admin, "Watch", &request.base, &why));
+    assert_null(world_call(admin, "Watch", &request.base, &why));
     assert_int_equal(why.code, 0);
-    request.pod = missing;
-    assert_null(world_call(&world, admin, "Watch", &request.base, &why));
+    request.pod = (char[]){"db-1"};
+    assert_null(world_call(admin, "Watch", &request.base, &why));
     expect_refused(why, ERROR_NOT_FOUND, "db-1");
-    world_fini(&world);
+}
+
+static bool node_is_away(void *data)
+{
+    (void)data;
+    return !channel_connected(
+        dispatch_channel(&world.masters[0].master->dispatch, 1));
 }
 
 static void logs_come_from_the_node(void **state)
 {
-    struct world world;
-    struct channel *admin;
     Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
     Kontor__V1__LogsChunk *chunk;
-    char pod[] = "web-1";
     struct error why;
 
     (void)state;
-    world_init(&world, 1, 1);
-    admin = world_channel(&world, 0, "admin");
-    request.pod = pod;
-    expect_scheduled(&world, admin, (struct ask){0}, "web-1 -");
-    assert_null(world_call(&world, admin, "Logs", &request.base, &why));
+    request.pod = (char[]){"web-1"};
+    schedule_many(1);
+    assert_null(world_call(admin, "Logs", &request.base, &why));
     expect_refused(why, ERROR_FAILED_PRECONDITION, "web-1 is on no node");
-    world_node_start(&world, 0);
-    world_node_register(&world, 0);
-    world_until(&world, has_pod, &world.nodes[0]);
-    chunk = (void *)world_call(&world, admin, "Logs", &request.base, &why);
+    until_node_has(node_up(0), 1);
+    chunk = world_call(admin, "Logs", &request.base, &why);
     assert_int_equal(why.code, 0);
     assert_memory_equal(chunk->data.data, "hello\n", 6);
     kontor__v1__logs_chunk__free_unpacked(chunk, NULL);
     request.tail_bytes = 1;
-    assert_null(world_call(&world, admin, "Logs", &request.base, &why));
+    assert_null(world_call(admin, "Logs", &request.base, &why));
     expect_refused(why, ERROR_NOT_FOUND, "node n1: the log is gone");
-    world_node_stop(&world, 0);
-    world_run_ms(&world, 50);
-    assert_null(world_call(&world, admin, "Logs", &request.base, &why));
+    world_node_stop(0);
+    world_until(node_is_away, NULL, "the master to notice");
+    assert_null(world_call(admin, "Logs", &request.base, &why));
     expect_refused(why, ERROR_UNAVAILABLE, "node n1 cannot be reached");
-    world_fini(&world);
 }
 
 /* ---- several masters ---- */
 
+/* All are there, and who leads. */
+static void expect_masters(struct channel *channel, const char *answered_by,
+                           unsigned leader)
+{
+    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
+    struct error why;
+    Kontor__V1__MastersResponse *masters =
+        world_call(channel, "Masters", &request.base, &why);
+
+    assert_int_equal(masters->n_masters, 3);
+    assert_string_equal(masters->answered_by, answered_by);
+    for (unsigned i = 0; i < 3; i++)
+        assert_string_equal(masters->masters[i]->role,
+                            i == leader ? "leader" : "follower");
+    kontor__v1__masters_response__free_unpacked(masters, NULL);
+}
+
 static void any_master_takes_a_call(void **state)
 {
-    struct world world;
-    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
     Kontor__V1__WatchRequest watch = KONTOR__V1__WATCH_REQUEST__INIT;
-    Kontor__V1__MastersResponse *masters;
     Kontor__V1__Event *event;
-    struct channel *admin, *viewer;
+    struct channel *viewer;
     struct error why;
+    unsigned leader;
     unsigned other;
 
     (void)state;
-    world_init(&world, 3, 3);
-    other = (world_leader(&world) + 1) % 3;
-    admin = world_channel(&world, other, "admin");
-    expect_scheduled(&world, admin, (struct ask){.id = 1}, "web-1 -");
-    expect_scheduled(&world, admin, (struct ask){.id = 1}, "web-1 -");
+    world_start(3, 3);
+    leader = world_leader();
+    other = (leader + 1) % 3;
+    admin = world_channel(other, "admin");
+    expect_scheduled(admin, (struct ask){.id = 1}, "web-1 -");
+    expect_scheduled(admin, (struct ask){.id = 1}, "web-1 -");
     /* The leader looks at who asks, not at who forwards. */
-    world_node_start(&world, 0);
-    world_node_register_with(&world, 0, other);
-    until_pod(&world, "web-1", PHASE(PLACED));
-    viewer = world_channel(&world, other, "viewer");
-    assert_null(schedule(&world, viewer, (struct ask){0}, &why));
+    world_node_start(0);
+    world_node_register(0, other);
+    until_pod("web-1", PHASE(PLACED));
+    viewer = world_channel(other, "viewer");
+    assert_null(schedule(viewer, (struct ask){0}, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "viewer");
     watch.until_now = true;
-    event = (void *)world_call(&world, viewer, "Watch", &watch.base, &why);
+    event = world_call(viewer, "Watch", &watch.base, &why);
     assert_string_equal(event->subject, "web-1");
     kontor__v1__event__free_unpacked(event, NULL);
-
-    masters = (void *)world_call(&world, admin, "Masters", &request.base, &why);
-    assert_int_equal(masters->n_masters, 3);
-    assert_string_equal(masters->answered_by, world.names[other]);
-    for (unsigned i = 0; i < 3; i++)
-        assert_string_equal(masters->masters[i]->role,
-                            i == world_leader(&world) ? "leader" : "follower");
-    kontor__v1__masters_response__free_unpacked(masters, NULL);
-    world_fini(&world);
+    expect_masters(admin, world.masters[other].name, leader);
 }
 
 static void without_a_leader_a_call_waits_a_while(void **state)
 {
-    struct world world;
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
     Kontor__V1__MastersResponse *masters;
-    struct channel *admin;
     struct error why;
     uint64_t before;
 
     (void)state;
-    world_init(&world, 3, 1);
-    admin = world_channel(&world, 0, "admin");
+    world_start(3, 1);
+    admin = world_channel(0, "admin");
     before = uv_hrtime();
-    assert_null(schedule(&world, admin, (struct ask){0}, &why));
+    assert_null(schedule(admin, (struct ask){0}, &why));
     expect_refused(why, ERROR_UNAVAILABLE, "no leader");
     assert_true(uv_hrtime() - before >= UINT64_C(500000000));
-    masters = (void *)world_call(&world, admin, "Masters", &request.base, &why);
+    masters = world_call(admin, "Masters", &request.base, &why);
     assert_string_equal(masters->masters[1]->role, "down");
     assert_string_not_equal(masters->masters[0]->role, "down");
     kontor__v1__masters_response__free_unpacked(masters, NULL);
-    world_fini(&world);
 }
+
+#define STORY(test) \
+    cmocka_unit_test_setup_teardown(test, set_up_one, world_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_pod_is_ordered_runs_and_stops,
-                                  world_teardown),
-        cmocka_unit_test_teardown(a_request_sent_again_is_answered_again,
-                                  world_teardown),
-        cmocka_unit_test_teardown(a_name_that_lives_is_refused, world_teardown),
-        cmocka_unit_test_teardown(a_pending_pod_is_placed_when_room_appears,
-                                  world_teardown),
-        cmocka_unit_test_teardown(a_silent_nodes_pods_go_elsewhere,
-                                  world_teardown),
-        cmocka_unit_test_teardown(node_and_state_are_compared, world_teardown),
-        cmocka_unit_test_teardown(
-            a_pod_stopped_while_its_node_is_away_has_stopped, world_teardown),
-        cmocka_unit_test_teardown(one_pod_that_a_node_refuses_fails_alone,
-                                  world_teardown),
-        cmocka_unit_test_teardown(orders_travel_together, world_teardown),
-        cmocka_unit_test_teardown(every_node_learns_the_routes, world_teardown),
-        cmocka_unit_test_teardown(roles_are_kept, world_teardown),
-        cmocka_unit_test_teardown(pods_come_in_pages, world_teardown),
-        cmocka_unit_test_teardown(why_goes_node_by_node, world_teardown),
-        cmocka_unit_test_teardown(events_are_watched_from_an_index,
-                                  world_teardown),
-        cmocka_unit_test_teardown(logs_come_from_the_node, world_teardown),
-        cmocka_unit_test_teardown(any_master_takes_a_call, world_teardown),
+        STORY(a_pod_is_ordered_runs_and_stops),
+        STORY(a_request_sent_again_is_answered_again),
+        STORY(a_name_that_lives_is_refused),
+        STORY(a_pending_pod_is_placed_when_room_appears),
+        STORY(a_silent_nodes_pods_go_elsewhere),
+        STORY(node_and_state_are_compared),
+        STORY(a_pod_stopped_while_its_node_is_away_has_stopped),
+        STORY(one_pod_that_a_node_refuses_fails_alone),
+        STORY(orders_travel_together),
+        STORY(every_node_learns_the_routes),
+        STORY(roles_are_kept),
+        STORY(pods_come_in_pages),
+        STORY(why_goes_node_by_node),
+        STORY(events_are_watched_from_an_index),
+        STORY(logs_come_from_the_node),
+        cmocka_unit_test_teardown(any_master_takes_a_call, world_tear_down),
         cmocka_unit_test_teardown(without_a_leader_a_call_waits_a_while,
-                                  world_teardown),
+                                  world_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

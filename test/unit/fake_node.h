@@ -1,0 +1,43 @@
+/* fake_node.h - a node's service over real sockets, and no node behind it: for
+ * tests and benchmarks of the masters.
+ *
+ * It remembers what it was ordered and reports what it is told to. A hollow
+ * one takes every order and remembers none, however many there are. */
+#pragma once
+
+#include "kontor/v1/node.pb-c.h"
+#include "rpc/server.h"
+
+enum { FAKE_PODS_MAX = 64 };
+
+struct fake_watch;
+
+/* Zeroes are one that is down. The owner fills in what it wants and opens the
+ * server: server_add(node->server, &fake_node_service, node). */
+struct fake_node {
+    uv_loop_t *loop;
+    uint64_t heartbeat_ms;
+    bool hollow;
+    bool silent;        /* no heartbeats, no reports */
+    const char *refuse; /* INVALID_ARGUMENT for orders with a pod called so */
+    struct server *server;
+
+    struct fake_watch *watch;                  /* the newest, or NULL */
+    Kontor__V1__PodStatus pods[FAKE_PODS_MAX]; /* what it has; no strings */
+    size_t pod_count;
+    unsigned create_calls;
+    unsigned created;
+    unsigned deleted;
+    unsigned routes; /* in the last SetRoutes */
+    uint64_t term;   /* the greatest seen; an older one is refused */
+};
+
+/* Its data is the struct fake_node. */
+extern const struct service fake_node_service;
+
+/* What it has of a pod; NULL when it has none. Borrowed. */
+Kontor__V1__PodStatus *fake_pod(struct fake_node *node, uint64_t pod_id);
+
+/* Say that a pod it has is in a phase now; STOPPED is forgotten then. */
+void fake_report(struct fake_node *node, uint64_t pod_id,
+                 Kontor__V1__PodPhase phase);
