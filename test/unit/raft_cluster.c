@@ -269,13 +269,19 @@ bool asked_is_done(void *data)
     return asked->done;
 }
 
+void member_ask(struct member *member, struct asked *asked, const char *text)
+{
+    *asked = (struct asked){.proposal.done = on_proposed};
+    replica_propose(member->replica, &asked->proposal,
+                    (const uint8_t *)(const void *)text, strlen(text));
+    assert_false(asked->done);
+}
+
 struct asked member_propose(struct member *member, const char *text)
 {
-    struct asked asked = {.proposal.done = on_proposed};
+    struct asked asked;
 
-    replica_propose(member->replica, &asked.proposal,
-                    (const uint8_t *)(const void *)text, strlen(text));
-    assert_false(asked.done);
+    member_ask(member, &asked, text);
     cluster_wait(asked_is_done, &asked, "a proposal");
     return asked;
 }
@@ -298,9 +304,7 @@ void member_commit_many(struct member *member, unsigned count)
         char text[32];
 
         snprintf(text, sizeof text, "command %u", i);
-        asked[i].proposal.done = on_proposed;
-        replica_propose(member->replica, &asked[i].proposal,
-                        (const uint8_t *)(const void *)text, strlen(text));
+        member_ask(member, &asked[i], text);
     }
     for (unsigned i = 0; i < count; i++) {
         cluster_wait(asked_is_done, &asked[i], "many proposals");

@@ -82,6 +82,8 @@ struct asked {
 void asked_on_read(struct replica_read *read, const struct error *why);
 bool asked_is_done(void *data);
 
+/* Propose; `asked` says what becomes of it. */
+void member_ask(struct member *member, struct asked *asked, const char *text);
 /* Propose and wait. */
 struct asked member_propose(struct member *member, const char *text);
 void member_commit(struct member *member, const char *text);
