@@ -67,12 +67,20 @@ alive() { ! gone "$1"; }
 
 runs() { alive "$(pid_of "$1")"; }
 
-kill_9() { # NAME...
-    local name pid
+# Before it dies: the words to start it with.
+remember() { # NAME...
+    local name
     for name in "$@"; do
-        pid=$(pid_of "$name")
-        [ -e "$WORK/started/$name" ] || cp "/proc/$pid/cmdline" "$WORK/started/$name"
-        kill -9 "$pid"
+        [ -e "$WORK/started/$name" ] ||
+            cp "/proc/$(pid_of "$name")/cmdline" "$WORK/started/$name"
+    done
+}
+
+kill_9() { # NAME...
+    local name
+    remember "$@"
+    for name in "$@"; do
+        kill -9 "$(pid_of "$name")"
     done
     for name in "$@"; do
         await 5 gone "$(pid_of "$name")"
@@ -195,6 +203,37 @@ for pod in json.load(sys.stdin)["pods"]:
     wait "$watcher" || true
     grep -v '"kind":"pod_progress"' "$BATS_TEST_TMPDIR/watched" |
         diff - "$BATS_TEST_TMPDIR/kept"
+}
+
+# A stock gRPC client that kills the leader itself, in the midst of it.
+stock() { # CASE IMAGE
+    remember m1 m2 m3
+    await 10 masters_agree
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/stock_client.py" "$1" \
+        "$KONTOR_CONFIG" 10.77.0.11:7500 --image "$2" --pid "m1=$(pid_of m1)" \
+        --pid "m2=$(pid_of m2)" --pid "m3=$(pid_of m3)"
+    await 5 one_master_gone # so that it is started again
+}
+
+one_master_gone() {
+    [ "$(for name in m1 m2 m3; do runs $name || echo; done | wc -l)" = 1 ]
+}
+
+@test "a request that was acknowledged, sent again after the leader's death: one pod" {
+    stock retry_of_an_answer "$IMAGE"
+    await_pod busybox-1 'phase == "running"'
+    [ "$(kctl get pods -a | grep -c '^busybox-')" = 1 ]
+    [ "$(kctl events | grep -c 'busybox-.* created')" = 1 ]
+    [ "$( (node_traces n1; node_traces n2) | grep -o 'pods/[0-9]*$' | sort -u | wc -l)" = 1 ]
+}
+
+@test "a request that was under way, sent again after the leader's death: one pod" {
+    stock retry_of_a_call_under_way "$IMAGE"
+    [ "$(kctl get pods -o json | grep -c '"name": "busybox-')" = 1 ]
+}
+
+@test "the leader dies among 300 calls: each makes one pod" {
+    stock retry_of_many 127.0.0.1:1/none:1
 }
 
 @test "the leader dies five times in a row" {

@@ -2,12 +2,14 @@
 """A stock gRPC client: Debian's python3-grpcio, stubs made from the project's
 own .proto files. `stock_client.py CASE CONFIG NODE... [--as IDENTITY]` runs
 one case against the masters of a config.json and the nodes at HOST:PORT; it
-exits 0 when the answers were right and says what came instead when not."""
+exits 0 when the answers were right and says what came instead when not.
+Cases that kill a master are given `--pid NAME=PID` of each and an `--image`."""
 
 import argparse
 import importlib
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -103,14 +105,19 @@ def send_junk(connection, junk):
 
 
 class Cases:
-    def __init__(self, config, nodes, identity):
-        with open(config, encoding="utf-8") as file:
+    def __init__(self, given):
+        with open(given.config, encoding="utf-8") as file:
             settings = json.load(file)
-        self.pki = os.path.join(os.path.dirname(config), settings["pki"])
-        self.masters = [row["address"] for row in settings["masters"]]
-        self.nodes = nodes
-        self.everyone = self.masters + nodes
-        self.identity = identity
+        self.pki = os.path.join(os.path.dirname(given.config), settings["pki"])
+        self.addresses = {row["name"]: row["address"]
+                          for row in settings["masters"]}
+        self.masters = list(self.addresses.values())
+        self.nodes = given.nodes
+        self.everyone = self.masters + given.nodes
+        self.identity = given.identity
+        self.image = given.image
+        self.pids = {name: int(pid) for name, pid in
+                     (word.split("=") for word in given.pid)}
 
     def file(self, name):
         with open(os.path.join(self.pki, name), "rb") as file:
@@ -328,6 +335,124 @@ class Cases:
             return
         expect(not got, f"{address} agreed to speak {got}")
 
+    # ---- the leader dies, and its clients ask again with the same id ----
+
+    def leader_and_others(self):
+        """Their names, once all agree on one."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            leaders = set()
+            for address in self.masters:
+                answer = self.cluster(address=address).Masters(
+                    cluster_pb2.MastersRequest(), timeout=5)
+                leaders |= {row.name for row in answer.masters
+                            if row.role == "leader"}
+            if len(leaders) == 1:
+                leader = leaders.pop()
+                return leader, [n for n in self.addresses if n != leader]
+        sys.exit("no leader for 10 s")
+
+    def unnamed_request(self):
+        """Each such request that is done makes one more pod of the image."""
+        return cluster_pb2.ScheduleRequest(
+            request_id=request_id(),
+            spec=types.PodSpec(
+                resources=types.Resources(cpu_milli=10, memory_bytes=16 << 20),
+                containers=[types.ContainerSpec(image=self.image)]))
+
+    def insist(self, stub, request):
+        """While a leader is missing a master says UNAVAILABLE: ask again."""
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return stub.Schedule(request, timeout=10)
+            except grpc.RpcError as error:
+                expect(error.code() == Code.UNAVAILABLE and
+                       time.monotonic() < end, f"{error}")
+
+    def asked_again(self, survivors, request, first=None):
+        """Every survivor gives the same answer, the first one."""
+        for name in survivors:
+            stub = self.cluster(address=self.addresses[name])
+            answer = self.insist(stub, request)
+            first = first or answer
+            expect((answer.pod.id, answer.pod.name, answer.index) ==
+                   (first.pod.id, first.pod.name, first.index),
+                   f"first {first}, by {name} then {answer}")
+        return first
+
+    def pods_are(self, survivors, ids):
+        """Nothing but these pods is of the image."""
+        stub = self.cluster(address=self.addresses[survivors[0]])
+        pods = stub.ListPods(cluster_pb2.ListPodsRequest(page_size=1000),
+                             timeout=10).pods
+        made = sorted(pod.id for pod in pods
+                      if pod.spec.containers[0].image == self.image)
+        expect(made == sorted(ids), f"asked for {sorted(ids)}, there are {made}")
+
+    def retry_of_an_answer(self):
+        """It was acknowledged; then the leader dies."""
+        leader, survivors = self.leader_and_others()
+        request = self.unnamed_request()
+        stub = self.cluster(address=self.addresses[leader])
+        first = stub.Schedule(request, timeout=10)
+        os.kill(self.pids[leader], signal.SIGKILL)
+        self.asked_again(survivors, request, first)
+        self.pods_are(survivors, [first.pod.id])
+
+    def retry_of_a_call_under_way(self):
+        """The leader has it and waits for a quorum, which stands still."""
+        leader, survivors = self.leader_and_others()
+        request = self.unnamed_request()
+        stub = self.cluster(address=self.addresses[leader])
+        stub.Masters(cluster_pb2.MastersRequest(), timeout=5)  # connected
+        for name in survivors:
+            os.kill(self.pids[name], signal.SIGSTOP)
+        try:
+            call = stub.Schedule.future(request, timeout=10)
+            try:
+                call.result(timeout=0.1)
+                sys.exit("acknowledged with one master's disk alone")
+            except grpc.FutureTimeoutError:
+                pass
+            os.kill(self.pids[leader], signal.SIGKILL)
+        finally:
+            for name in survivors:
+                os.kill(self.pids[name], signal.SIGCONT)
+        expect(call.exception().code() == Code.UNAVAILABLE, f"{call}")
+        first = self.asked_again(survivors, request)
+        self.asked_again(survivors, request, first)
+        self.pods_are(survivors, [first.pod.id])
+
+    def retry_of_many(self):
+        """The leader dies among calls in every stage. Those that it had
+        itself fail and are sent again; those that a follower passed on are
+        sent again by it."""
+        leader, survivors = self.leader_and_others()
+        requests = [self.unnamed_request() for _ in range(300)]
+        direct, passed_on = (self.cluster(address=self.addresses[name])
+                             for name in (leader, survivors[0]))
+        for stub in (direct, passed_on):
+            stub.ListPods(cluster_pb2.ListPodsRequest(), timeout=10)
+        calls = [(direct, passed_on)[i % 2].Schedule.future(request, timeout=20)
+                 for i, request in enumerate(requests)]
+        calls[0].result()
+        os.kill(self.pids[leader], signal.SIGKILL)
+        failed = 0
+        ids = []
+        for i, (request, call) in enumerate(zip(requests, calls)):
+            error = call.exception()
+            if error:
+                expect(i % 2 == 0 and error.code() == Code.UNAVAILABLE,
+                       f"call {i}: {error}")
+                failed += 1
+            first = self.asked_again(survivors, request,
+                                     None if error else call.result())
+            ids.append(first.pod.id)
+        expect(0 < failed < len(requests), f"{failed} calls were cut off")
+        print(f"{failed} of {len(calls)} calls were cut off")
+        self.pods_are(survivors, ids)
+
     def health(self):
         self.everyone_answers()
         stub = health_grpc.HealthStub(self.channel(self.masters[0]))
@@ -387,8 +512,10 @@ def main():
     words.add_argument("config")
     words.add_argument("nodes", nargs="+")
     words.add_argument("--as", dest="identity")
+    words.add_argument("--pid", action="append", default=[])
+    words.add_argument("--image", default="127.0.0.1:1/none:1")
     given = words.parse_args()
-    getattr(Cases(given.config, given.nodes, given.identity), given.case)()
+    getattr(Cases(given), given.case)()
 
 
 main()
