@@ -242,59 +242,60 @@ struct channel *world_channel(unsigned i, const char *identity)
     return world.channels[at];
 }
 
-struct outcome {
-    ProtobufCMessage *answer;
-    struct error why;
-    bool ended;
-};
-
 static void on_answer(struct call *call, const ProtobufCMessage *message)
 {
-    struct outcome *outcome = call_data(call);
+    struct world_asked *asked = call_data(call);
     size_t length = protobuf_c_message_get_packed_size(message);
     uint8_t *bytes = memory_new(length + 1);
 
-    if (outcome->answer)
-        protobuf_c_message_free_unpacked(outcome->answer, NULL);
+    if (asked->answer)
+        protobuf_c_message_free_unpacked(asked->answer, NULL);
     protobuf_c_message_pack(message, bytes);
-    outcome->answer =
+    asked->answer =
         protobuf_c_message_unpack(message->descriptor, NULL, length, bytes);
     free(bytes);
 }
 
 static void on_ended(struct call *call, const struct error *why)
 {
-    struct outcome *outcome = call_data(call);
+    struct world_asked *asked = call_data(call);
 
-    outcome->why = *why;
-    outcome->ended = true;
+    asked->why = *why;
+    asked->ended = true;
 }
 
-static bool has_ended(void *data)
+void world_ask(struct world_asked *asked, struct channel *channel,
+               const char *method, const ProtobufCMessage *request)
 {
-    return ((struct outcome *)data)->ended;
+    static const struct call_events events = {.message = on_answer,
+                                              .ended = on_ended};
+    const struct method *row = cluster_service.methods;
+
+    while (strcmp(row->name, method) != 0)
+        row++;
+    *asked = (struct world_asked){.answer = NULL};
+    snprintf(asked->path, sizeof asked->path, "/kontor.v1.Cluster/%s", method);
+    channel_call_unary(channel,
+                       &(struct call_request){.path = asked->path,
+                                              .response = row->response,
+                                              .timeout_ms = PATIENCE_MS / 2,
+                                              .events = &events,
+                                              .data = asked},
+                       request);
+}
+
+bool world_is_answered(void *asked)
+{
+    return ((struct world_asked *)asked)->ended;
 }
 
 void *world_call(struct channel *channel, const char *method,
                  const ProtobufCMessage *request, struct error *why)
 {
-    static const struct call_events events = {.message = on_answer,
-                                              .ended = on_ended};
-    const struct method *row = cluster_service.methods;
-    struct outcome outcome = {.answer = NULL};
-    char path[64];
+    struct world_asked asked;
 
-    while (strcmp(row->name, method) != 0)
-        row++;
-    snprintf(path, sizeof path, "/kontor.v1.Cluster/%s", method);
-    channel_call_unary(channel,
-                       &(struct call_request){.path = path,
-                                              .response = row->response,
-                                              .timeout_ms = PATIENCE_MS / 2,
-                                              .events = &events,
-                                              .data = &outcome},
-                       request);
-    world_until(has_ended, &outcome, method);
-    *why = outcome.why;
-    return outcome.answer;
+    world_ask(&asked, channel, method, request);
+    world_until(world_is_answered, &asked, method);
+    *why = asked.why;
+    return asked.answer;
 }

@@ -58,9 +58,19 @@ unsigned world_leader(void);
 /* A channel to master `i` as "admin", "viewer" or a node's name. Borrowed. */
 struct channel *world_channel(unsigned i, const char *identity);
 
-/* A call to Cluster/`method` and its one answer, or a stream's last, freed by
- * the caller with protobuf_c_message_free_unpacked(); NULL when none came.
- * `why` is how it ended. */
+/* A call, and what became of it. */
+struct world_asked {
+    ProtobufCMessage *answer; /* the caller's to free; NULL: none came */
+    struct error why;         /* how it ended */
+    bool ended;
+    char path[64];
+};
+
+/* Call Cluster/`method`; the answer is its one, or a stream's last. */
+void world_ask(struct world_asked *asked, struct channel *channel,
+               const char *method, const ProtobufCMessage *request);
+bool world_is_answered(void *asked);
+/* The same, and wait for it; returns the answer, `why` is how it ended. */
 void *world_call(struct channel *channel, const char *method,
                  const ProtobufCMessage *request, struct error *why);
 

@@ -33,8 +33,8 @@ struct ask {
     uint64_t id;
 };
 
-static Kontor__V1__ScheduleResponse *schedule(struct channel *channel,
-                                              struct ask ask, struct error *why)
+static void ask_schedule(struct world_asked *asked, struct channel *channel,
+                         struct ask ask)
 {
     Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
@@ -53,7 +53,18 @@ static Kontor__V1__ScheduleResponse *schedule(struct channel *channel,
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;
-    return world_call(channel, "Schedule", &request.base, why);
+    world_ask(asked, channel, "Schedule", &request.base);
+}
+
+static Kontor__V1__ScheduleResponse *schedule(struct channel *channel,
+                                              struct ask ask, struct error *why)
+{
+    struct world_asked asked;
+
+    ask_schedule(&asked, channel, ask);
+    world_until(world_is_answered, &asked, "Schedule");
+    *why = asked.why;
+    return (void *)asked.answer;
 }
 
 /* Schedule, and expect the pod's name and node; returns the index. */
@@ -238,6 +249,27 @@ static void a_pending_pod_is_placed_when_room_appears(void **state)
     until_node_has(node, 1);
     stop("web-1");
     until_pod("web-2", PHASE(PLACED));
+}
+
+/* What one was promised is not offered to the next before it is committed. */
+static void requests_of_one_moment_get_room_of_their_own(void **state)
+{
+    struct world_asked asked[2];
+
+    (void)state;
+    node_up(0);
+    node_up(1);
+    for (unsigned i = 0; i < 2; i++)
+        ask_schedule(&asked[i], admin, (struct ask){.cpu_milli = 3000});
+    for (unsigned i = 0; i < 2; i++) {
+        Kontor__V1__ScheduleResponse *response;
+
+        world_until(world_is_answered, &asked[i], "Schedule");
+        response = (void *)asked[i].answer;
+        assert_non_null(response);
+        assert_string_equal(response->pod->node, i == 0 ? "n1" : "n2");
+        kontor__v1__schedule_response__free_unpacked(response, NULL);
+    }
 }
 
 static void a_silent_nodes_pods_go_elsewhere(void **state)
@@ -539,6 +571,7 @@ int main(void)
         STORY(a_request_sent_again_is_answered_again),
         STORY(a_name_that_lives_is_refused),
         STORY(a_pending_pod_is_placed_when_room_appears),
+        STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(a_silent_nodes_pods_go_elsewhere),
         STORY(node_and_state_are_compared),
         STORY(a_pod_stopped_while_its_node_is_away_has_stopped),

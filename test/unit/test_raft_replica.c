@@ -140,6 +140,22 @@ static void one_of_three_may_be_down(void **state)
     assert_int_equal(down->loads, 0); /* from the log, not a snapshot */
 }
 
+/* What becomes of it is not known; its client must not wait to find out. */
+static void who_is_left_alone_gives_commands_back(void **state)
+{
+    struct member *leading;
+    struct asked asked;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        if (&cluster.members[i] != leading)
+            member_stop(&cluster.members[i]);
+    asked = member_propose(leading, "alone");
+    assert_int_equal(asked.why.code, ERROR_ABORTED);
+}
+
 static void all_restart_from_their_logs(void **state)
 {
     struct member *leading;
@@ -299,6 +315,7 @@ int main(void)
         STORY(too_large_command_is_refused),
         STORY(lost_leader_is_replaced_at_once),
         STORY(one_of_three_may_be_down),
+        STORY(who_is_left_alone_gives_commands_back),
         STORY(all_restart_from_their_logs),
         STORY(restarts_from_a_snapshot),
         STORY(follower_left_behind_gets_a_snapshot),

@@ -177,6 +177,98 @@ static void member_speaks_for_itself_only(void **state)
     rogue_close(&rogue);
 }
 
+/* ---- a leader whose command is replaced ---- */
+
+static void send_message(struct call *call, Kontor__V1__RaftMessage message)
+{
+    struct error why;
+
+    message.from = 2;
+    message.to = 1;
+    assert_int_equal(call_send(call, &message.base, &why), 0);
+}
+
+static bool stands(void *data)
+{
+    (void)data;
+    return replica_status(cluster.members[0].replica).role ==
+           RAFT_PRE_CANDIDATE;
+}
+
+static bool asks_for_votes(void *data)
+{
+    (void)data;
+    return replica_status(cluster.members[0].replica).role == RAFT_CANDIDATE;
+}
+
+static bool leads(void *data)
+{
+    (void)data;
+    return replica_status(cluster.members[0].replica).role == RAFT_LEADER;
+}
+
+static bool has_two_entries(void *data)
+{
+    (void)data;
+    return replica_status(cluster.members[0].replica).last_index == 2;
+}
+
+/* m1 leads thanks to m2's vote. */
+static void vote_for_m1(struct call *call)
+{
+    Kontor__V1__RaftMessage vote = KONTOR__V1__RAFT_MESSAGE__INIT;
+
+    cluster_wait(stands, NULL, "an election");
+    vote.granted = true;
+    vote.term = 1;
+    vote.kind = RAFT_PRE_VOTE_RESULT;
+    send_message(call, vote);
+    cluster_wait(asks_for_votes, NULL, "a candidate");
+    vote.kind = RAFT_VOTE_RESULT;
+    send_message(call, vote);
+    cluster_wait(leads, NULL, "a leader");
+}
+
+/* One append takes m1's command away, puts another in its place and commits
+ * it: m1's client is not told that this was its own. */
+static void a_command_that_was_replaced_is_not_done(void **state)
+{
+    Kontor__V1__RaftMessage append = KONTOR__V1__RAFT_MESSAGE__INIT;
+    Kontor__V1__RaftEntry noop = KONTOR__V1__RAFT_ENTRY__INIT;
+    Kontor__V1__RaftEntry command = KONTOR__V1__RAFT_ENTRY__INIT;
+    Kontor__V1__RaftEntry *entries[] = {&noop, &command};
+    struct rogue rogue;
+    static struct asked asked;
+    struct call *call;
+
+    (void)state;
+    member_start(&cluster.members[0]);
+    rogue_open(&rogue, "m2", "master");
+    call = call_messages(&rogue);
+    vote_for_m1(call);
+    member_ask(&cluster.members[0], &asked, "m1's");
+    cluster_wait(has_two_entries, NULL, "the command in the log");
+
+    noop.term = 2;
+    noop.kind = RAFT_ENTRY_NOOP;
+    command.term = 2;
+    command.kind = RAFT_ENTRY_COMMAND;
+    command.data.data = (uint8_t[]){'x'};
+    command.data.len = 1;
+    append.kind = RAFT_APPEND;
+    append.term = 2;
+    append.entries = entries;
+    append.n_entries = ARRAY_LEN(entries);
+    append.commit_index = 2;
+    send_message(call, append);
+    cluster_wait(asked_is_done, &asked, "the command's fate");
+    assert_int_equal(asked.why.code, ERROR_ABORTED);
+    assert_int_equal(cluster.members[0].state.index, 2);
+    call_cancel(call);
+    cluster_wait(has_ended, &rogue, "a call to end");
+    rogue_close(&rogue);
+}
+
 /* ---- snapshots that arrive broken ---- */
 
 enum { SNAPSHOT_BYTES = 16 };
@@ -395,6 +487,7 @@ int main(void)
         STORY(nearly_full_disk_refuses_commands),
         STORY(only_members_may_speak),
         STORY(member_speaks_for_itself_only),
+        STORY(a_command_that_was_replaced_is_not_done),
         STORY(broken_snapshots_are_refused),
         STORY(snapshot_that_cannot_be_loaded_changes_nothing),
         STORY(failed_snapshots_do_not_stop_the_log),
