@@ -66,27 +66,28 @@ static void add(struct checks *sum, const struct checks *checks)
     sum->crashes += checks->crashes;
 }
 
-static void explain(uint64_t seed, const char *program)
+/* A seed is a run: the same again, to the last message and to the same end. */
+static bool replays(uint64_t seed, const struct story *before,
+                    enum story_telling telling)
 {
     struct sim sim;
 
-    run(&sim, seed, STORY_TAIL);
-    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
-           sim.now_us / 1000, sim.story.failure);
-    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
-}
-
-/* A seed is a run: the same again, to the last message. */
-static bool replays(uint64_t seed, uint64_t hash)
-{
-    struct sim sim;
-
-    if (run(&sim, seed, STORY_SILENT) && sim.story.hash == hash)
+    run(&sim, seed, telling);
+    if (sim.story.hash == before->hash &&
+        strcmp(sim.story.failure, before->failure) == 0)
         return true;
     printf("seed %" PRIu64 " does not replay: hash %016" PRIx64
-           ", then %016" PRIx64 "\n",
-           seed, hash, sim.story.hash);
+           ", then %016" PRIx64 " %s\n",
+           seed, before->hash, sim.story.hash, sim.story.failure);
     return false;
+}
+
+static void explain(uint64_t seed, const struct sim *sim, const char *program)
+{
+    replays(seed, &sim->story, STORY_TAIL);
+    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
+           sim->now_us / 1000, sim->story.failure);
+    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
 }
 
 /* Returns the number that failed. The first few tell why. */
@@ -105,9 +106,9 @@ static uint64_t run_all(struct range range, bool verbose, const char *program)
                    sim.story.hash, passed ? "passed" : sim.story.failure);
         add(&sum, &sim.checks);
         if (!passed && ++failed <= EXPLAINED_MAX)
-            explain(seed, program);
+            explain(seed, &sim, program);
         if (passed && seed % REPLAYED_EVERY == 0 &&
-            !replays(seed, sim.story.hash))
+            !replays(seed, &sim.story, STORY_SILENT))
             failed++;
     }
     printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
