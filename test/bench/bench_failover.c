@@ -30,7 +30,6 @@ struct failover {
     struct target targets[MASTERS_MAX];
     size_t count;
     size_t leader; /* count: not known */
-    size_t asked;
     bool call_over;
     bool acknowledged;
 };
@@ -54,6 +53,17 @@ static void on_ended(struct call *call, const struct error *why)
     failover->call_over = true;
 }
 
+/* Its position; the count when nobody is called so. */
+static size_t find_target(const struct failover *failover, const char *name)
+{
+    size_t at = 0;
+
+    while (at < failover->count &&
+           strcmp(failover->targets[at].name, name) != 0)
+        at++;
+    return at;
+}
+
 static void masters_on_message(struct call *call,
                                const ProtobufCMessage *message)
 {
@@ -62,11 +72,9 @@ static void masters_on_message(struct call *call,
         (const Kontor__V1__MastersResponse *)message;
 
     for (size_t i = 0; i < response->n_masters; i++)
-        for (size_t j = 0; j < failover->count; j++)
-            if (strcmp(response->masters[i]->role, "leader") == 0 &&
-                strcmp(response->masters[i]->name, failover->targets[j].name) ==
-                    0)
-                failover->leader = j;
+        if (strcmp(response->masters[i]->role, "leader") == 0)
+            failover->leader =
+                find_target(failover, response->masters[i]->name);
 }
 
 static void schedule_on_message(struct call *call,
@@ -83,38 +91,35 @@ static const struct call_events masters_events = {.message = masters_on_message,
 static const struct call_events schedule_events = {
     .message = schedule_on_message, .ended = on_ended};
 
-static void wait_for_end(struct failover *failover)
+/* Call Cluster/... of that master and wait for the end of it. */
+static void call_master(struct failover *failover, size_t who,
+                        struct call_request call,
+                        const ProtobufCMessage *message)
 {
+    call.timeout_ms = 2000;
+    call.data = failover;
+    failover->call_over = false;
+    channel_call_unary(failover->targets[who].channel, &call, message);
     while (!failover->call_over)
         uv_run(uv_default_loop(), UV_RUN_ONCE);
 }
 
 static void ask_masters(struct failover *failover, size_t who)
 {
-    const struct call_request request = {
-        .path = "/kontor.v1.Cluster/Masters",
-        .response = &kontor__v1__masters_response__descriptor,
-        .timeout_ms = 2000,
-        .events = &masters_events,
-        .data = failover,
-    };
     Kontor__V1__MastersRequest message = KONTOR__V1__MASTERS_REQUEST__INIT;
 
-    failover->call_over = false;
-    channel_call_unary(failover->targets[who].channel, &request, &message.base);
-    wait_for_end(failover);
+    call_master(failover, who,
+                (struct call_request){
+                    .path = "/kontor.v1.Cluster/Masters",
+                    .response = &kontor__v1__masters_response__descriptor,
+                    .events = &masters_events,
+                },
+                &message.base);
 }
 
 static void schedule(struct failover *failover, size_t who,
                      Kontor__V1__RequestId *id)
 {
-    const struct call_request request = {
-        .path = "/kontor.v1.Cluster/Schedule",
-        .response = &kontor__v1__schedule_response__descriptor,
-        .timeout_ms = 2000,
-        .events = &schedule_events,
-        .data = failover,
-    };
     Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
     Kontor__V1__ContainerSpec *containers[] = {&container};
@@ -129,9 +134,13 @@ static void schedule(struct failover *failover, size_t who,
     spec.n_containers = 1;
     message.request_id = id;
     message.spec = &spec;
-    failover->call_over = false;
-    channel_call_unary(failover->targets[who].channel, &request, &message.base);
-    wait_for_end(failover);
+    call_master(failover, who,
+                (struct call_request){
+                    .path = "/kontor.v1.Cluster/Schedule",
+                    .response = &kontor__v1__schedule_response__descriptor,
+                    .events = &schedule_events,
+                },
+                &message.base);
 }
 
 static void connect_all(struct failover *failover, struct tls_context *tls)

@@ -220,7 +220,7 @@ static void follower_left_behind_gets_a_snapshot(void **state)
     member_start(down);
     cluster_wait(cluster_agrees, NULL, "the follower to catch up");
     assert_int_equal(down->loads, 1);
-    member_commit(leading, "after");
+    member_commit(cluster_wait_leader(), "after");
     cluster_wait(cluster_agrees, NULL, "agreement");
 
     /* What was installed is durable. */
