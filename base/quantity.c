@@ -82,9 +82,25 @@ static bool parse_decimal(const char **text, uint64_t *digits, unsigned *scale)
     return true;
 }
 
-/* `what` and `example` word the error. Values are cut to a whole unit. */
-static int parse(const char *text, const struct unit *units, size_t count,
-                 const char *what, const char *example, uint64_t *value,
+/* What is measured; `what` and `example` word the error. */
+struct amount {
+    const struct unit *units;
+    size_t count;
+    const char *what;
+    const char *example;
+};
+
+static const struct amount cpu_amount = {cpu_units, ARRAY_LEN(cpu_units), "cpu",
+                                         "2, 0.5 or 500m"};
+static const struct amount byte_amount = {byte_units, ARRAY_LEN(byte_units),
+                                          "bytes", "512M, 1G or 1GB"};
+static const struct amount net_amount = {net_units, ARRAY_LEN(net_units),
+                                         "bits per second", "100M or 1G"};
+static const struct amount duration_amount = {
+    duration_units, ARRAY_LEN(duration_units), "time", "500ms, 10s, 5m or 2h"};
+
+/* Values are cut to a whole unit. */
+static int parse(const char *text, const struct amount *amount, uint64_t *value,
                  struct error *why)
 {
     const char *rest = text;
@@ -94,32 +110,32 @@ static int parse(const char *text, const struct unit *units, size_t count,
     if (!parse_decimal(&rest, &digits, &scale))
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "\"%s\" is no amount of %s; write it like %s", text,
-                         what, example);
-    for (size_t i = 0; i < count; i++) {
+                         amount->what, amount->example);
+    for (size_t i = 0; i < amount->count; i++) {
         wide product;
 
-        if (strcmp(rest, units[i].suffix) != 0)
+        if (strcmp(rest, amount->units[i].suffix) != 0)
             continue;
-        product = (wide)digits * units[i].factor;
+        product = (wide)digits * amount->units[i].factor;
         for (; scale > 0; scale--)
             product /= 10;
         if (product > INT64_MAX)
             return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "\"%s\" is too large an amount of %s", text, what);
+                             "\"%s\" is too large an amount of %s", text,
+                             amount->what);
         *value = (uint64_t)product;
         return 0;
     }
     return error_set(why, ERROR_INVALID_ARGUMENT,
                      "\"%s\": \"%s\" is no unit of %s; write it like %s", text,
-                     rest, what, example);
+                     rest, amount->what, amount->example);
 }
 
 int quantity_parse_cpu(const char *text, uint32_t *cpu_milli, struct error *why)
 {
     uint64_t value;
 
-    if (parse(text, cpu_units, ARRAY_LEN(cpu_units), "cpu", "2, 0.5 or 500m",
-              &value, why) != 0)
+    if (parse(text, &cpu_amount, &value, why) != 0)
         return (int)why->code;
     if (value > UINT32_MAX)
         return error_set(why, ERROR_INVALID_ARGUMENT,
@@ -137,8 +153,7 @@ int quantity_parse_bytes(const char *text, uint64_t *bytes, struct error *why)
                          "\"%s\" would be thousandths of a byte; did you "
                          "mean %.*sM?",
                          text, (int)(length - 1), text);
-    return parse(text, byte_units, ARRAY_LEN(byte_units), "bytes",
-                 "512M, 1G or 1GB", bytes, why);
+    return parse(text, &byte_amount, bytes, why);
 }
 
 int quantity_parse_net(const char *text, uint64_t *bits, struct error *why)
@@ -150,14 +165,12 @@ int quantity_parse_net(const char *text, uint64_t *bits, struct error *why)
                          "\"%s\" would be thousandths of a bit; did you mean "
                          "%.*sM?",
                          text, (int)(length - 1), text);
-    return parse(text, net_units, ARRAY_LEN(net_units), "bits per second",
-                 "100M or 1G", bits, why);
+    return parse(text, &net_amount, bits, why);
 }
 
 int quantity_parse_duration(const char *text, uint64_t *ms, struct error *why)
 {
-    return parse(text, duration_units, ARRAY_LEN(duration_units), "time",
-                 "500ms, 10s, 5m or 2h", ms, why);
+    return parse(text, &duration_amount, ms, why);
 }
 
 char *quantity_format_cpu(char text[QUANTITY_TEXT_MAX], uint64_t cpu_milli)
