@@ -33,27 +33,34 @@ void log_reader_fini(struct log_reader *reader)
 
 /* ---- files --------------------------------------------------------------- */
 
-/* *inode is 0 when there is no such file. */
-static int file_inode(const struct log_reader *reader, const char *file,
-                      ino_t *inode, struct error *why)
+/* A file by its name and, as another process renames them, by what had that
+ * name: `inode` is 0 when nothing had. */
+struct log_name {
+    const char *file;
+    ino_t inode;
+};
+
+static int look_up(const struct log_reader *reader, struct log_name *name,
+                   struct error *why)
 {
     CLEANUP(free_pointer)
-    char *path = memory_format("%s/%s", reader->folder, file);
+    char *path = memory_format("%s/%s", reader->folder, name->file);
     struct stat info;
 
-    *inode = 0;
     if (stat(path, &info) == 0)
-        *inode = info.st_ino;
+        name->inode = info.st_ino;
     else if (errno != ENOENT)
         return error_errno(why, "stat %s", path);
     return 0;
 }
 
-static int open_file(struct log_reader *reader, const char *file,
+/* Nothing changes when the file is not there, or is another by now than the
+ * one that was looked up (inode 0: any will do). */
+static int open_file(struct log_reader *reader, const struct log_name *name,
                      struct error *why)
 {
     CLEANUP(free_pointer)
-    char *path = memory_format("%s/%s", reader->folder, file);
+    char *path = memory_format("%s/%s", reader->folder, name->file);
     CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
 
@@ -61,6 +68,8 @@ static int open_file(struct log_reader *reader, const char *file,
         return 0;
     if (fd < 0 || fstat(fd, &info) != 0)
         return error_errno(why, "open %s", path);
+    if (name->inode && name->inode != info.st_ino)
+        return 0;
     fd_reset(&reader->fd);
     reader->fd = fd_take(&fd);
     reader->inode = info.st_ino;
@@ -69,24 +78,26 @@ static int open_file(struct log_reader *reader, const char *file,
     return 0;
 }
 
-/* The file after the present one: none when that is `log`, `log` after
- * `log.1`, and the oldest there is after one that is no longer there. */
-static int following_file(const struct log_reader *reader, const char **file,
-                          struct error *why)
+/* The file after the present one; its inode is 0 when there is none: after
+ * `log`. After `log.1` comes `log`, after one that has no name any more the
+ * oldest there is.
+ *
+ * `log` is looked up first: was the present file still `log.1` afterwards,
+ * then what was found as `log` before is the very next one. */
+static int following_file(const struct log_reader *reader,
+                          struct log_name *next, struct error *why)
 {
-    ino_t old;
-    ino_t present;
+    struct log_name log = {.file = SUPERVISOR_LOG};
+    struct log_name old = {.file = SUPERVISOR_LOG_OLD};
 
-    *file = NULL;
-    if (file_inode(reader, SUPERVISOR_LOG_OLD, &old, why) != 0 ||
-        file_inode(reader, SUPERVISOR_LOG, &present, why) != 0)
+    if (look_up(reader, &log, why) != 0 || look_up(reader, &old, why) != 0)
         return (int)why->code;
-    if (reader->fd >= 0 && reader->inode == present)
-        return 0;
-    if (reader->fd >= 0 && reader->inode == old)
-        *file = present ? SUPERVISOR_LOG : NULL;
-    else if (old || present)
-        *file = old ? SUPERVISOR_LOG_OLD : SUPERVISOR_LOG;
+    if (reader->fd >= 0 && reader->inode == log.inode)
+        *next = (struct log_name){0};
+    else if (old.inode == 0 || (reader->fd >= 0 && reader->inode == old.inode))
+        *next = log;
+    else
+        *next = old;
     return 0;
 }
 
@@ -168,7 +179,7 @@ int log_reader_next(struct log_reader *reader, size_t *length,
 {
     buffer_consume(&reader->out, buffer_length(&reader->out));
     for (;;) {
-        const char *file;
+        struct log_name next;
         size_t got;
 
         if (take_records(reader, why) != 0)
@@ -178,14 +189,14 @@ int log_reader_next(struct log_reader *reader, size_t *length,
             return 0;
         /* Looked at before reading: a file that is no longer the last one
          * gets no more, so its end is really its end. */
-        if (following_file(reader, &file, why) != 0 ||
+        if (following_file(reader, &next, why) != 0 ||
             fill(reader, &got, why) != 0)
             return (int)why->code;
         if (got > 0)
             continue;
-        if (!file)
+        if (next.inode == 0)
             return 0;
-        if (open_file(reader, file, why) != 0)
+        if (open_file(reader, &next, why) != 0)
             return (int)why->code;
     }
 }
@@ -225,11 +236,11 @@ static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
     return 0;
 }
 
-static int measure(struct log_reader *reader, const char *file,
+static int measure(struct log_reader *reader, const struct log_name *name,
                    uint64_t *output, struct error *why)
 {
     *output = 0;
-    if (open_file(reader, file, why) != 0)
+    if (open_file(reader, name, why) != 0)
         return (int)why->code;
     return reader->fd >= 0 ? walk(reader, UINT64_MAX, output, why) : 0;
 }
@@ -237,24 +248,28 @@ static int measure(struct log_reader *reader, const char *file,
 int log_reader_seek(struct log_reader *reader, uint64_t tail_bytes,
                     struct error *why)
 {
-    uint64_t old = 0;
-    uint64_t present = 0;
+    static const struct log_name log = {.file = SUPERVISOR_LOG};
+    static const struct log_name old = {.file = SUPERVISOR_LOG_OLD};
+    uint64_t old_bytes = 0;
+    uint64_t log_bytes = 0;
     uint64_t skip;
     uint64_t walked;
 
     if (tail_bytes == 0)
         return 0;
-    if (measure(reader, SUPERVISOR_LOG_OLD, &old, why) != 0)
+    if (measure(reader, &old, &old_bytes, why) != 0)
         return (int)why->code;
     fd_reset(&reader->fd);
-    if (measure(reader, SUPERVISOR_LOG, &present, why) != 0)
+    if (measure(reader, &log, &log_bytes, why) != 0)
         return (int)why->code;
-    skip = old + present > tail_bytes ? old + present - tail_bytes : 0;
-    if (skip < old) {
-        if (open_file(reader, SUPERVISOR_LOG_OLD, why) != 0)
+    skip = old_bytes + log_bytes > tail_bytes
+               ? old_bytes + log_bytes - tail_bytes
+               : 0;
+    if (skip < old_bytes) {
+        if (open_file(reader, &old, why) != 0)
             return (int)why->code;
     } else {
-        skip -= old;
+        skip -= old_bytes;
     }
     if (reader->fd < 0)
         return 0;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -177,6 +178,49 @@ static void a_damaged_log_is_said_to_be(void **state)
     log_reader_fini(&reader);
 }
 
+/* Another process rotates at every moment of the reader's, but never twice
+ * before it has seen all: it keeps up, and must see each record once. */
+static void a_reader_that_keeps_up_misses_nothing(void **state)
+{
+    enum { ROUNDS = 4000 };
+    struct log_reader reader;
+    char text[16];
+    size_t length;
+    struct error why;
+    int seen[2];
+    pid_t writer;
+
+    (void)state;
+    assert_int_equal(pipe2(seen, O_CLOEXEC), 0);
+    writer = fork();
+    if (writer == 0) {
+        close(seen[1]); /* should the reader fail */
+        for (int i = 0; i < ROUNDS; i++) {
+            snprintf(text, sizeof text, "%d", i);
+            record("log", LOG_STREAM_STDOUT, text);
+            rotate();
+            if (read(seen[0], text, 1) != 1)
+                _exit(1);
+        }
+        _exit(0);
+    }
+    log_reader_init(&reader, folder);
+    for (int i = 0; i < ROUNDS;) {
+        if (log_reader_next(&reader, &length, &why) != 0)
+            fail_msg("%s", why.message);
+        if (length == 0)
+            continue;
+        snprintf(text, sizeof text, "%d", i++);
+        assert_int_equal(length, strlen(text));
+        assert_memory_equal(buffer_data(&reader.out), text, length);
+        assert_int_equal(write(seen[1], "", 1), 1);
+    }
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    close(seen[0]);
+    close(seen[1]);
+    log_reader_fini(&reader);
+}
+
 /* Many records, read in more than one block. */
 static void a_long_log_is_whole(void **state)
 {
@@ -257,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_folder(a_log_is_followed_through_rotations),
+        in_folder(a_reader_that_keeps_up_misses_nothing),
         in_folder(half_a_record_is_waited_for),
         in_folder(a_tail_is_cut_to_the_byte),
         in_folder(a_damaged_log_is_said_to_be),
