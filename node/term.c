@@ -51,10 +51,10 @@ int term_check(struct term *term, uint64_t order, struct error *why)
     if (order == term->seen)
         return 0;
     length = snprintf(text, sizeof text, "%" PRIu64 "\n", order);
-    /* Unsynced: should the machine stop, its pods stop with it, and no order
-     * of an old leader's can do harm. */
-    if (file_exchange(term->folder, TERM_FILE, text, (size_t)length, 0600,
-                      why) != 0)
+    /* The loop waits for the disk here, once an election: after a power cut
+     * an old leader must not find a node that has forgotten the new one. */
+    if (file_replace(term->folder, TERM_FILE, text, (size_t)length, 0600,
+                     why) != 0)
         return error_wrap(why, "remember term %" PRIu64, order);
     term->seen = order;
     return 0;

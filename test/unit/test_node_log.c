@@ -269,6 +269,28 @@ static void an_old_leader_is_refused_also_after_a_restart(void **state)
     close(dir);
 }
 
+/* Where it cannot be kept it is not taken, and not half remembered. */
+static void a_term_that_is_not_on_disk_is_not_seen(void **state)
+{
+    char *way = memory_format("%s/term.new", folder);
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct term term;
+    struct error why;
+
+    (void)state;
+    assert_int_equal(term_open(&term, dir, &why), 0);
+    assert_int_equal(term_check(&term, 7, &why), 0);
+    assert_int_equal(mkdir(way, 0700), 0);
+    assert_int_not_equal(term_check(&term, 8, &why), 0);
+    assert_non_null(strstr(why.message, "remember term 8"));
+    assert_int_equal(term_check(&term, 7, &why), 0);
+    assert_int_equal(rmdir(way), 0);
+    assert_int_equal(term_check(&term, 8, &why), 0);
+    assert_int_equal(term_check(&term, 7, &why), ERROR_FAILED_PRECONDITION);
+    close(dir);
+    free(way);
+}
+
 /* ---- the data folder ----------------------------------------------------- */
 
 static void one_knode_works_in_a_folder(void **state)
@@ -307,6 +329,7 @@ int main(void)
         in_folder(a_damaged_log_is_said_to_be),
         in_folder(a_long_log_is_whole),
         in_folder(an_old_leader_is_refused_also_after_a_restart),
+        in_folder(a_term_that_is_not_on_disk_is_not_seen),
         in_folder(one_knode_works_in_a_folder),
     };
 
