@@ -24,8 +24,9 @@
 
 enum {
     /* A registered node that no master watches is one that the masters have
-     * forgotten: so often it registers again. */
-    UNWATCHED_MS = 10000,
+     * forgotten, and one without a network has yet to use what they gave it:
+     * so often it registers again. */
+    REGISTER_AGAIN_MS = 10000,
     DRAIN_MS = 1000,
     HEAP_CHUNK_MAX_BYTES = 64 << 10,
 };
@@ -55,7 +56,7 @@ struct agent {
     struct registration *registration;
     struct introduction introduction;
     uint64_t refusals[NODE_MASTERS_MAX]; /* hash of what each said last */
-    uv_timer_t unwatched;
+    uv_timer_t again;
     uv_signal_t terminate;
     uv_signal_t interrupt;
     bool closing;
@@ -124,11 +125,11 @@ static void agent_on_refused(void *data, const char *master,
              error_name((int)why->code), why->message);
 }
 
-static void agent_on_unwatched(uv_timer_t *timer)
+static void agent_on_again(uv_timer_t *timer)
 {
-    struct agent *agent = container_of(timer, struct agent, unwatched);
+    struct agent *agent = container_of(timer, struct agent, again);
 
-    if (node_service_watchers(agent->service) == 0)
+    if (node_service_watchers(agent->service) == 0 || !agent->network.net)
         registration_start(agent->registration);
 }
 
@@ -190,7 +191,7 @@ static void agent_on_signal(uv_signal_t *handle, int number)
     log_info("%s: stopping; pods run on", strsignal(number));
     uv_close((uv_handle_t *)&agent->terminate, NULL);
     uv_close((uv_handle_t *)&agent->interrupt, NULL);
-    uv_close((uv_handle_t *)&agent->unwatched, NULL);
+    uv_close((uv_handle_t *)&agent->again, NULL);
     registration_close(agent->registration, agent_on_registration_closed,
                        agent);
 }
@@ -264,8 +265,9 @@ static void recall_network(struct agent *agent)
 {
     struct error why;
 
-    node_network_init(&agent->network, &agent->home, &agent->names);
-    if (node_network_recall(&agent->network, agent->engine, &why) == 0)
+    node_network_init(&agent->network, &agent->home, &agent->names,
+                      agent->engine);
+    if (node_network_recall(&agent->network, &why) == 0)
         log_info("pods in %s, as before", agent->network.known->node->subnet);
     else if (why.code != ERROR_NOT_FOUND)
         log_warn("network of before: %s", why.message);
@@ -299,9 +301,9 @@ static void start(struct agent *agent)
         .data = agent,
     };
 
-    uv_timer_init(&agent->loop, &agent->unwatched);
-    uv_timer_start(&agent->unwatched, agent_on_unwatched, UNWATCHED_MS,
-                   UNWATCHED_MS);
+    uv_timer_init(&agent->loop, &agent->again);
+    uv_timer_start(&agent->again, agent_on_again, REGISTER_AGAIN_MS,
+                   REGISTER_AGAIN_MS);
     uv_signal_init(&agent->loop, &agent->terminate);
     uv_signal_init(&agent->loop, &agent->interrupt);
     agent->terminate.data = agent;

@@ -4,8 +4,10 @@
 #include "base/memory.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REGISTERED_FILE "registered.pb"
 
@@ -15,9 +17,14 @@ enum {
 };
 
 void node_network_init(struct node_network *network, const struct home *home,
-                       const struct home_names *names)
+                       const struct home_names *names,
+                       struct pod_engine *engine)
 {
-    *network = (struct node_network){.home = home, .names = names};
+    *network = (struct node_network){
+        .home = home,
+        .names = names,
+        .engine = engine,
+    };
 }
 
 static int open_net(struct node_network *network, const char *subnet,
@@ -33,8 +40,7 @@ static int open_net(struct node_network *network, const char *subnet,
         return 0;
     if (net_open(&network->net, &config, why) != 0)
         return error_wrap(why, "open the pods' network");
-    if (network->engine)
-        pod_engine_set_net(network->engine, network->net);
+    pod_engine_set_net(network->engine, network->net);
     return 0;
 }
 
@@ -83,12 +89,10 @@ static int keep(struct node_network *network,
     return 0;
 }
 
-int node_network_recall(struct node_network *network, struct pod_engine *engine,
-                        struct error *why)
+int node_network_recall(struct node_network *network, struct error *why)
 {
     struct buffer content;
 
-    network->engine = engine;
     buffer_init(&content, REGISTERED_MAX_BYTES);
     error_clear(why);
     if (file_read(network->home->folder, REGISTERED_FILE, &content, why) == 0) {
@@ -157,4 +161,16 @@ void node_network_fini(struct node_network *network)
     net_free(network->net);
     network->known = NULL;
     network->net = NULL;
+}
+
+int node_network_remove(const struct home *home, const struct home_names *names,
+                        struct error *why)
+{
+    /* Kept before anything was made, whatever became of its content. */
+    if (faccessat(home->folder, REGISTERED_FILE, F_OK, 0) != 0)
+        return errno == ENOENT
+                   ? 0
+                   : error_errno(why, "look for %s/%s", home->path,
+                                 REGISTERED_FILE);
+    return net_remove(names->bridge, names->table, why);
 }

@@ -11,17 +11,17 @@
 struct node_network {
     const struct home *home;                 /* borrowed */
     const struct home_names *names;          /* borrowed */
-    struct pod_engine *engine;               /* borrowed; NULL: none */
+    struct pod_engine *engine;               /* borrowed */
     Kontor__V1__RegisterNodeResponse *known; /* owned; NULL: nothing yet */
     struct net *net;                         /* owned; NULL: not open */
 };
 
 void node_network_init(struct node_network *network, const struct home *home,
-                       const struct home_names *names);
+                       const struct home_names *names,
+                       struct pod_engine *engine);
 
 /* Take up what an earlier life was given. NOT_FOUND: it was given nothing. */
-int node_network_recall(struct node_network *network, struct pod_engine *engine,
-                        struct error *why);
+int node_network_recall(struct node_network *network, struct error *why);
 
 /* The node was registered: keep the answer, open the network with its subnet,
  * let the pods go on, set the routes. FAILED_PRECONDITION when the subnet is
@@ -38,3 +38,7 @@ int node_network_set_routes(struct node_network *network,
 
 /* Bridge, table and routes stay for the pods that run on. */
 void node_network_fini(struct node_network *network);
+
+/* `knode remove`: nothing is left of what a node with this home made. */
+int node_network_remove(const struct home *home, const struct home_names *names,
+                        struct error *why);

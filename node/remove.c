@@ -74,25 +74,6 @@ static int remove_pods(const struct home *home, const struct home_names *names,
 
 /* ---- the rest ------------------------------------------------------------ */
 
-static int remove_network(const struct home *home,
-                          const struct home_names *names, struct error *why)
-{
-    struct node_network network;
-    int failed;
-
-    node_network_init(&network, home, names);
-    if (node_network_recall(&network, NULL, why) != 0 && !network.net) {
-        failed = why->code != ERROR_NOT_FOUND;
-    } else {
-        failed = net_remove(network.net, why) != 0;
-        if (!failed)
-            printf("network  bridge %s, table %s removed\n", names->bridge,
-                   names->table);
-    }
-    node_network_fini(&network);
-    return failed ? (int)why->code : 0;
-}
-
 static void count_group(void *data, const char *group)
 {
     size_t *count = data;
@@ -131,8 +112,11 @@ static int remove_all(const char *data, struct error *why)
     if (home_read_names(&home, &names, why) != 0)
         return error_wrap(why, "%s is not a node's folder", data);
     if (remove_pods(&home, &names, why) != 0 ||
-        remove_network(&home, &names, why) != 0 ||
-        remove_groups(names.cgroup, why) != 0 || home_remove(&home, why) != 0)
+        node_network_remove(&home, &names, why) != 0 ||
+        remove_groups(names.cgroup, why) != 0)
+        return (int)why->code;
+    printf("network  bridge %s, table %s removed\n", names.bridge, names.table);
+    if (home_remove(&home, why) != 0)
         return (int)why->code;
     printf("folder   %s removed\n", home.path);
     home_close(&home);

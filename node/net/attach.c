@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netlink/errno.h>
-#include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
@@ -116,12 +115,15 @@ static struct rtnl_link *describe_pair(const struct net *net,
     return link;
 }
 
-/* Of an earlier try, whose namespace is still being taken down. */
-static void remove_leftover(struct nl_sock *socket, const char *name)
+/* Of an earlier try, whose namespace is still being taken down. What stands
+ * on another bridge is another node's: pod ids are unique in a cluster only. */
+static void remove_leftover(const struct net *net, struct nl_sock *socket,
+                            const char *name)
 {
     CLEANUP(netlink_link_put) struct rtnl_link *link = NULL;
 
-    if (rtnl_link_get_kernel(socket, 0, name, &link) == 0)
+    if (rtnl_link_get_kernel(socket, 0, name, &link) == 0 &&
+        rtnl_link_get_master(link) == net->bridge_index)
         rtnl_link_delete(socket, link);
 }
 
@@ -139,7 +141,6 @@ static int make_pair(const struct net *net, const struct net_pod *pod,
     CLEANUP(netlink_close) struct nl_sock *socket = NULL;
     CLEANUP(netlink_link_put) struct rtnl_link *link = NULL;
     char name[IFNAMSIZ];
-    char path[64];
     int code;
 
     net_pod_interface(name, pod->pod_id);
@@ -150,14 +151,12 @@ static int make_pair(const struct net *net, const struct net_pod *pod,
         return netlink_error(why, -NLE_NOMEM, "create interface %s", name);
     code = rtnl_link_add(socket, link, NLM_F_CREATE | NLM_F_EXCL);
     if (code == -NLE_EXIST) {
-        remove_leftover(socket, name);
+        remove_leftover(net, socket, name);
         code = rtnl_link_add(socket, link, NLM_F_CREATE | NLM_F_EXCL);
     }
     if (code < 0)
         return netlink_error(why, code, "create interface %s", name);
-    snprintf(path, sizeof path, "ipv6/conf/%s/disable_ipv6", name);
-    struct error ignored; /* there is no such file on a kernel without IPv6 */
-    net_sysctl(path, "1", &ignored);
+    net_disable_ipv6(name);
     if (pod->net_bits == 0)
         return 0;
     code = index_of(socket, name);
@@ -180,29 +179,6 @@ static int bring_up(struct nl_sock *socket, int index)
     rtnl_link_set_ifindex(link, index);
     rtnl_link_set_flags(change, IFF_UP);
     return rtnl_link_change(socket, link, change, 0);
-}
-
-static int add_address(const struct net *net, const struct net_pod *pod,
-                       struct nl_sock *socket, int index)
-{
-    struct in_addr last = {pod->address.s_addr |
-                           htonl((1u << (32 - net->prefix)) - 1)};
-    struct rtnl_addr *address = rtnl_addr_alloc();
-    struct nl_addr *local = nl_addr_build(AF_INET, &pod->address, 4);
-    struct nl_addr *broadcast = nl_addr_build(AF_INET, &last, 4);
-    int code = -NLE_NOMEM;
-
-    if (address && local && broadcast) {
-        nl_addr_set_prefixlen(local, (int)net->prefix);
-        rtnl_addr_set_local(address, local);
-        rtnl_addr_set_broadcast(address, broadcast);
-        rtnl_addr_set_ifindex(address, index);
-        code = rtnl_addr_add(socket, address, 0);
-    }
-    nl_addr_put(local);
-    nl_addr_put(broadcast);
-    rtnl_addr_put(address);
-    return code;
 }
 
 static int add_default_route(const struct net *net, struct nl_sock *socket,
@@ -247,7 +223,7 @@ static int configure(const struct net *net, const struct net_pod *pod,
     code = bring_up(socket, index);
     if (code < 0)
         return netlink_error(why, code, "bring the pod's eth0 up");
-    code = add_address(net, pod, socket, index);
+    code = netlink_add_address(socket, index, pod->address, net->prefix);
     if (code < 0)
         return netlink_error(why, code, "give the pod's eth0 its address");
     code = add_default_route(net, socket, index);
@@ -261,10 +237,6 @@ int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
 {
     struct space space;
 
-    if (pod->pod_id >> NET_POD_ID_BITS)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "pod id %llx does not fit an interface's name",
-                         (unsigned long long)pod->pod_id);
     if (open_space(&space, why) != 0 ||
         make_pair(net, pod, space.fd, why) != 0 ||
         configure(net, pod, space.socket, why) != 0) {
@@ -282,7 +254,7 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                               struct in_addr address),
                  void *data, struct error *why)
 {
-    struct nl_cache *links;
+    CLEANUP(netlink_cache_free) struct nl_cache *links = NULL;
     int code = rtnl_link_alloc_cache(socket, AF_UNSPEC, &links);
 
     if (code < 0)
@@ -302,6 +274,5 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                sizeof address);
         each(data, name, address);
     }
-    nl_cache_free(links);
     return 0;
 }

@@ -18,22 +18,12 @@
 
 enum { MTU_DEFAULT = 1500, LINK_MODE_WORDS_MAX = 127 };
 
-static void cache_free(struct nl_cache **cache)
-{
-    nl_cache_free(*cache);
-}
-
-static void address_put(struct rtnl_addr **address)
-{
-    rtnl_addr_put(*address);
-}
-
 /* ---- the way out ----------------------------------------------------------
  */
 
 static int default_route_index(struct nl_sock *socket)
 {
-    CLEANUP(cache_free) struct nl_cache *routes = NULL;
+    CLEANUP(netlink_cache_free) struct nl_cache *routes = NULL;
     uint32_t best = UINT32_MAX;
     int index = 0;
 
@@ -57,7 +47,7 @@ static int default_route_index(struct nl_sock *socket)
 int net_uplink(struct nl_sock *socket, struct rtnl_link **link,
                struct error *why)
 {
-    CLEANUP(cache_free) struct nl_cache *links = NULL;
+    CLEANUP(netlink_cache_free) struct nl_cache *links = NULL;
     int index = default_route_index(socket);
     int code = rtnl_link_alloc_cache(socket, AF_UNSPEC, &links);
 
@@ -150,14 +140,11 @@ static int configure_link(const struct net *net, struct nl_sock *socket,
                           struct rtnl_link *link, struct error *why)
 {
     CLEANUP(netlink_link_put) struct rtnl_link *change = rtnl_link_alloc();
-    char path[64];
     int code;
 
     if (!change)
         return netlink_error(why, -NLE_NOMEM, "change %s", net->bridge);
-    snprintf(path, sizeof path, "ipv6/conf/%s/disable_ipv6", net->bridge);
-    struct error ignored; /* there is no such file on a kernel without IPv6 */
-    net_sysctl(path, "1", &ignored);
+    net_disable_ipv6(net->bridge);
     net_set_mac(change, NET_MAC_HOST, net->gateway);
     rtnl_link_set_mtu(change, (unsigned)net->mtu);
     rtnl_link_set_flags(change, IFF_UP);
@@ -170,7 +157,7 @@ static int configure_link(const struct net *net, struct nl_sock *socket,
 static int remove_other_addresses(const struct net *net, struct nl_sock *socket,
                                   struct error *why)
 {
-    CLEANUP(cache_free) struct nl_cache *addresses = NULL;
+    CLEANUP(netlink_cache_free) struct nl_cache *addresses = NULL;
     int code = rtnl_addr_alloc_cache(socket, &addresses);
 
     if (code < 0)
@@ -193,23 +180,34 @@ static int remove_other_addresses(const struct net *net, struct nl_sock *socket,
     return 0;
 }
 
-static int add_address(const struct net *net, struct nl_sock *socket,
-                       struct error *why)
-{
-    CLEANUP(address_put) struct rtnl_addr *address = rtnl_addr_alloc();
-    struct nl_addr *local = nl_addr_build(AF_INET, &net->gateway, 4);
-    int code = -NLE_NOMEM;
+struct search {
+    const struct net *net;
+    char name[IFNAMSIZ]; /* of a pod's interface; "": none found */
+};
 
-    if (address && local) {
-        nl_addr_set_prefixlen(local, (int)net->prefix);
-        rtnl_addr_set_local(address, local);
-        rtnl_addr_set_ifindex(address, net->bridge_index);
-        code = rtnl_addr_add(socket, address, 0);
-    }
-    nl_addr_put(local);
-    if (code < 0 && code != -NLE_EXIST)
-        return netlink_error(why, code, "give bridge %s its address",
-                             net->bridge);
+static void find_stranger(void *data, const char *name, struct in_addr address)
+{
+    struct search *search = data;
+    unsigned host_bits = 32 - search->net->prefix;
+
+    if (ntohl(address.s_addr) >> host_bits != search->net->subnet >> host_bits)
+        snprintf(search->name, sizeof search->name, "%s", name);
+}
+
+/* Two nodes on one machine that are given one bridge: the second must not
+ * take the first one's pods off the network. */
+static int refuse_strangers(const struct net *net, struct nl_sock *socket,
+                            struct error *why)
+{
+    struct search search = {.net = net};
+
+    if (net_each_pod(net, socket, find_stranger, &search, why) != 0)
+        return (int)why->code;
+    if (search.name[0])
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "bridge %s has a pod of another node (%s): give this "
+                         "node a --bridge of its own",
+                         net->bridge, search.name);
     return 0;
 }
 
@@ -219,6 +217,7 @@ int net_bridge_make(struct net *net, struct error *why)
     CLEANUP(netlink_link_put) struct rtnl_link *link = NULL;
     CLEANUP(netlink_link_put) struct rtnl_link *uplink = NULL;
     struct error ignored;
+    int code;
 
     if (netlink_open(&socket, why) != 0)
         return (int)why->code;
@@ -228,10 +227,16 @@ int net_bridge_make(struct net *net, struct error *why)
     if (make_link(net, socket, &link, why) != 0)
         return (int)why->code;
     net->bridge_index = rtnl_link_get_ifindex(link);
-    if (configure_link(net, socket, link, why) != 0 ||
+    if (refuse_strangers(net, socket, why) != 0 ||
+        configure_link(net, socket, link, why) != 0 ||
         remove_other_addresses(net, socket, why) != 0)
         return (int)why->code;
-    return add_address(net, socket, why);
+    code = netlink_add_address(socket, net->bridge_index, net->gateway,
+                               net->prefix);
+    if (code < 0 && code != -NLE_EXIST)
+        return netlink_error(why, code, "give bridge %s its address",
+                             net->bridge);
+    return 0;
 }
 
 int net_bridge_remove(const struct net *net, struct error *why)
@@ -243,7 +248,8 @@ int net_bridge_remove(const struct net *net, struct error *why)
     if (netlink_open(&socket, why) != 0)
         return (int)why->code;
     code = rtnl_link_get_kernel(socket, 0, net->bridge, &link);
-    if (code == 0)
+    /* net_open() has never taken what is no bridge. */
+    if (code == 0 && rtnl_link_is_bridge(link))
         code = rtnl_link_delete(socket, link);
     if (code < 0 && code != -NLE_OBJ_NOTFOUND && code != -NLE_NODEV)
         return netlink_error(why, code, "remove bridge %s", net->bridge);

@@ -8,28 +8,35 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names go into nft commands and /proc paths. */
-static bool is_plain_name(const char *name, size_t size)
+bool net_is_name(const char *name, size_t max)
 {
-    return name[0] && strlen(name) < size &&
+    size_t length = strlen(name);
+
+    return length > 0 && length <= max &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789_-") == strlen(name);
+                        "0123456789_-") == length;
+}
+
+static int set_names(struct net *net, const char *bridge, const char *table,
+                     struct error *why)
+{
+    if (!net_is_name(bridge, NET_BRIDGE_MAX))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "bridge \"%s\": no name for an interface", bridge);
+    if (!net_is_name(table, NET_TABLE_MAX))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "table \"%s\": no name for a table", table);
+    snprintf(net->bridge, sizeof net->bridge, "%s", bridge);
+    snprintf(net->table, sizeof net->table, "%s", table);
+    return 0;
 }
 
 static int describe(struct net *net, const struct net_config *config,
                     struct error *why)
 {
-    if (!is_plain_name(config->bridge, sizeof net->bridge))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "bridge \"%s\": no name for an interface",
-                         config->bridge);
-    if (!is_plain_name(config->table, sizeof net->table))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "table \"%s\": no name for a table", config->table);
-    if (net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
+    if (set_names(net, config->bridge, config->table, why) != 0 ||
+        net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
         return (int)why->code;
-    snprintf(net->bridge, sizeof net->bridge, "%s", config->bridge);
-    snprintf(net->table, sizeof net->table, "%s", config->table);
     net->gateway.s_addr = htonl(net->subnet + 1);
     net_pool_init(&net->pool, net->subnet, net->prefix);
     return 0;
@@ -58,11 +65,14 @@ void net_free(struct net *net)
     free(net);
 }
 
-int net_remove(struct net *net, struct error *why)
+int net_remove(const char *bridge, const char *table, struct error *why)
 {
-    if (net_table_remove(net, why) != 0 || net_routes_remove(why) != 0)
+    struct net net = {0};
+
+    if (set_names(&net, bridge, table, why) != 0 ||
+        net_table_remove(&net, why) != 0 || net_routes_remove(&net, why) != 0)
         return (int)why->code;
-    return net_bridge_remove(net, why);
+    return net_bridge_remove(&net, why);
 }
 
 int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
@@ -71,6 +81,10 @@ int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
     char name[IFNAMSIZ];
     struct in_addr claimed;
 
+    if (pod_id >> NET_POD_ID_BITS)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "pod id %llx does not fit an interface's name",
+                         (unsigned long long)pod_id);
     net_pod_interface(name, pod_id);
     if (net_pool_claim(&net->pool, pod_id, &claimed, why) != 0)
         return (int)why->code;
@@ -90,7 +104,9 @@ int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
     net_pod_interface(name, pod_id);
     if (net_pool_adopt(&net->pool, pod_id, address, why) != 0)
         return (int)why->code;
-    return net_table_add_pod(net, name, address, why);
+    if (net_table_add_pod(net, name, address, why) != 0)
+        net_pool_release(&net->pool, pod_id, &address);
+    return (int)why->code;
 }
 
 void net_release(struct net *net, uint64_t pod_id)

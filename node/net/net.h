@@ -14,9 +14,17 @@
 #include "base/error.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct net;
+
+/* Of interfaces, as the kernel has it, and of nftables tables. */
+enum { NET_BRIDGE_MAX = 15, NET_TABLE_MAX = 31 };
+
+/* 1 to `max` letters, digits, _ and -: names go into nft commands and paths
+ * of /proc. */
+bool net_is_name(const char *name, size_t max);
 
 struct net_config {
     const char *bridge; /* "kontor0" */
@@ -25,22 +33,27 @@ struct net_config {
 };
 
 /* Bring bridge, address, sysctls and table to what they must be, whatever
- * was there. INVALID_ARGUMENT names a subnet that is none. */
+ * was there. INVALID_ARGUMENT names a subnet that is none;
+ * FAILED_PRECONDITION: the bridge is no bridge, or holds pods of another
+ * subnet, and so of another node. */
 int net_open(struct net **out, const struct net_config *config,
              struct error *why);
 
 /* Leave everything standing for pods that go on running. */
 void net_free(struct net *net);
 
-/* Remove bridge, table and routes: nothing is left. */
-int net_remove(struct net *net, struct error *why);
+/* Remove bridge, table and routes: nothing is left. What is not there is
+ * success; the net need not be open. */
+int net_remove(const char *bridge, const char *table, struct error *why);
 
 /* Take a free address for `pod_id`; RESOURCE_EXHAUSTED when the subnet is
- * full. Released ones are reused last. */
+ * full, INVALID_ARGUMENT for an id of 2^52 or more, which no interface's name
+ * could hold. Released ones are reused last. */
 int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
               struct error *why);
 
-/* After a restart: `pod_id` has this address. */
+/* After a restart: `pod_id` has this address. ALREADY_EXISTS when the pod has
+ * another or another pod has it, OUT_OF_RANGE when it is not of the subnet. */
 int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
               struct error *why);
 
@@ -54,7 +67,8 @@ struct net_pod {
 
 /* Make a network namespace with loopback up and eth0 configured (address,
  * default route, both limits: tbf on each end). *netns_fd is the caller's to
- * close (close-on-exec). Nothing is left when it fails. */
+ * close (close-on-exec). Nothing is left when it fails. ALREADY_EXISTS when
+ * another node's pod on this machine has an interface of this name. */
 int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
 
@@ -63,7 +77,10 @@ struct net_route {
     char via[64];    /* the other node's host address */
 };
 
-/* Make the routes to other nodes exactly these. */
+/* Make the routes to other nodes exactly these; none is needed to a node on
+ * this machine. INVALID_ARGUMENT names a subnet that is none, and nothing is
+ * changed; UNAVAILABLE the first node that is no neighbour, while the others'
+ * routes are set. */
 int net_set_routes(struct net *net, const struct net_route *routes,
                    size_t count, struct error *why);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netlink/addr.h>
 #include <netlink/errno.h>
+#include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,33 @@ void netlink_close(struct nl_sock **socket)
 void netlink_link_put(struct rtnl_link **link)
 {
     rtnl_link_put(*link);
+}
+
+void netlink_cache_free(struct nl_cache **cache)
+{
+    nl_cache_free(*cache);
+}
+
+int netlink_add_address(struct nl_sock *socket, int index,
+                        struct in_addr address, unsigned prefix)
+{
+    struct in_addr last = {address.s_addr | htonl((1u << (32 - prefix)) - 1)};
+    struct rtnl_addr *wanted = rtnl_addr_alloc();
+    struct nl_addr *local = nl_addr_build(AF_INET, &address, sizeof address);
+    struct nl_addr *broadcast = nl_addr_build(AF_INET, &last, sizeof last);
+    int code = -NLE_NOMEM;
+
+    if (wanted && local && broadcast) {
+        nl_addr_set_prefixlen(local, (int)prefix);
+        rtnl_addr_set_local(wanted, local);
+        rtnl_addr_set_broadcast(wanted, broadcast);
+        rtnl_addr_set_ifindex(wanted, index);
+        code = rtnl_addr_add(socket, wanted, 0);
+    }
+    nl_addr_put(local);
+    nl_addr_put(broadcast);
+    rtnl_addr_put(wanted);
+    return code;
 }
 
 static enum error_code code_of_netlink(int code)
@@ -82,6 +110,15 @@ int net_sysctl(const char *path, const char *value, struct error *why)
     if (fd_write_all(fd, value, strlen(value), why) != 0)
         return error_wrap(why, "%s", name);
     return 0;
+}
+
+void net_disable_ipv6(const char *interface)
+{
+    struct error ignored; /* there is no such file on a kernel without IPv6 */
+    char path[64];
+
+    snprintf(path, sizeof path, "ipv6/conf/%s/disable_ipv6", interface);
+    net_sysctl(path, "1", &ignored);
 }
 
 void net_set_mac(struct rtnl_link *link, enum net_mac_side side,

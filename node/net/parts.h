@@ -7,11 +7,12 @@
 
 #include <net/if.h>
 #include <netlink/netlink.h>
-#include <stdbool.h>
+
+_Static_assert(NET_BRIDGE_MAX == IFNAMSIZ - 1, "as the kernel has it");
 
 struct net {
-    char bridge[IFNAMSIZ];
-    char table[32];
+    char bridge[NET_BRIDGE_MAX + 1];
+    char table[NET_TABLE_MAX + 1];
     int bridge_index;
     int mtu;          /* the uplink's */
     in_addr_t subnet; /* in host order */
@@ -32,11 +33,20 @@ int netlink_error(struct error *why, int code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
 struct rtnl_link;
-void netlink_link_put(struct rtnl_link **link); /* for CLEANUP */
+void netlink_link_put(struct rtnl_link **link);    /* for CLEANUP */
+void netlink_cache_free(struct nl_cache **cache); /* for CLEANUP */
+
+/* Give the interface an address and with it the subnet's broadcast address;
+ * libnl's code. */
+int netlink_add_address(struct nl_sock *socket, int index,
+                        struct in_addr address, unsigned prefix);
 
 /* Write a file of /proc/sys/net, which shows the calling thread's network
  * namespace. */
 int net_sysctl(const char *path, const char *value, struct error *why);
+
+/* An interface of the host's with IPv4 alone. */
+void net_disable_ipv6(const char *interface);
 
 /* Hosts' MAC addresses are made of their IPv4 address: nothing to remember,
  * and a bridge whose own never changes. */
@@ -71,7 +81,7 @@ enum { NET_POD_ID_BITS = 52 };
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id);
 
-/* Call `each` for every pod's pair on the bridge. */
+/* Call `each` for every pod's pair on the bridge, with the pod's address. */
 int net_each_pod(const struct net *net, struct nl_sock *socket,
                  void (*each)(void *data, const char *name,
                               struct in_addr address),
@@ -81,7 +91,7 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
  */
 
 int net_table_make(struct net *net, struct error *why);
-int net_table_remove(struct net *net, struct error *why);
+int net_table_remove(const struct net *net, struct error *why);
 
 /* `name` may send from `address`, and from no other. */
 int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
@@ -96,4 +106,4 @@ int net_table_set_peers(struct net *net, const struct net_route *routes,
 /* ---- routes.c -------------------------------------------------------------
  */
 
-int net_routes_remove(struct error *why);
+int net_routes_remove(const struct net *net, struct error *why);

@@ -170,7 +170,7 @@ int net_table_make(struct net *net, struct error *why)
     return run(&script, "set the packet filter", why);
 }
 
-int net_table_remove(struct net *net, struct error *why)
+int net_table_remove(const struct net *net, struct error *why)
 {
     struct script script;
 

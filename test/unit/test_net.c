@@ -129,6 +129,14 @@ static int start_pod(struct net *net, uint64_t id, uint64_t bits,
     return fd;
 }
 
+static void remove_net(struct net *net)
+{
+    struct error why;
+
+    must(net_remove(config.bridge, config.table, &why));
+    net_free(net);
+}
+
 static void await_interface_gone(const char *name)
 {
     for (int ms = 0; if_nametoindex(name) != 0; ms += 5) {
@@ -180,11 +188,10 @@ static void pods_reach_each_other(void **state)
     close(second);
     await_interface_gone("kp11");
     await_interface_gone("kpfffffffffffff");
-    must(net_remove(net, &why));
+    remove_net(net);
     assert_int_equal(if_nametoindex("kontor0"), 0);
     assert_string_equal(shell("nft list ruleset"), "");
-    must(net_remove(net, &why));
-    net_free(net);
+    must(net_remove(config.bridge, config.table, &why));
 }
 
 /* Bytes a second that pass from ends[0] to ends[1]. */
@@ -235,8 +242,7 @@ static void limit_holds_both_ways(void **state)
     close(ends[1]);
     close(listener);
     close(pod);
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
 }
 
 /* A pod that gives itself another address is not heard. */
@@ -283,8 +289,7 @@ static void spoofing_is_dropped(void **state)
     close(server);
     close(first);
     close(second);
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
 }
 
 /* Another host, beyond an uplink of this one: pods reach it under the node's
@@ -319,8 +324,9 @@ static void outside_is_reached_with_nat(void **state)
 
     must(net_open(&net, &config, &why));
     must(net_set_routes(net, &route, 1, &why));
-    assert_string_equal(shell("ip route show 10.42.9.0/24"),
-                        "10.42.9.0/24 via 192.0.2.9 dev up0 proto 107 ");
+    assert_non_null(
+        strstr(shell("ip route show 10.42.9.0/24"),
+               "10.42.9.0/24 via 192.0.2.9 dev up0 proto 107 metric "));
     pod = start_pod(net, 7, 0, address);
     assert_non_null(strstr(shell("ip link show kp7"), "mtu 1400"));
     listener = listen_in(outside);
@@ -342,8 +348,7 @@ static void outside_is_reached_with_nat(void **state)
     close(pod);
     close(outside);
     close(home);
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
 }
 
 static void what_is_in_the_way_is_named(void **state)
@@ -372,8 +377,7 @@ static void bridge_is_put_right(void **state)
     assert_non_null(
         strstr(shell("ip -o -4 addr show dev kontor0"), "10.42.2.1/24"));
     assert_string_equal(shell("cat /proc/sys/net/ipv4/ip_forward"), "1");
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
 }
 
 /* A namespace that was not let go of yet must not stop the pod's next run. */
@@ -389,13 +393,59 @@ static void leftover_pair_is_replaced(void **state)
     must(net_claim(net, 3, &pod.address, &why));
     must(net_attach(net, &pod, &first, &why));
     must(net_attach(net, &pod, &second, &why));
-    pod.pod_id = 1ull << NET_POD_ID_BITS;
-    assert_int_equal(net_attach(net, &pod, &second, &why),
+    assert_int_equal(
+        net_claim(net, 1ull << NET_POD_ID_BITS, &pod.address, &why),
+        ERROR_INVALID_ARGUMENT);
+    assert_int_equal(net_claim(net, UINT64_MAX, &pod.address, &why),
                      ERROR_INVALID_ARGUMENT);
     close(first);
     close(second);
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
+}
+
+/* Two nodes of two clusters stand on one machine: nothing that one does cuts
+ * the other's pods off. */
+static void nodes_beside_each_other(void **state)
+{
+    const struct net_config other = {"kontor1", "10.43.2.0/24", "kontor1"};
+    const struct net_config same = {"kontor0", "10.43.2.0/24", "kontor1"};
+    struct net_route routes[] = {{"10.42.9.0/24", "192.0.2.9"},
+                                 {"10.43.2.0/24", "192.0.2.1"}};
+    struct net_pod pod = {.pod_id = 1};
+    char address[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net, *beside;
+    int first, second;
+
+    (void)state;
+    shell("ip link add up0 type bridge; ip addr add 192.0.2.1/24 dev up0; ip "
+          "link set up0 up");
+    must(net_open(&net, &config, &why));
+    first = start_pod(net, 1, 0, address);
+    assert_int_equal(net_open(&beside, &same, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "kp1"));
+    assert_non_null(
+        strstr(shell("ip -o -4 addr show dev kontor0"), "10.42.2.1/24"));
+
+    must(net_open(&beside, &other, &why));
+    must(net_claim(beside, 1, &pod.address, &why));
+    assert_int_equal(net_attach(beside, &pod, &second, &why),
+                     ERROR_ALREADY_EXISTS);
+    assert_non_null(strstr(why.message, "kp1"));
+    assert_non_null(strstr(shell("ip link show kp1"), "master kontor0"));
+
+    /* The second route leads to the node beside. */
+    must(net_set_routes(net, routes, ARRAY_LEN(routes), &why));
+    assert_string_equal(shell("ip route show proto 107 10.43.2.0/24"), "");
+    must(net_set_routes(beside, routes, 1, &why));
+    assert_string_equal(shell("ip route show proto 107 | wc -l"), "2");
+    must(net_remove(other.bridge, other.table, &why));
+    net_free(beside);
+    assert_string_equal(shell("ip route show proto 107 | wc -l"), "1");
+    close(first);
+    remove_net(net);
+    assert_string_equal(shell("ip route show proto 107"), "");
 }
 
 struct attacher {
@@ -444,8 +494,7 @@ static void threads_attach_at_once(void **state)
     for (size_t i = 0; i < ARRAY_LEN(attachers); i++)
         for (int k = 0; k < 4; k++)
             close(attachers[i].fds[k]);
-    must(net_remove(net, &why));
-    net_free(net);
+    remove_net(net);
 }
 
 /* ---- addresses ------------------------------------------------------------
@@ -540,6 +589,7 @@ int main(void)
         cmocka_unit_test_setup(outside_is_reached_with_nat, own_netns),
         cmocka_unit_test_setup(what_is_in_the_way_is_named, own_netns),
         cmocka_unit_test_setup(bridge_is_put_right, own_netns),
+        cmocka_unit_test_setup(nodes_beside_each_other, own_netns),
         cmocka_unit_test_setup(threads_attach_at_once, own_netns),
         cmocka_unit_test_setup(leftover_pair_is_replaced, own_netns),
     };
