@@ -205,16 +205,10 @@ static int open_home(struct agent *agent, struct error *why)
 
     if (home_open(&agent->home, options->data, why) != 0)
         return (int)why->code;
-    if (strlen(options->cgroup) > HOME_NAME_MAX ||
-        strlen(options->bridge) > HOME_NAME_MAX ||
-        strlen(options->table) > HOME_NAME_MAX)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "--cgroup, --bridge and --table: at most %d bytes",
-                         HOME_NAME_MAX);
     snprintf(names->cgroup, sizeof names->cgroup, "%s", options->cgroup);
     snprintf(names->bridge, sizeof names->bridge, "%s", options->bridge);
     snprintf(names->table, sizeof names->table, "%s", options->table);
-    if (home_write_names(&agent->home, names, why) != 0)
+    if (home_keep_names(&agent->home, names, why) != 0)
         return (int)why->code;
     return term_open(&agent->term, agent->home.folder, why);
 }

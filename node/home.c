@@ -65,8 +65,8 @@ void home_close(struct home *home)
     *home = (struct home){.folder = -1, .lock = -1};
 }
 
-int home_write_names(const struct home *home, const struct home_names *names,
-                     struct error *why)
+static int write_names(const struct home *home, const struct home_names *names,
+                       struct error *why)
 {
     CLEANUP(free_pointer)
     char *text = memory_format("cgroup %s\nbridge %s\ntable %s\n",
@@ -99,16 +99,44 @@ int home_read_names(const struct home *home, struct home_names *names,
     return (int)why->code;
 }
 
+static int same_name(const char *what, const char *before, const char *now,
+                     struct error *why)
+{
+    if (strcmp(before, now) == 0)
+        return 0;
+    return error_set(why, ERROR_FAILED_PRECONDITION,
+                     "this node has --%s %s, not %s: give it that, or `knode "
+                     "remove` it first",
+                     what, before, now);
+}
+
+int home_keep_names(const struct home *home, const struct home_names *names,
+                    struct error *why)
+{
+    struct home_names before;
+
+    if (home_read_names(home, &before, why) == ERROR_NOT_FOUND)
+        return write_names(home, names, why);
+    if (why->code != ERROR_OK ||
+        same_name("cgroup", before.cgroup, names->cgroup, why) != 0 ||
+        same_name("bridge", before.bridge, names->bridge, why) != 0)
+        return (int)why->code;
+    return same_name("table", before.table, names->table, why);
+}
+
 int home_remove(struct home *home, struct error *why)
 {
+    /* NAME.new is what a replacement that was cut off leaves. */
     static const char *const entries[] = {
-        "pods", "images", "registered.pb", "term", NAMES_FILE, LOCK_FILE,
+        "pods",     "images",    "registered.pb", "registered.pb.new",
+        "term",     "term.new",  LOCK_FILE,       NAMES_FILE ".new",
+        NAMES_FILE,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(entries); i++)
         if (folder_remove(home->folder, entries[i], why) != 0)
             return error_wrap(why, "in %s", home->path);
-    if (rmdir(home->path) != 0 && errno != ENOTEMPTY && errno != EEXIST)
+    if (rmdir(home->path) != 0 && errno != ENOTEMPTY && errno != EBUSY)
         return error_errno(why, "remove folder %s", home->path);
     return 0;
 }

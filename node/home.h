@@ -31,13 +31,17 @@ struct home {
 int home_open(struct home *home, const char *path, struct error *why);
 void home_close(struct home *home);
 
-int home_write_names(const struct home *home, const struct home_names *names,
-                     struct error *why);
+/* These are the node's names, from its first start until it is removed: under
+ * others it would leave what it made behind. FAILED_PRECONDITION says which
+ * name was another before. */
+int home_keep_names(const struct home *home, const struct home_names *names,
+                    struct error *why);
 
 /* NOT_FOUND when no knode ever worked here. */
 int home_read_names(const struct home *home, struct home_names *names,
                     struct error *why);
 
-/* Remove all that knode put there, then the folder if nothing else is in
- * it. */
+/* Remove all that knode put there, the names last, so that a removal which
+ * was cut off can be done again; then the folder, if nothing else is in it and
+ * nothing is mounted on it. */
 int home_remove(struct home *home, struct error *why);

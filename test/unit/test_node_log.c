@@ -8,11 +8,13 @@
 #include "node/term.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -306,14 +308,47 @@ static void one_knode_works_in_a_folder(void **state)
     assert_int_equal(home_open(&home, path, &why), 0);
     assert_int_equal(home_open(&second, path, &why), ERROR_FAILED_PRECONDITION);
     assert_int_equal(home_read_names(&home, &found, &why), ERROR_NOT_FOUND);
-    assert_int_equal(home_write_names(&home, &names, &why), 0);
+    assert_int_equal(home_keep_names(&home, &names, &why), 0);
+    assert_int_equal(home_keep_names(&home, &names, &why), 0);
     assert_int_equal(home_read_names(&home, &found, &why), 0);
     assert_string_equal(found.cgroup, "kontor/n1");
     assert_string_equal(found.table, "kontor");
+    /* Under another name it would leave what the first one made. */
+    strcpy(names.bridge, "kontor1");
+    assert_int_equal(home_keep_names(&home, &names, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "--bridge kontor0, not kontor1"));
+    /* Left by a replacement that was cut off. */
+    assert_int_equal(file_replace(home.folder, "term.new", "", 0, 0600, &why),
+                     0);
     assert_int_equal(home_remove(&home, &why), 0);
     assert_int_equal(access(path, F_OK), -1);
     home_close(&home);
     free(path);
+}
+
+/* A volume of its own cannot be removed from inside: it is left, empty. */
+static void a_mounted_folder_is_emptied(void **state)
+{
+    struct home_names names = {"kontor/n1", "kontor0", "kontor"};
+    struct home home;
+    struct error why;
+    int status;
+
+    (void)state;
+    if (fork() == 0) {
+        if (unshare(CLONE_NEWNS) != 0 ||
+            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("none", folder, "tmpfs", 0, NULL) != 0 ||
+            home_open(&home, folder, &why) != 0 ||
+            home_keep_names(&home, &names, &why) != 0 ||
+            home_remove(&home, &why) != 0 || rmdir(folder) == 0)
+            _exit(1);
+        _exit(umount2(folder, MNT_DETACH) != 0 || rmdir(folder) != 0 ||
+              mkdir(folder, 0700) != 0);
+    }
+    assert_true(wait(&status) > 0);
+    assert_int_equal(status, 0);
 }
 
 #define in_folder(function) \
@@ -331,6 +366,7 @@ int main(void)
         in_folder(an_old_leader_is_refused_also_after_a_restart),
         in_folder(a_term_that_is_not_on_disk_is_not_seen),
         in_folder(one_knode_works_in_a_folder),
+        in_folder(a_mounted_folder_is_emptied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
