@@ -1,6 +1,8 @@
 #include "node/options.h"
 
 #include "base/memory.h"
+#include "node/net/net.h"
+#include "rpc/address.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -84,6 +86,50 @@ static int check_name(const char *name, struct error *why)
     return 0;
 }
 
+static int check_address(const char *option, const char *value,
+                         struct error *why)
+{
+    struct address address;
+
+    if (address_parse(value, &address, why) != 0)
+        return error_wrap(why, "--%s", option);
+    return 0;
+}
+
+static int check_net_name(const char *option, const char *name, int max,
+                          struct error *why)
+{
+    if (net_is_name(name, (size_t)max))
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "--%s \"%.80s\": a name is 1 to %d letters, digits, _ "
+                     "and -",
+                     option, name, max);
+}
+
+/* Words of letters, digits, _ - and . between slashes; none is . or .. */
+static int check_cgroup(const char *path, struct error *why)
+{
+    bool good = strlen(path) <= NODE_CGROUP_MAX;
+    bool named = false; /* the word at hand has more than dots */
+
+    for (const char *at = path; good; at++) {
+        if (*at == '/' || *at == '\0')
+            good = named;
+        else
+            good = isalnum((unsigned char)*at) || strchr("_-.", *at);
+        if (*at == '\0')
+            break;
+        named = *at != '/' && (named || *at != '.');
+    }
+    if (!good)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--cgroup \"%.80s\": a path such as kontor/n1, at "
+                         "most %d letters, digits, _ - . and /",
+                         path, NODE_CGROUP_MAX);
+    return 0;
+}
+
 static int split_masters(struct raw *raw, struct error *why)
 {
     struct node_options *options = &raw->options;
@@ -95,9 +141,8 @@ static int split_masters(struct raw *raw, struct error *why)
         if (options->master_count == NODE_MASTERS_MAX)
             return error_set(why, ERROR_INVALID_ARGUMENT,
                              "--masters: more than %d", NODE_MASTERS_MAX);
-        if (!strchr(at, ':'))
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "--masters %s: not of the form HOST:PORT", at);
+        if (check_address("masters", at, why) != 0)
+            return (int)why->code;
         options->masters[options->master_count++] = at;
     }
     if (options->master_count == 0)
@@ -120,7 +165,7 @@ static int check_present(const struct raw *raw, struct error *why)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-        if (!needed[i].value)
+        if (!needed[i].value || !needed[i].value[0])
             return error_set(why, ERROR_INVALID_ARGUMENT, "%s is missing",
                              needed[i].option);
     return 0;
@@ -144,26 +189,40 @@ static void take_wishes(struct raw *raw)
     };
 }
 
-static int make_sense(struct raw *raw, struct error *why)
+/* What was not given, but what is needed. */
+static void set_defaults(struct node_options *options)
 {
-    struct node_options *options = &raw->options;
-
-    if (check_present(raw, why) != 0 || check_name(options->name, why) != 0 ||
-        split_masters(raw, why) != 0 ||
-        labels_parse(raw->labels.values, raw->labels.count, options->labels,
-                     why) != 0)
-        return (int)why->code;
-    options->label_count = raw->labels.count;
-    take_wishes(raw);
     if (!options->cgroup)
         options->cgroup =
             own(options, memory_format("kontor/%s", options->name));
+    if (!options->table)
+        options->table = options->bridge;
     if (!options->kpod)
         options->kpod = own(options, beside("kpod"));
     if (!options->kpull)
         options->kpull = own(options, beside("kpull"));
     if (!options->advertise)
         options->advertise = options->listen;
+}
+
+static int make_sense(struct raw *raw, struct error *why)
+{
+    struct node_options *options = &raw->options;
+
+    if (check_present(raw, why) != 0 || check_name(options->name, why) != 0)
+        return (int)why->code;
+    set_defaults(options);
+    if (check_address("listen", options->listen, why) != 0 ||
+        check_address("advertise", options->advertise, why) != 0 ||
+        split_masters(raw, why) != 0 ||
+        check_cgroup(options->cgroup, why) != 0 ||
+        check_net_name("bridge", options->bridge, NET_BRIDGE_MAX, why) != 0 ||
+        check_net_name("table", options->table, NET_TABLE_MAX, why) != 0 ||
+        labels_parse(raw->labels.values, raw->labels.count, options->labels,
+                     why) != 0)
+        return (int)why->code;
+    options->label_count = raw->labels.count;
+    take_wishes(raw);
     return 0;
 }
 
@@ -200,7 +259,7 @@ static int parse_table(struct raw *raw, int argc, char **argv, bool *help,
          "group of the pods' groups (kontor/NAME)"},
         {"bridge", OPTION_STRING, &to->bridge, "NAME",
          "bridge of the pods (kontor0)"},
-        {"table", OPTION_STRING, &to->table, "NAME", "nftables table (kontor)"},
+        {"table", OPTION_STRING, &to->table, "NAME", "nftables table (as the bridge)"},
         {"kpod", OPTION_STRING, &to->kpod, "FILE",
          "the supervisor (beside knode)"},
         {"kpull", OPTION_STRING, &to->kpull, "FILE",
@@ -232,7 +291,6 @@ int node_options_parse(struct node_options *out, int argc, char **argv,
     *help = false;
     error_clear(why);
     raw->options.bridge = "kontor0";
-    raw->options.table = "kontor";
     raw->options.log_limit_bytes = LOG_LIMIT_DEFAULT_BYTES;
     raw->cpu_milli = UINT32_MAX;
     raw->memory_bytes = UNSET;

@@ -5,7 +5,12 @@
 #include "node/capacity.h"
 #include "node/label.h"
 
-enum { NODE_MASTERS_MAX = 16, NODE_NAME_MAX = 63, NODE_OPTIONS_OWNED_MAX = 4 };
+enum {
+    NODE_MASTERS_MAX = 16,
+    NODE_NAME_MAX = 63,
+    NODE_CGROUP_MAX = 128, /* leaves room for pods and their containers */
+    NODE_OPTIONS_OWNED_MAX = 4,
+};
 
 struct node_options {
     const char *name;

@@ -183,6 +183,25 @@ static void command_lines_are_checked(void **state)
         {{WHOLE, "--masters", ","}, "--masters"},
         {{WHOLE, "--masters", "a"}, "HOST:PORT"},
         {{WHOLE, "--name", "../x"}, "--name"},
+        {{WHOLE, "--masters", "a:1,b"}, "--masters: address \"b\""},
+        {{WHOLE, "--masters", "a:1,b:x"}, "--masters: address \"b:x\""},
+        {{WHOLE, "--listen", "h"}, "--listen: address \"h\""},
+        {{WHOLE, "--listen", ":1"}, "--listen: address \":1\""},
+        {{WHOLE, "--advertise", "h:99999"}, "--advertise: address"},
+        {{WHOLE, "--data", ""}, "--data DIR is missing"},
+        {{WHOLE, "--name="}, "--name NAME is missing"},
+        {{WHOLE, "--bridge", "a-name-too-long-"}, "--bridge \"a-name-too"},
+        {{WHOLE, "--bridge", "a b"}, "--bridge \"a b\""},
+        {{WHOLE, "--bridge", ""}, "--bridge \"\""},
+        {{WHOLE, "--table", "a;b"}, "--table \"a;b\""},
+        {{WHOLE, "--cgroup", "k_o-n.t/n.1"}, NULL},
+        {{WHOLE, "--cgroup", "/kontor"}, "--cgroup \"/kontor\""},
+        {{WHOLE, "--cgroup", "kontor/"}, "--cgroup"},
+        {{WHOLE, "--cgroup", "a/../b"}, "--cgroup"},
+        {{WHOLE, "--cgroup", "a//b"}, "--cgroup"},
+        {{WHOLE, "--cgroup", "."}, "--cgroup"},
+        {{WHOLE, "--cgroup", "a b"}, "--cgroup"},
+        {{WHOLE, "--cgroup", ""}, "--cgroup"},
         {{WHOLE, "word"}, "\"word\" is one word too many"},
         {{WHOLE, "--nmae", "x"}, "--name"},
     };
@@ -223,6 +242,7 @@ static void a_command_line_has_defaults(void **state)
     assert_string_equal(options.masters[1], "b:2");
     assert_string_equal(options.cgroup, "kontor/n1");
     assert_string_equal(options.bridge, "kontor0");
+    assert_string_equal(options.table, "kontor0");
     assert_string_equal(options.advertise, "h:1");
     assert_true(options.capacity.cpu_milli.set);
     assert_int_equal(options.capacity.cpu_milli.value, 500);
