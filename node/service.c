@@ -69,23 +69,6 @@ static void order_on_synced(struct pod_sync *sync, const struct error *why)
     free(op);
 }
 
-/* The call is answered when what was taken is on disk. One order that is not
- * taken keeps none of the others from being carried out; the call then fails
- * with its reason. */
-static void answer_when_saved(struct node_service *service, struct call *call,
-                              const ProtobufCMessage *answer,
-                              const struct error *first)
-{
-    struct order_call *op = memory_new(sizeof *op);
-
-    op->call = call;
-    op->answer = answer;
-    op->why = *first;
-    op->sync.done = order_on_synced;
-    call_listen(call, &order_events, op);
-    pod_engine_sync(service->config.engine, &op->sync);
-}
-
 static bool too_many(struct call *call, size_t count)
 {
     if (count <= ORDERS_MAX)
@@ -95,48 +78,73 @@ static bool too_many(struct call *call, size_t count)
     return true;
 }
 
+/* What CreatePods and DeletePods bring. */
+struct orders {
+    uint64_t term;
+    size_t count;
+    Kontor__V1__PodOrder **list;
+    int (*take)(struct pod_engine *engine, const Kontor__V1__PodOrder *order,
+                struct error *why);
+    const ProtobufCMessage *answer; /* static */
+};
+
+/* The call is answered when what was taken is on disk. One order that is not
+ * taken keeps none of the others from being carried out; the call then fails
+ * with its reason. */
+static void take_orders(struct call *call, const struct orders *orders)
+{
+    struct node_service *service = call_service_data(call);
+    struct order_call *op;
+    struct error why;
+
+    if (!in_term(service, call, orders->term) || too_many(call, orders->count))
+        return;
+    op = memory_new(sizeof *op);
+    op->call = call;
+    op->answer = orders->answer;
+    op->sync.done = order_on_synced;
+    for (size_t i = 0; i < orders->count; i++)
+        if (orders->take(service->config.engine, orders->list[i], &why) != 0 &&
+            op->why.code == ERROR_OK)
+            op->why = why;
+    call_listen(call, &order_events, op);
+    pod_engine_sync(service->config.engine, &op->sync);
+}
+
 static void create_pods(struct call *call, const ProtobufCMessage *message)
 {
     static const Kontor__V1__CreatePodsResponse done =
         KONTOR__V1__CREATE_PODS_RESPONSE__INIT;
-    struct node_service *service = call_service_data(call);
     const Kontor__V1__CreatePodsRequest *request =
         (const Kontor__V1__CreatePodsRequest *)message;
-    struct error first;
-    struct error why;
+    struct orders orders = {.term = request->term,
+                            .count = request->n_pods,
+                            .list = request->pods,
+                            .take = pod_engine_create,
+                            .answer = &done.base};
 
-    if (!in_term(service, call, request->term) ||
-        too_many(call, request->n_pods))
-        return;
-    error_clear(&first);
-    for (size_t i = 0; i < request->n_pods; i++)
-        if (pod_engine_create(service->config.engine, request->pods[i], &why) !=
-                0 &&
-            first.code == ERROR_OK)
-            first = why;
-    answer_when_saved(service, call, &done.base, &first);
+    take_orders(call, &orders);
+}
+
+static int take_delete(struct pod_engine *engine,
+                       const Kontor__V1__PodOrder *order, struct error *why)
+{
+    return pod_engine_delete(engine, order->pod_id, order->generation, why);
 }
 
 static void delete_pods(struct call *call, const ProtobufCMessage *message)
 {
     static const Kontor__V1__DeletePodsResponse done =
         KONTOR__V1__DELETE_PODS_RESPONSE__INIT;
-    struct node_service *service = call_service_data(call);
     const Kontor__V1__DeletePodsRequest *request =
         (const Kontor__V1__DeletePodsRequest *)message;
-    struct error first;
-    struct error why;
+    struct orders orders = {.term = request->term,
+                            .count = request->n_pods,
+                            .list = request->pods,
+                            .take = take_delete,
+                            .answer = &done.base};
 
-    if (!in_term(service, call, request->term) ||
-        too_many(call, request->n_pods))
-        return;
-    error_clear(&first);
-    for (size_t i = 0; i < request->n_pods; i++)
-        if (pod_engine_delete(service->config.engine, request->pods[i]->pod_id,
-                              request->pods[i]->generation, &why) != 0 &&
-            first.code == ERROR_OK)
-            first = why;
-    answer_when_saved(service, call, &done.base, &first);
+    take_orders(call, &orders);
 }
 
 /* ---- the rest ------------------------------------------------------------ */
