@@ -79,10 +79,11 @@ static void log_on_sought(uv_work_t *work, int cancelled)
 
     (void)cancelled;
     op->seeking = false;
-    if (op->state == LOG_STREAM_SEEK)
+    if (op->state == LOG_STREAM_SEEK) {
         op->state = LOG_STREAM_SEND;
-    if (op->call && op->why.code != ERROR_OK)
-        log_finish(op, &op->why);
+        if (op->why.code != ERROR_OK)
+            log_finish(op, &op->why);
+    }
     log_step(op);
 }
 
@@ -202,11 +203,24 @@ struct log_streams *log_streams_new(uv_loop_t *loop, struct pod_engine *engine)
     return streams;
 }
 
+static int log_watch(struct log_follower *op, const char *folder,
+                     struct error *why)
+{
+    int code = uv_fs_event_start(&op->watch, log_on_written, folder, 0);
+
+    if (code == 0)
+        return 0;
+    return error_set(why, ERROR_UNAVAILABLE,
+                     "follow the log of pod %" PRIu64 ": inotify: %s",
+                     op->pod_id, uv_strerror(code));
+}
+
 void log_streams_add(struct log_streams *streams, struct call *call,
                      const Kontor__V1__NodeLogsRequest *request)
 {
     const char *folder = pod_engine_folder(streams->engine, request->pod_id);
     struct log_follower *op;
+    struct error why;
 
     if (!folder) {
         call_fail(call, ERROR_NOT_FOUND, "pod %" PRIu64 " is not on this node",
@@ -222,12 +236,10 @@ void log_streams_add(struct log_streams *streams, struct call *call,
     log_reader_init(&op->reader, folder);
     list_append(&streams->streams, &op->link);
     uv_fs_event_init(streams->loop, &op->watch);
-    /* Watched before the first read, so that no write falls between. Without
-     * it (too many watches) a follower ends at the log's present end. */
-    if (op->follow)
-        op->follow =
-            uv_fs_event_start(&op->watch, log_on_written, folder, 0) == 0;
     call_listen(call, &log_events, op);
+    /* Watched before the first read, so that no write falls between. */
+    if (op->follow && log_watch(op, folder, &why) != 0)
+        log_finish(op, &why);
     log_step(op);
 }
 

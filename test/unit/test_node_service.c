@@ -156,6 +156,7 @@ struct record {
     char seen[SEEN_MAX];
     unsigned heartbeats;
     unsigned pods;
+    bool last_succeeded;
     bool ended;
     struct error why;
 };
@@ -171,6 +172,8 @@ static void say_pod(struct record *record, const Kontor__V1__PodStatus *status)
 {
     char text[128];
 
+    record->last_succeeded =
+        status->phase == KONTOR__V1__POD_PHASE__POD_SUCCEEDED;
     snprintf(text, sizeof text, "%d.%u=%s", (int)status->pod_id,
              status->generation,
              protobuf_c_enum_descriptor_get_value(
@@ -364,6 +367,69 @@ static void a_full_node_is_told_in_parts(void **state)
     await_end(world, &record);
 }
 
+static void change(struct world *world, uint64_t id, Kontor__V1__PodPhase phase)
+{
+    Kontor__V1__PodStatus status = KONTOR__V1__POD_STATUS__INIT;
+    char reason[400];
+
+    memset(reason, 'x', sizeof reason - 1);
+    reason[sizeof reason - 1] = '\0';
+    status.pod_id = id;
+    status.phase = phase;
+    status.reason = reason;
+    node_service_changed(world->service, &status);
+    uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+/* What was overtaken is skipped, so the queue stays small; the last status is
+ * not. */
+static void a_slow_watcher_is_told_the_latest(void **state)
+{
+    enum { CHANGES = 20000 };
+    struct world *world = *state;
+    struct record record;
+    struct call *call = watch(world, &record);
+
+    while (record.heartbeats == 0)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    call_pause(call);
+    for (int i = 0; i < CHANGES; i++)
+        change(world, 1, KONTOR__V1__POD_PHASE__POD_RUNNING);
+    change(world, 1, KONTOR__V1__POD_PHASE__POD_SUCCEEDED);
+    call_resume(call);
+    while (!record.ended && !record.last_succeeded)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    assert_false(record.ended);
+    assert_true(record.pods < CHANGES / 4);
+    call_cancel(call);
+    await_end(world, &record);
+}
+
+/* One that is too far behind to be told of all that is gone begins anew. */
+static void a_watcher_too_far_behind_is_hung_up_on(void **state)
+{
+    struct world *world = *state;
+    struct record record;
+    struct call *call = watch(world, &record);
+
+    while (record.heartbeats == 0)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    call_pause(call);
+    for (uint64_t id = 1; id <= 2 * WATCH_GONE_MAX; id++) {
+        change(world, id, KONTOR__V1__POD_PHASE__POD_RUNNING);
+        change(world, id, KONTOR__V1__POD_PHASE__POD_STOPPED);
+    }
+    call_resume(call);
+    await_end(world, &record);
+    assert_int_equal(record.why.code, ERROR_RESOURCE_EXHAUSTED);
+    call = watch(world, &record);
+    while (record.heartbeats == 0)
+        uv_run(&world->loop, UV_RUN_ONCE);
+    assert_int_equal(record.pods, 0); /* nothing is kept for nobody */
+    call_cancel(call);
+    await_end(world, &record);
+}
+
 static void orders_are_idempotent_and_of_a_term(void **state)
 {
     struct world *world = *state;
@@ -468,6 +534,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         node_test(a_watch_tells_all_then_each_change),
         node_test(a_full_node_is_told_in_parts),
+        node_test(a_slow_watcher_is_told_the_latest),
+        node_test(a_watcher_too_far_behind_is_hung_up_on),
         node_test(orders_are_idempotent_and_of_a_term),
         node_test(only_masters_give_orders),
         node_test(routes_are_taken),
