@@ -168,9 +168,8 @@ int node_network_remove(const struct home *home, const struct home_names *names,
 {
     /* Kept before anything was made, whatever became of its content. */
     if (faccessat(home->folder, REGISTERED_FILE, F_OK, 0) != 0)
-        return errno == ENOENT
-                   ? 0
-                   : error_errno(why, "look for %s/%s", home->path,
-                                 REGISTERED_FILE);
+        return errno == ENOENT ? 0
+                               : error_errno(why, "look for %s/%s", home->path,
+                                             REGISTERED_FILE);
     return net_remove(names->bridge, names->table, why);
 }

@@ -33,7 +33,7 @@ int netlink_error(struct error *why, int code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
 struct rtnl_link;
-void netlink_link_put(struct rtnl_link **link);    /* for CLEANUP */
+void netlink_link_put(struct rtnl_link **link);   /* for CLEANUP */
 void netlink_cache_free(struct nl_cache **cache); /* for CLEANUP */
 
 /* Give the interface an address and with it the subnet's broadcast address;

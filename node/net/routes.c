@@ -17,9 +17,9 @@ enum { ROUTE_PROTOCOL = 'k', METRIC_MIN = 1024, METRIC_COUNT = 1 << 20 };
 
 static uint32_t metric_of(const struct net *net)
 {
-    return METRIC_MIN + (uint32_t)(map_hash_bytes(net->bridge,
-                                                  strlen(net->bridge)) %
-                                   METRIC_COUNT);
+    return METRIC_MIN +
+           (uint32_t)(map_hash_bytes(net->bridge, strlen(net->bridge)) %
+                      METRIC_COUNT);
 }
 
 static bool is_ours(const struct net *net, struct rtnl_route *route)

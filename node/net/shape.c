@@ -13,7 +13,7 @@ enum {
     BURST_MIN_BYTES = 65536,   /* one packet as segmentation offload makes */
     BURST_MAX_BYTES = 4 << 20, /* them, at least */
     BURST_MS = 5,
-    LATENCY_MS = 50, /* the longest a packet waits in the queue */
+    LATENCY_MS = 50, /* of the rate may wait, beside one burst */
 };
 
 static uint32_t clamp_u32(uint64_t value, uint32_t low, uint32_t high)

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "node/net/net.h"
 #include "node/net/parts.h"
+#include "node/network.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -245,6 +246,39 @@ static void limit_holds_both_ways(void **state)
     remove_net(net);
 }
 
+/* As tc-tbf(8) reads them back: a burst is 5 ms of the rate within its bounds,
+ * the queue holds that and 50 ms. */
+static void limits_are_right_at_every_rate(void **state)
+{
+    static const struct {
+        uint64_t bits;
+        const char *shown;
+    } rates[] = {
+        {8000, "rate 8Kbit burst 64Kb"},
+        {1000000, "rate 1Mbit burst 64Kb"},
+        {100000000, "rate 100Mbit burst 64Kb"},
+        {1000000000, "rate 1Gbit burst 625000b"},
+        {10000000000, "rate 10Gbit burst 4Mb"},
+        {100000000000, "rate 100Gbit burst 4"},
+    };
+    char address[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net;
+
+    (void)state;
+    must(net_open(&net, &config, &why));
+    for (uint64_t i = 0; i < ARRAY_LEN(rates); i++) {
+        int pod = start_pod(net, i + 1, rates[i].bits, address);
+        char command[64];
+
+        snprintf(command, sizeof command, "tc qdisc show dev kp%d", (int)i + 1);
+        if (!strstr(shell(command), rates[i].shown))
+            fail_msg("not %s: %s", rates[i].shown, shell(command));
+        close(pod);
+    }
+    remove_net(net);
+}
+
 /* A pod that gives itself another address is not heard. */
 static void spoofing_is_dropped(void **state)
 {
@@ -422,8 +456,7 @@ static void nodes_beside_each_other(void **state)
           "link set up0 up");
     must(net_open(&net, &config, &why));
     first = start_pod(net, 1, 0, address);
-    assert_int_equal(net_open(&beside, &same, &why),
-                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(net_open(&beside, &same, &why), ERROR_FAILED_PRECONDITION);
     assert_non_null(strstr(why.message, "kp1"));
     assert_non_null(
         strstr(shell("ip -o -4 addr show dev kontor0"), "10.42.2.1/24"));
@@ -446,6 +479,29 @@ static void nodes_beside_each_other(void **state)
     close(first);
     remove_net(net);
     assert_string_equal(shell("ip route show proto 107"), "");
+}
+
+/* `knode remove` finds a file that a power cut left empty. */
+static void removal_needs_only_the_names(void **state)
+{
+    struct home_names names = {"kontor/n1", "kontor0", "kontor"};
+    char path[] = "/tmp/kontor-net-XXXXXX";
+    struct home home = {.path = path};
+    struct error why;
+    struct net *net;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    home.folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(net_open(&net, &config, &why));
+    net_free(net);
+    must(node_network_remove(&home, &names, &why)); /* never registered */
+    assert_int_not_equal(if_nametoindex("kontor0"), 0);
+    must(file_exchange(home.folder, "registered.pb", "", 0, 0600, &why));
+    must(node_network_remove(&home, &names, &why));
+    assert_int_equal(if_nametoindex("kontor0"), 0);
+    close(home.folder);
+    must(folder_remove(AT_FDCWD, path, &why));
 }
 
 struct attacher {
@@ -585,11 +641,13 @@ int main(void)
         cmocka_unit_test(subnets_are_checked),
         cmocka_unit_test_setup(pods_reach_each_other, own_netns),
         cmocka_unit_test_setup(limit_holds_both_ways, own_netns),
+        cmocka_unit_test_setup(limits_are_right_at_every_rate, own_netns),
         cmocka_unit_test_setup(spoofing_is_dropped, own_netns),
         cmocka_unit_test_setup(outside_is_reached_with_nat, own_netns),
         cmocka_unit_test_setup(what_is_in_the_way_is_named, own_netns),
         cmocka_unit_test_setup(bridge_is_put_right, own_netns),
         cmocka_unit_test_setup(nodes_beside_each_other, own_netns),
+        cmocka_unit_test_setup(removal_needs_only_the_names, own_netns),
         cmocka_unit_test_setup(threads_attach_at_once, own_netns),
         cmocka_unit_test_setup(leftover_pair_is_replaced, own_netns),
     };
