@@ -128,8 +128,8 @@ int home_remove(struct home *home, struct error *why)
 {
     /* NAME.new is what a replacement that was cut off leaves. */
     static const char *const entries[] = {
-        "pods",     "images",  "registered.pb",   "registered.pb.new", "term",
-        "term.new", LOCK_FILE, NAMES_FILE ".new", NAMES_FILE,
+        "pods",     "images",  "registered.pb", "registered.pb.new", "term",
+        "term.new", LOCK_FILE, "names.new",     NAMES_FILE,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(entries); i++)

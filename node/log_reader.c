@@ -179,7 +179,7 @@ int log_reader_next(struct log_reader *reader, size_t *length,
 {
     buffer_consume(&reader->out, buffer_length(&reader->out));
     for (;;) {
-        struct log_name next;
+        struct log_name next = {0};
         size_t got;
 
         if (take_records(reader, why) != 0)
