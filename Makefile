@@ -193,7 +193,8 @@ $(UNIT_TESTS): $(B)/test/unit/%: $(B)/test/unit/%.o $(UNIT_HELPERS) $(LIBS_ALL)
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c))
+SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c) \
+	test/unit/raft_members.c)
 $(B)/test/sim/sim: $(SIM_OBJECTS) $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))

@@ -16,8 +16,8 @@ int ask(struct words *words, const struct ask *what)
 
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
-    if (what->operand)
-        *what->operand = words->operands.values[0];
+    for (int i = 0; i < words->operands.count; i++)
+        *what->operands[i] = words->operands.values[i];
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
     code = contact_call(contact, what->method, what->request, &response, &why);

@@ -8,7 +8,7 @@
 struct ask {
     const char *method;        /* of Cluster */
     ProtobufCMessage *request; /* borrowed */
-    char **operand;            /* its field for the verb's operand, or NULL */
+    char **operands[2]; /* its fields for the verb's operands, in order */
     void (*show)(const ProtobufCMessage *response,
                  const ProtobufCMessage *request);
 };

@@ -43,11 +43,11 @@ static void add_row(struct table *table, const Kontor__V1__Master *master,
 }
 
 /* "quorum 2 of 3; tolerates no further failure". */
-static void print_quorum(size_t members, size_t up)
+static void print_quorum(size_t voters, size_t up)
 {
-    size_t quorum = members / 2 + 1;
+    size_t quorum = voters / 2 + 1;
 
-    printf("quorum %zu of %zu; ", quorum, members);
+    printf("quorum %zu of %zu; ", quorum, voters);
     if (up < quorum)
         printf("lost: %zu more must come back\n", quorum - up);
     else if (up == quorum)
@@ -64,6 +64,7 @@ static void show(const ProtobufCMessage *message,
         (const Kontor__V1__MastersResponse *)message;
     const Kontor__V1__Master *leader = NULL;
     struct table *table = table_new(headings);
+    size_t voters = 0;
     size_t up = 0;
 
     (void)request;
@@ -71,7 +72,8 @@ static void show(const ProtobufCMessage *message,
     for (size_t i = 0; i < response->n_masters; i++) {
         const Kontor__V1__Master *master = response->masters[i];
 
-        up += !is_role(master, "down");
+        voters += !master->learner;
+        up += !master->learner && !is_role(master, "down");
         if (is_role(master, "leader") &&
             (!leader || master->term > leader->term))
             leader = master;
@@ -79,7 +81,7 @@ static void show(const ProtobufCMessage *message,
     for (size_t i = 0; i < response->n_masters; i++)
         add_row(table, response->masters[i], leader);
     table_print(table, stdout, output_colours(stdout));
-    print_quorum(response->n_masters, up);
+    print_quorum(voters, up);
     if (!leader)
         output_line(stdout, "no leader, says %s", response->answered_by);
     table_free(table);
@@ -88,7 +90,7 @@ static void show(const ProtobufCMessage *message,
 static int run(struct words *words)
 {
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
-    const struct ask what = {"Masters", &request.base, NULL, show};
+    const struct ask what = {"Masters", &request.base, {NULL}, show};
 
     return ask(words, &what);
 }

@@ -83,7 +83,7 @@ static void print_list(FILE *out, const char *group)
 {
     for (const struct verb *const *at = verbs; *at; at++)
         if (group ? in_group(*at, group) : !(*at)->hidden)
-            fprintf(out, "  %-14s %s\n", (*at)->name, (*at)->summary);
+            fprintf(out, "  %-16s %s\n", (*at)->name, (*at)->summary);
 }
 
 static void print_verbs(FILE *out)
@@ -152,16 +152,22 @@ static bool help_on_group(int argc, char **argv, int *exit_code)
 
 static int dispatch(int argc, char **argv)
 {
+    struct words words = {.verb = NULL};
+    int most = 0;
     int exit_code;
 
+    /* "masters add" is more than "masters". */
     for (const struct verb *const *at = verbs; *at; at++) {
         int used = matches(*at, argc, argv);
-        struct words words = {
-            .verb = *at, .argc = argc - used, .argv = argv + used};
 
-        if (used > 0)
-            return (*at)->run(&words);
+        if (used > most) {
+            most = used;
+            words = (struct words){
+                .verb = *at, .argc = argc - used, .argv = argv + used};
+        }
     }
+    if (words.verb)
+        return words.verb->run(&words);
     return help_on_group(argc, argv, &exit_code) ? exit_code
                                                  : unknown_verb(argc, argv);
 }

@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/options.h"
+#include "master/join.h"
 #include "master/master.h"
+#include "raft/store.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@ enum {
      * what is cut off is sent again to the next leader. */
     DRAIN_MS = 50,
     TIMEOUT_MIN_MS = 20,
+    LEASE_DRIFT_MAX_PERMILLE = 500,
     NOFILE_WANTED = 65536,
 };
 
@@ -42,6 +45,8 @@ struct command_line {
     uint64_t suspect_after_ms;
     uint64_t lost_after_ms;
     uint64_t snapshot_entries;
+    uint64_t lease_drift_permille;
+    bool join;
     bool version;
 };
 
@@ -54,6 +59,7 @@ struct program {
     struct replica_member members[RAFT_MEMBERS_MAX];
     unsigned member_count;
     char *member_text; /* owned; what the members borrow */
+    struct join_members joined;
     bool closing;
 };
 
@@ -83,6 +89,11 @@ static int parse_line(struct command_line *line, int argc, char **argv,
          "commands between two snapshots of the state (50000)"},
         {"pod-network", OPTION_STRING, &line->pod_network, "ADDRESS/PREFIX",
          "the pods' addresses, a /24 a node (10.42.0.0/16)"},
+        {"join", OPTION_FLAG, &line->join, NULL,
+         "be a new master of a cluster that runs; see kctl masters add"},
+        {"lease-drift", OPTION_NUMBER, &line->lease_drift_permille, "N",
+         "read by lease: no two clocks differ by more than so many thousandths "
+         "in an election timeout (0: reads ask a quorum)"},
         {"version", OPTION_FLAG, &line->version, NULL, "print the version"},
         {0},
     };
@@ -134,6 +145,10 @@ static int check_line(const struct command_line *line, struct error *why)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "--suspect-after must be 1 s or more, and "
                          "--lost-after not shorter");
+    if (line->lease_drift_permille >= LEASE_DRIFT_MAX_PERMILLE)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--lease-drift must be less than %d thousandths",
+                         LEASE_DRIFT_MAX_PERMILLE);
     return 0;
 }
 
@@ -157,7 +172,7 @@ static int parse_members(struct program *program, const char *text,
                              "--members: more than %d", RAFT_MEMBERS_MAX);
         *equals = '\0';
         program->members[program->member_count++] =
-            (struct replica_member){item, equals + 1};
+            (struct replica_member){.name = item, .address = equals + 1};
     }
     return 0;
 }
@@ -239,6 +254,19 @@ static void watch_signals(struct program *program)
     uv_signal_start(&program->interrupt, on_signal, SIGINT);
 }
 
+/* Begin as what the cluster says that this master is. */
+static int join_cluster(struct program *program,
+                        const struct command_line *line,
+                        struct master_config *config, struct error *why)
+{
+    if (join_wait(program->members, program->member_count, line->name,
+                  program->tls, &program->joined, why) != 0)
+        return why->code;
+    config->members = program->joined.members;
+    config->member_count = program->joined.count;
+    return 0;
+}
+
 static int prepare(struct program *program, const struct command_line *line,
                    struct master_config *config, struct error *why)
 {
@@ -257,11 +285,14 @@ static int prepare(struct program *program, const struct command_line *line,
     config->members = program->members;
     config->member_count = program->member_count;
     config->tls = program->tls;
+    config->lease_drift_permille = (unsigned)line->lease_drift_permille;
     config->election_timeout_ms = line->election_timeout_ms;
     config->heartbeat_ms = line->heartbeat_ms;
     config->suspect_after_ms = line->suspect_after_ms;
     config->lost_after_ms = line->lost_after_ms;
     config->snapshot_entries = line->snapshot_entries;
+    if (line->join && !store_exists(line->data))
+        return join_cluster(program, line, config, why);
     return 0;
 }
 

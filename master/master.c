@@ -3,21 +3,7 @@
 #include "base/memory.h"
 #include "master/service.h"
 
-#include <assert.h>
 #include <inttypes.h>
-#include <string.h>
-
-const struct replica_member *master_member(const struct master *master)
-{
-    const struct master_config *config = &master->config;
-    unsigned i = 0;
-
-    while (strcmp(config->members[i].name, config->name) != 0) {
-        i++;
-        assert(i < config->member_count); /* replica_open() has checked */
-    }
-    return &config->members[i];
-}
 
 /* ---- the state machine, as the replica drives it ---- */
 
@@ -97,6 +83,7 @@ static void look_at_role(struct master *master)
         lead(master, status.term);
     master->term = status.term;
     master->leading = status.ready;
+    service_transfers_step(master);
     forwarder_kick(&master->forwarder);
 }
 
@@ -126,6 +113,7 @@ static void open_parts(struct master *master)
     placer_init(&master->placer, master->cluster);
     watchers_init(&master->watchers, master->cluster);
     forwarder_init(&master->forwarder, master);
+    list_init(&master->transfers);
     dispatch_init(&master->dispatch,
                   &(struct dispatch_config){
                       .loop = master->loop,
@@ -148,6 +136,7 @@ static int open_replica(struct master *master, struct error *why)
         .members = config->members,
         .member_count = config->member_count,
         .tls = config->tls,
+        .lease_drift_permille = config->lease_drift_permille,
         .election_timeout_ms = config->election_timeout_ms,
         .heartbeat_ms = config->heartbeat_ms,
         .snapshot_entries = config->snapshot_entries,

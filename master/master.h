@@ -18,9 +18,10 @@ struct master_config {
     const char *name;
     const char *listen; /* HOST:PORT */
     const char *folder;
-    const struct replica_member *members;
+    const struct replica_member *members; /* see replica_config */
     unsigned member_count;
     struct tls_context *tls; /* borrowed, outlives the master */
+    unsigned lease_drift_permille;
     uint64_t election_timeout_ms;
     uint64_t heartbeat_ms;
     uint64_t suspect_after_ms;
@@ -39,6 +40,7 @@ struct master {
     struct dispatch dispatch;
     struct watchers watchers;
     struct forwarder forwarder;
+    struct list transfers; /* calls that wait for another leader */
     uv_prepare_t turn;
     bool role_changed;   /* since the last turn */
     bool state_replaced; /* by a snapshot, since the last turn */
@@ -56,9 +58,6 @@ int master_open(struct master **out, uv_loop_t *loop,
 /* Drain for `grace_ms`, then close everything and free the master. */
 void master_close(struct master *master, uint64_t grace_ms,
                   void (*closed)(void *data), void *data);
-
-/* Our own row of config.members. */
-const struct replica_member *master_member(const struct master *master);
 
 /* We lead and may answer. */
 static inline bool master_leads(const struct master *master)

@@ -82,3 +82,10 @@ void service_why(struct call *call, const ProtobufCMessage *request);
 void service_watch(struct call *call, const ProtobufCMessage *request);
 void service_logs(struct call *call, const ProtobufCMessage *request);
 void service_masters(struct call *call, const ProtobufCMessage *request);
+void service_add_master(struct call *call, const ProtobufCMessage *request);
+void service_remove_master(struct call *call, const ProtobufCMessage *request);
+void service_transfer_leadership(struct call *call,
+                                 const ProtobufCMessage *request);
+
+/* Who leads may have changed: answer those who asked for it. */
+void service_transfers_step(struct master *master);

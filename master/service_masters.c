@@ -1,5 +1,5 @@
 /* Masters: answered by any of them, with or without a leader. The one asked
- * asks the others; one that is asked by a master speaks for itself only. */
+ * asks the others for what they know of themselves. */
 #include "master/service.h"
 
 #include "base/memory.h"
@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ASK_TIMEOUT_MS = 500, ROLE_MAX = 16, NAME_MAX_BYTES = 256 };
+enum { ASK_TIMEOUT_MS = 500, ROLE_MAX = 16 };
 
 struct row {
     Kontor__V1__Master message;
     char role[ROLE_MAX];
-    char name[NAME_MAX_BYTES];
-    char address[NAME_MAX_BYTES];
+    char name[RAFT_NAME_MAX];
+    char address[RAFT_ADDRESS_MAX];
 };
 
 struct inquiry;
@@ -28,6 +28,7 @@ struct inquiry {
     struct call *call; /* NULL: the caller has gone */
     struct master *master;
     unsigned open; /* questions that are not answered */
+    unsigned count;
     struct row rows[RAFT_MEMBERS_MAX];
     struct question questions[RAFT_MEMBERS_MAX];
 };
@@ -46,7 +47,7 @@ static const char *role_text(enum raft_role role)
     return "follower";
 }
 
-static void row_init(struct row *row, const struct replica_member *member)
+static void row_init(struct row *row, const Kontor__V1__RaftMember *member)
 {
     kontor__v1__master__init(&row->message);
     snprintf(row->name, sizeof row->name, "%s", member->name);
@@ -55,6 +56,8 @@ static void row_init(struct row *row, const struct replica_member *member)
     row->message.name = row->name;
     row->message.address = row->address;
     row->message.role = row->role;
+    row->message.id = member->id;
+    row->message.learner = member->learner;
 }
 
 static void row_set(struct row *row, const char *role,
@@ -74,7 +77,8 @@ static void row_of_self(struct row *row, const struct replica *replica)
     numbers.term = status.term;
     numbers.last_index = status.last_index;
     numbers.applied_index = status.applied_index;
-    row_set(row, role_text(status.role), &numbers);
+    row_set(row, row->message.learner ? "learner" : role_text(status.role),
+            &numbers);
 }
 
 static void answer(struct call *call, const struct master *master,
@@ -82,7 +86,7 @@ static void answer(struct call *call, const struct master *master,
 {
     Kontor__V1__MastersResponse response = KONTOR__V1__MASTERS_RESPONSE__INIT;
     Kontor__V1__Master *pointers[RAFT_MEMBERS_MAX];
-    char name[NAME_MAX_BYTES];
+    char name[RAFT_NAME_MAX];
 
     for (unsigned i = 0; i < count; i++)
         pointers[i] = &rows[i].message;
@@ -98,8 +102,7 @@ static void settle(struct inquiry *inquiry)
     if (inquiry->open > 0)
         return;
     if (inquiry->call)
-        answer(inquiry->call, inquiry->master, inquiry->rows,
-               inquiry->master->config.member_count);
+        answer(inquiry->call, inquiry->master, inquiry->rows, inquiry->count);
     free(inquiry);
 }
 
@@ -153,6 +156,7 @@ static void ask(struct inquiry *inquiry, unsigned i)
     question->inquiry = inquiry;
     question->row = &inquiry->rows[i];
     inquiry->open++;
+    request.only_self = true;
     channel_call_unary(
         channel,
         &(struct call_request){
@@ -165,32 +169,51 @@ static void ask(struct inquiry *inquiry, unsigned i)
         &request.base);
 }
 
-void service_masters(struct call *call, const ProtobufCMessage *request)
+/* Our own row alone. */
+static void answer_self(struct call *call, const struct master *master)
 {
-    struct master *master = service_master(call);
-    const struct master_config *config = &master->config;
-    bool by_master = call_peer(call)->role == RPC_ROLE_MASTER;
-    struct inquiry *inquiry;
+    const Kontor__V1__RaftConfiguration *members =
+        replica_members(master->replica);
+    unsigned count = 0;
+    struct row row;
 
-    (void)request;
-    if (by_master) {
-        struct row self;
-
-        row_init(&self, master_member(master));
-        row_of_self(&self, master->replica);
-        answer(call, master, &self, 1);
-        return;
+    for (size_t i = 0; i < members->n_members; i++) {
+        if (strcmp(members->members[i]->name, master->config.name) != 0)
+            continue;
+        row_init(&row, members->members[i]);
+        row_of_self(&row, master->replica);
+        count = 1;
     }
-    inquiry = memory_new(sizeof *inquiry);
+    answer(call, master, &row, count); /* none: it was removed */
+}
+
+static void inquire(struct call *call, struct master *master)
+{
+    const Kontor__V1__RaftConfiguration *members =
+        replica_members(master->replica);
+    struct inquiry *inquiry = memory_new(sizeof *inquiry);
+
     inquiry->master = master;
     inquiry->call = call;
+    inquiry->count = (unsigned)members->n_members;
     call_listen(call, &waiting, inquiry);
-    for (unsigned i = 0; i < config->member_count; i++) {
-        row_init(&inquiry->rows[i], &config->members[i]);
-        if (&config->members[i] == master_member(master))
+    for (unsigned i = 0; i < inquiry->count; i++) {
+        row_init(&inquiry->rows[i], members->members[i]);
+        if (strcmp(members->members[i]->name, master->config.name) == 0)
             row_of_self(&inquiry->rows[i], master->replica);
         else
             ask(inquiry, i);
     }
     settle(inquiry);
+}
+
+void service_masters(struct call *call, const ProtobufCMessage *message)
+{
+    const Kontor__V1__MastersRequest *request =
+        (const Kontor__V1__MastersRequest *)message;
+
+    if (request->only_self)
+        answer_self(call, service_master(call));
+    else
+        inquire(call, service_master(call));
 }

@@ -48,7 +48,9 @@ const Kontor__V1__RaftMessage *codec_encode(struct codec_frame *frame,
     out->match_index = message->match_index;
     out->hint_index = message->hint_index;
     out->read_context = message->read_context;
+    out->leader_ms = message->leader_ms;
     out->granted = message->granted;
+    out->handed_over = message->handed_over;
     out->n_entries = message->entry_count;
     out->entries = frame->pointers;
     return out;
@@ -62,7 +64,7 @@ void codec_frame_fini(struct codec_frame *frame)
 
 static int check(const Kontor__V1__RaftMessage *in, struct error *why)
 {
-    if (in->kind < RAFT_PRE_VOTE || in->kind > RAFT_APPEND_RESULT)
+    if (in->kind < RAFT_PRE_VOTE || in->kind > RAFT_TIMEOUT_NOW)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "raft message: unknown kind %u", in->kind);
     if (in->n_entries > 0 && in->kind != RAFT_APPEND)
@@ -76,7 +78,7 @@ static int check(const Kontor__V1__RaftMessage *in, struct error *why)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "raft message: its indices end past 2^64");
     for (size_t i = 0; i < in->n_entries; i++)
-        if (in->entries[i]->kind > RAFT_ENTRY_COMMAND)
+        if (in->entries[i]->kind > RAFT_ENTRY_CONFIGURATION)
             return error_set(why, ERROR_INVALID_ARGUMENT,
                              "raft message: entry of unknown kind %u",
                              in->entries[i]->kind);
@@ -108,7 +110,9 @@ int codec_decode(const Kontor__V1__RaftMessage *in, struct raft_message *out,
         .match_index = in->match_index,
         .hint_index = in->hint_index,
         .read_context = in->read_context,
+        .leader_ms = in->leader_ms,
         .granted = in->granted,
+        .handed_over = in->handed_over,
         .entry_count = in->n_entries,
     };
     if (in->n_entries > 0)

@@ -28,7 +28,8 @@ struct install_send {
     struct call *call; /* NULL: none is under way */
     uint64_t again_ms; /* the caller's: after a failure not before then */
 
-    struct snapshot snapshot; /* the rest is the operation's */
+    struct snapshot snapshot; /* owned; kept until the next one or the end */
+    /* The rest is the operation's. */
     uint64_t term;
     uint32_t from;
     int fd;
@@ -71,7 +72,8 @@ struct install_receive_events {
     void (*ended)(void *data, struct install_receive *receive);
 };
 
-/* Take what comes on `call` into `folder`. `events` is borrowed, static. */
+/* Take what comes on `call` into `folder`. `from` RAFT_NOBODY: whoever the
+ * first chunk names. `events` is borrowed, static. */
 struct install_receive *
 install_receive_new(uv_loop_t *loop, const char *folder, uint32_t from,
                     const struct install_receive_events *events, void *data);

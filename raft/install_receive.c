@@ -59,6 +59,7 @@ static void end(struct install_receive *receive)
     receive->events->ended(receive->data, receive);
     fd_close(&receive->fd);
     fd_close(&receive->folder_fd);
+    snapshot_fini(&receive->snapshot);
     EVP_MD_CTX_free(receive->hash);
     free(receive->part);
     free(receive->path);
@@ -151,6 +152,13 @@ static void step(struct install_receive *receive)
 static int begin(struct install_receive *receive,
                  const Kontor__V1__RaftSnapshotChunk *chunk, struct error *why)
 {
+    receive->snapshot.configuration =
+        raft_payload_new(chunk->configuration.data, chunk->configuration.len);
+    if (!raft_configuration_valid(receive->snapshot.configuration))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "snapshot %llu names no valid members",
+                         (unsigned long long)chunk->snapshot_index);
+    receive->from = chunk->from;
     receive->snapshot.index = chunk->snapshot_index;
     receive->snapshot.term = chunk->snapshot_term;
     receive->total_bytes = chunk->total_bytes;
@@ -175,7 +183,8 @@ static int check(const struct install_receive *receive,
     uint64_t left = chunk->total_bytes - receive->received_bytes;
     bool last = chunk->data.len == left;
 
-    if (chunk->snapshot_index == 0 || chunk->from != receive->from ||
+    if (chunk->snapshot_index == 0 ||
+        (receive->from != RAFT_NOBODY && chunk->from != receive->from) ||
         chunk->total_bytes > INSTALL_TOTAL_MAX_BYTES)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "snapshot %llu of %llu bytes from member %u",
@@ -230,8 +239,8 @@ static void on_message(struct call *call, const ProtobufCMessage *in)
     if (receive->state != RECEIVE_TAKING)
         return; /* more than was announced */
     if (check(receive, chunk, &why) != 0 ||
-        receive->events->chunk(receive->data, receive->from, chunk->term,
-                               &why) != 0) {
+        receive->events->chunk(receive->data, chunk->from, chunk->term, &why) !=
+            0) {
         fail(receive, &why);
         return;
     }

@@ -58,6 +58,10 @@ static int send_chunk(struct install_send *send, struct error *why)
     chunk.offset = send->sent_bytes;
     chunk.data.data = send->chunk;
     chunk.data.len = length;
+    if (send->sent_bytes == 0) {
+        chunk.configuration.data = send->snapshot.configuration->bytes;
+        chunk.configuration.len = send->snapshot.configuration->length;
+    }
     if (length == left) {
         chunk.sha256.data = send->snapshot.sha256;
         chunk.sha256.len = sizeof send->snapshot.sha256;
@@ -130,7 +134,9 @@ int install_send_start(struct install_send *send,
         fd_reset(&send->fd);
         return why->code;
     }
+    snapshot_fini(&send->snapshot); /* of the last time */
     send->snapshot = *snapshot;
+    raft_payload_take(send->snapshot.configuration);
     send->term = to->term;
     send->from = to->from;
     send->total_bytes = (uint64_t)info.st_size;

@@ -3,40 +3,53 @@
  *   ours:    channel connected -> stream -> peers_send() ...
  *            channel lost      -> events.lost, stream given up
  *   theirs:  peers_service/Messages -> events.message ...
- *            ended             -> events.lost, unless a newer one is there
+ *            ended             -> events.lost
  *
  * Invariants:
  * 1. An outgoing stream is `peer->out` from its start until its end or until
  *    its connection drains, and is freed by its `ended`.
- * 2. An incoming stream is freed by its `ended`; `peer->in` is the newest. */
+ * 2. An incoming stream is `peer->in` until its end or until a newer one takes
+ *    its place, which makes it deaf.
+ * 3. A member has a channel and a timer, a stranger has neither. Who leaves is
+ *    on the list until both are closed and its stream has ended. */
 #include "raft/peers.h"
 
+#include "base/list.h"
 #include "base/memory.h"
-#include "kontor/v1/raft.pb-c.h"
 #include "raft/codec.h"
+#include "raft/core/configuration.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
-/* A stream that ended although the connection stands is tried again then. */
-enum { REOPEN_MS = 100 };
+/* A stream that ended although the connection stands is tried again then. A
+ * member that was removed keeps its connection for a while: the answer to who
+ * asked for it may come over it. */
+enum { REOPEN_MS = 100, LINGER_MS = 2000 };
 
 struct peer {
+    struct list link;
     struct peers *peers;
-    uint32_t id;
-    struct channel *channel;
+    uint32_t id; /* RAFT_NOBODY: a stranger that has not spoken */
+    char name[RAFT_NAME_MAX];
+    struct channel *channel; /* NULL: a stranger */
     bool connected;
     struct call *out; /* NULL: none */
     struct call *in;  /* NULL: none */
-    uv_timer_t reopen;
+    uv_timer_t timer; /* to open the stream again, or to part */
+    bool leaving;
+    bool parting; /* the channel is being closed */
 };
 
 struct peers {
     struct peers_config config;
-    struct peer peers[RAFT_MEMBERS_MAX]; /* by id - 1; self is not used */
+    uv_loop_t *loop;
+    struct list all;
+    uint32_t next_id;
+    unsigned strangers;
     struct codec_frame frame;
     bool closing;
-    unsigned open_parts;
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -45,8 +58,106 @@ static void tell_lost(struct peer *peer)
 {
     struct peers *peers = peer->peers;
 
-    if (!peers->closing)
+    if (!peers->closing && !peer->leaving && peer->channel)
         peers->config.events.lost(peers->config.data, peer->id);
+}
+
+/* ---- who there is ---- */
+
+static struct peer *find(const struct peers *peers, uint32_t id)
+{
+    list_for_each(link, next, &peers->all)
+    {
+        struct peer *peer = container_of(link, struct peer, link);
+
+        if (peer->id == id && !peer->leaving)
+            return peer;
+    }
+    return NULL;
+}
+
+static struct peer *find_name(const struct peers *peers, const char *name)
+{
+    list_for_each(link, next, &peers->all)
+    {
+        struct peer *peer = container_of(link, struct peer, link);
+
+        if (strcmp(peer->name, name) == 0 && !peer->leaving)
+            return peer;
+    }
+    return NULL;
+}
+
+static struct peer *peer_new(struct peers *peers, const char *name)
+{
+    struct peer *peer = memory_new(sizeof *peer);
+
+    peer->peers = peers;
+    snprintf(peer->name, sizeof peer->name, "%s", name);
+    list_append(&peers->all, &peer->link);
+    return peer;
+}
+
+static void check_closed(struct peers *peers)
+{
+    void (*closed)(void *data) = peers->closed;
+    void *data = peers->closed_data;
+
+    if (!peers->closing || !list_empty(&peers->all))
+        return;
+    codec_frame_fini(&peers->frame);
+    free(peers);
+    closed(data);
+}
+
+/* Nothing of it is left open. */
+static void peer_free(struct peer *peer)
+{
+    struct peers *peers = peer->peers;
+
+    assert(!peer->in && !peer->out);
+    list_remove(&peer->link);
+    free(peer);
+    check_closed(peers);
+}
+
+/* ---- messages in ---- */
+
+/* Is `from` who its certificate says? A stranger's id is new to us. */
+static bool check_sender(struct peer *peer, struct call *call, uint32_t from)
+{
+    const struct peers *peers = peer->peers;
+    bool is_new = from >= peers->next_id;
+
+    if (peer->id == RAFT_NOBODY && !is_new && from != peers->config.self &&
+        !find(peers, from)) {
+        call_fail(call, ERROR_PERMISSION_DENIED,
+                  "master %s was removed from the cluster", peer->name);
+        return false;
+    }
+    if (peer->id == RAFT_NOBODY && is_new)
+        peer->id = from;
+    if (from == peer->id)
+        return true;
+    call_fail(call, ERROR_INVALID_ARGUMENT,
+              "%s, member %u, sent a message from %u", peer->name, peer->id,
+              from);
+    return false;
+}
+
+static void take(struct peer *peer, struct call *call,
+                 const Kontor__V1__RaftMessage *received)
+{
+    struct peers *peers = peer->peers;
+    struct raft_message message;
+    struct error why;
+
+    if (codec_decode(received, &message, &why) != 0) {
+        call_fail(call, why.code, "%s", why.message);
+        return;
+    }
+    peers->config.events.message(peers->config.data, &message);
+    raft_message_fini(&message);
 }
 
 /* ---- ours ---- */
@@ -55,10 +166,26 @@ static void open_stream(struct peer *peer);
 
 static void on_reopen(uv_timer_t *timer)
 {
-    struct peer *peer = container_of(timer, struct peer, reopen);
+    struct peer *peer = container_of(timer, struct peer, timer);
 
     if (peer->connected && !peer->out)
         open_stream(peer);
+}
+
+/* An answer to one that does not know us yet. */
+static void on_out_message(struct call *call, const ProtobufCMessage *in)
+{
+    struct peer *peer = call_data(call);
+    const Kontor__V1__RaftMessage *received =
+        (const Kontor__V1__RaftMessage *)(const void *)in;
+    struct raft_message message;
+    struct error why;
+
+    if (peer->peers->closing || peer->leaving || received->from != peer->id ||
+        codec_decode(received, &message, &why) != 0)
+        return;
+    peer->peers->config.events.message(peer->peers->config.data, &message);
+    raft_message_fini(&message);
 }
 
 static void on_out_ended(struct call *call, const struct error *why)
@@ -69,16 +196,19 @@ static void on_out_ended(struct call *call, const struct error *why)
     if (peer->out != call)
         return; /* of a connection that is gone already */
     peer->out = NULL;
-    if (peer->connected && !peer->peers->closing)
-        uv_timer_start(&peer->reopen, on_reopen, REOPEN_MS, 0);
+    if (peer->connected && !peer->leaving)
+        uv_timer_start(&peer->timer, on_reopen, REOPEN_MS, 0);
 }
 
 static void open_stream(struct peer *peer)
 {
-    static const struct call_events events = {.ended = on_out_ended};
+    static const struct call_events events = {
+        .message = on_out_message,
+        .ended = on_out_ended,
+    };
     const struct call_request request = {
         .path = "/kontor.v1.Raft/Messages",
-        .response = &kontor__v1__raft_messages_end__descriptor,
+        .response = &kontor__v1__raft_message__descriptor,
         .events = &events,
         .data = peer,
     };
@@ -92,8 +222,8 @@ static void on_changed(void *data, bool connected, const struct error *why)
     bool was_connected = peer->connected;
 
     (void)why;
-    peer->connected = connected;
-    if (connected) {
+    peer->connected = connected && !peer->leaving;
+    if (peer->connected) {
         assert(!peer->out);
         open_stream(peer);
         return;
@@ -109,93 +239,103 @@ static void on_changed(void *data, bool connected, const struct error *why)
 
 void peers_send(struct peers *peers, const struct raft_message *message)
 {
-    const struct peer *peer = &peers->peers[message->to - 1];
+    const struct peer *peer = find(peers, message->to);
+    struct call *call;
     struct error why;
 
-    assert(message->to >= 1 && message->to <= peers->config.member_count);
     assert(message->to != peers->config.self);
-    if (!peer->out || call_queued_bytes(peer->out) > PEERS_QUEUE_MAX_BYTES)
+    if (!peer)
+        return;
+    call = peer->channel ? peer->out : peer->in;
+    if (!call || call_queued_bytes(call) > PEERS_QUEUE_MAX_BYTES)
         return;
     /* Refused: dropped, as any message may be. */
-    (void)call_send(peer->out, &codec_encode(&peers->frame, message)->base,
-                    &why);
+    (void)call_send(call, &codec_encode(&peers->frame, message)->base, &why);
 }
 
 struct channel *peers_channel(const struct peers *peers, uint32_t member)
 {
-    assert(member >= 1 && member <= peers->config.member_count);
-    return peers->peers[member - 1].channel;
+    const struct peer *peer = find(peers, member);
+
+    return peer ? peer->channel : NULL;
 }
 
 /* ---- theirs ---- */
 
-/* The member that is calling, or NULL. */
-static struct peer *find_peer(struct peers *peers, const struct call *call)
-{
-    const char *name = call_peer(call)->name;
-
-    for (uint32_t i = 0; i < peers->config.member_count; i++)
-        if (i + 1 != peers->config.self &&
-            strcmp(peers->config.names[i], name) == 0)
-            return &peers->peers[i];
-    return NULL;
-}
-
 static void on_in_message(struct call *call, const ProtobufCMessage *in)
 {
     struct peer *peer = call_data(call);
-    struct peers *peers = peer->peers;
     const Kontor__V1__RaftMessage *received =
         (const Kontor__V1__RaftMessage *)(const void *)in;
-    struct raft_message message;
-    struct error why;
 
-    if (peers->closing)
+    if (peer->peers->closing || peer->leaving)
         return;
-    if (received->from != peer->id || received->to != peers->config.self) {
+    if (received->to != peer->peers->config.self)
         call_fail(call, ERROR_INVALID_ARGUMENT,
-                  "%s, member %u, sent a message from %u to %u",
-                  call_peer(call)->name, peer->id, received->from,
-                  received->to);
-        return;
-    }
-    if (codec_decode(received, &message, &why) != 0) {
-        call_finish(call, &why);
-        return;
-    }
-    peers->config.events.message(peers->config.data, &message);
-    raft_message_fini(&message);
+                  "%s sent a message to %u, this is %u", peer->name,
+                  received->to, peer->peers->config.self);
+    else if (check_sender(peer, call, received->from))
+        take(peer, call, received);
 }
 
 static void on_in_half_closed(struct call *call)
 {
-    Kontor__V1__RaftMessagesEnd end = KONTOR__V1__RAFT_MESSAGES_END__INIT;
+    static const struct error fine;
 
-    call_reply(call, &end.base);
+    call_finish(call, &fine);
 }
 
-/* The end of a stream whose place a newer one has taken says nothing. */
 static void on_in_ended(struct call *call, const struct error *why)
 {
     struct peer *peer = call_data(call);
 
     (void)why;
-    if (peer->in != call)
-        return;
     peer->in = NULL;
-    tell_lost(peer);
+    if (peer->channel) {
+        tell_lost(peer);
+    } else { /* a stranger, or all else of it is closed */
+        peer->peers->strangers -= !peer->leaving;
+        peer_free(peer);
+    }
 }
 
-static struct peer *accept_peer(struct call *call)
+/* Whose call it is; NULL when it was refused. */
+static struct peer *accept_peer(struct peers *peers, struct call *call)
 {
-    struct peers *peers = call_service_data(call);
-    struct peer *peer = peers->closing ? NULL : find_peer(peers, call);
+    const char *self = tls_context_identity(peers->config.tls)->name;
+    const char *name = call_peer(call)->name;
+    struct peer *peer = find_name(peers, name);
 
-    if (!peer)
+    if (peers->closing || strcmp(name, self) == 0) {
         call_fail(call, ERROR_PERMISSION_DENIED,
-                  "%s is not another member of this cluster",
-                  call_peer(call)->name);
-    return peer;
+                  "%s is not another master of this cluster", name);
+        return NULL;
+    }
+    if (peer)
+        return peer;
+    if (peers->strangers >= PEERS_STRANGERS_MAX) {
+        call_fail(call, ERROR_RESOURCE_EXHAUSTED,
+                  "%u masters that are not of this cluster are connected",
+                  peers->strangers);
+        return NULL;
+    }
+    peers->strangers++;
+    return peer_new(peers, name);
+}
+
+static void ignore_end(struct call *call, const struct error *why)
+{
+    (void)call;
+    (void)why;
+}
+
+/* A newer stream takes its place: nothing more is heard of it. */
+static void replace(struct call *call)
+{
+    static const struct call_events deaf = {.ended = ignore_end};
+
+    call_listen(call, &deaf, NULL);
+    call_fail(call, ERROR_ABORTED, "a newer stream took its place");
 }
 
 static void open_messages(struct call *call)
@@ -205,31 +345,38 @@ static void open_messages(struct call *call)
         .half_closed = on_in_half_closed,
         .ended = on_in_ended,
     };
-    struct peer *peer = accept_peer(call);
+    struct peer *peer = accept_peer(call_service_data(call), call);
 
     if (!peer)
         return;
+    if (peer->in)
+        replace(peer->in);
     peer->in = call;
     call_listen(call, &events, peer);
-    channel_kick(peer->channel); /* its process is there again */
+    if (peer->channel)
+        channel_kick(peer->channel); /* its process is there again */
 }
 
 static void open_install(struct call *call)
 {
-    struct peer *peer = accept_peer(call);
+    struct peers *peers = call_service_data(call);
+    const struct peer *peer = find_name(peers, call_peer(call)->name);
 
-    if (peer)
-        peer->peers->config.events.install(peer->peers->config.data, peer->id,
-                                           call);
+    if (peers->closing)
+        call_fail(call, ERROR_UNAVAILABLE, "this master is shutting down");
+    else
+        peers->config.events.install(peers->config.data,
+                                     peer ? peer->id : RAFT_NOBODY, call);
 }
 
 static const struct method methods[] = {
     {
         .name = "Messages",
         .request = &kontor__v1__raft_message__descriptor,
-        .response = &kontor__v1__raft_messages_end__descriptor,
+        .response = &kontor__v1__raft_message__descriptor,
         .roles = RPC_ROLE_MASTER,
         .client_streams = true,
+        .server_streams = true,
         .open = open_messages,
     },
     {
@@ -248,24 +395,101 @@ static const struct service service = {
     .method_count = ARRAY_LEN(methods),
 };
 
-/* ---- opening and closing ---- */
+/* ---- members come and go ---- */
 
-static void open_peer(struct peers *peers, uv_loop_t *loop, uint32_t id)
+static void join(struct peers *peers, const Kontor__V1__RaftMember *member)
 {
-    struct peer *peer = &peers->peers[id - 1];
-    const struct channel_config config = {
-        .address = peers->config.addresses[id - 1],
+    struct peer *peer = find_name(peers, member->name);
+    struct peer *pretender = find(peers, member->id);
+    struct channel_config config = {
+        .address = member->address,
         .context = peers->config.tls,
         .role = RPC_ROLE_MASTER,
         .changed = on_changed,
-        .data = peer,
     };
 
-    peer->peers = peers;
-    peer->id = id;
-    uv_timer_init(loop, &peer->reopen);
-    peer->channel = channel_open(loop, &config);
+    if (pretender)
+        pretender->id = RAFT_NOBODY;
+    if (peer)
+        peers->strangers--;
+    else
+        peer = peer_new(peers, member->name);
+    peer->id = member->id;
+    uv_timer_init(peers->loop, &peer->timer);
+    config.data = peer;
+    peer->channel = channel_open(peers->loop, &config);
 }
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct peer *peer =
+        container_of((uv_timer_t *)(void *)handle, struct peer, timer);
+
+    peer->channel = NULL;
+    if (!peer->in)
+        peer_free(peer);
+}
+
+static void on_channel_closed(void *data)
+{
+    struct peer *peer = data;
+
+    uv_close((uv_handle_t *)&peer->timer, on_timer_closed);
+}
+
+static void part(struct peer *peer)
+{
+    assert(!peer->parting);
+    peer->leaving = true;
+    peer->parting = true;
+    channel_close(peer->channel, on_channel_closed, peer);
+}
+
+static void on_lingered(uv_timer_t *timer)
+{
+    part(container_of(timer, struct peer, timer));
+}
+
+static void leave(struct peer *peer)
+{
+    peer->leaving = true;
+    if (peer->in)
+        call_fail(peer->in, ERROR_PERMISSION_DENIED,
+                  "master %s was removed from the cluster", peer->name);
+    if (peer->out)
+        call_cancel(peer->out);
+    uv_timer_start(&peer->timer, on_lingered, LINGER_MS, 0);
+}
+
+static bool is_member(const Kontor__V1__RaftConfiguration *members, uint32_t id)
+{
+    for (size_t i = 0; i < members->n_members; i++)
+        if (members->members[i]->id == id)
+            return true;
+    return false;
+}
+
+void peers_set(struct peers *peers,
+               const Kontor__V1__RaftConfiguration *members)
+{
+    peers->next_id = members->next_id;
+    list_for_each(link, next, &peers->all)
+    {
+        struct peer *peer = container_of(link, struct peer, link);
+
+        if (peer->channel && !peer->leaving && !is_member(members, peer->id))
+            leave(peer);
+    }
+    for (size_t i = 0; i < members->n_members; i++) {
+        const Kontor__V1__RaftMember *member = members->members[i];
+        const struct peer *known = find(peers, member->id);
+
+        if (member->id != peers->config.self && !(known && known->channel))
+            join(peers, member);
+    }
+}
+
+/* ---- opening and closing ---- */
 
 struct peers *peers_open(uv_loop_t *loop, struct server *server,
                          const struct peers_config *config)
@@ -273,38 +497,10 @@ struct peers *peers_open(uv_loop_t *loop, struct server *server,
     struct peers *peers = memory_new(sizeof *peers);
 
     peers->config = *config;
-    for (uint32_t id = 1; id <= config->member_count; id++)
-        if (id != config->self)
-            open_peer(peers, loop, id);
+    peers->loop = loop;
+    list_init(&peers->all);
     server_add(server, &service, peers);
     return peers;
-}
-
-static void part_closed(struct peers *peers)
-{
-    void (*closed)(void *data) = peers->closed;
-    void *data = peers->closed_data;
-
-    if (--peers->open_parts > 0)
-        return;
-    codec_frame_fini(&peers->frame);
-    free(peers);
-    closed(data);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct peer *peer =
-        container_of((uv_timer_t *)(void *)handle, struct peer, reopen);
-
-    part_closed(peer->peers);
-}
-
-static void on_channel_closed(void *data)
-{
-    struct peer *peer = data;
-
-    uv_close((uv_handle_t *)&peer->reopen, on_timer_closed);
 }
 
 void peers_close(struct peers *peers, void (*closed)(void *data), void *data)
@@ -312,15 +508,12 @@ void peers_close(struct peers *peers, void (*closed)(void *data), void *data)
     peers->closing = true;
     peers->closed = closed;
     peers->closed_data = data;
-    peers->open_parts = peers->config.member_count - 1;
-    for (uint32_t i = 0; i < peers->config.member_count; i++) {
-        struct peer *peer = &peers->peers[i];
+    list_for_each(link, next, &peers->all)
+    {
+        struct peer *peer = container_of(link, struct peer, link);
 
-        if (peer->channel)
-            channel_close(peer->channel, on_channel_closed, peer);
+        if (peer->channel && !peer->parting)
+            part(peer);
     }
-    if (peers->open_parts == 0) { /* the only member */
-        peers->open_parts = 1;
-        part_closed(peers);
-    }
+    check_closed(peers);
 }

@@ -2,9 +2,14 @@
  *
  * To each leads one channel that is kept warm, with one long-lived stream of
  * our messages on it; each has the same towards us. A message that finds no
- * stream, or too much before it, is dropped: the core sends again. */
+ * stream, or too much before it, is dropped: the core sends again.
+ *
+ * A master that our log does not know (yet) is a stranger: what it asks is
+ * answered on its own stream. One whose id was given before and is gone was
+ * removed: it is told so. */
 #pragma once
 
+#include "kontor/v1/raft.pb-c.h"
 #include "raft/core/message.h"
 #include "rpc/channel.h"
 #include "rpc/server.h"
@@ -14,21 +19,22 @@ struct peers;
 /* What may wait to be sent to one member; beyond it messages are dropped. */
 enum { PEERS_QUEUE_MAX_BYTES = 6 << 20 };
 
+/* Streams of strangers; more are refused. */
+enum { PEERS_STRANGERS_MAX = 8 };
+
 struct peers_events {
-    /* From a member, whose certificate says that it is `message->from`. */
+    /* From a member, whose certificate says that it is `message->from`, or a
+     * stranger. */
     void (*message)(void *data, const struct raft_message *message);
     /* The connection to or from a member's process was closed. */
     void (*lost)(void *data, uint32_t member);
-    /* A member calls InstallSnapshot: call_listen() to it. */
+    /* A master, RAFT_NOBODY where it is a stranger, calls InstallSnapshot:
+     * call_listen() to it. */
     void (*install)(void *data, uint32_t member, struct call *call);
 };
 
 struct peers_config {
     uint32_t self;
-    unsigned member_count;
-    /* By id - 1; borrowed, outlive the peers. */
-    char *const *names;
-    char *const *addresses;
     struct tls_context *tls; /* borrowed */
     struct peers_events events;
     void *data;
@@ -38,10 +44,15 @@ struct peers_config {
 struct peers *peers_open(uv_loop_t *loop, struct server *server,
                          const struct peers_config *config);
 
+/* These are the members from now on: connect to those who are new, part from
+ * those who are gone. */
+void peers_set(struct peers *peers,
+               const Kontor__V1__RaftConfiguration *members);
+
 /* The message stays the caller's. */
 void peers_send(struct peers *peers, const struct raft_message *message);
 
-/* NULL for ourselves. Borrowed. */
+/* NULL for ourselves and for strangers. Borrowed. */
 struct channel *peers_channel(const struct peers *peers, uint32_t member);
 
 /* No event comes any more; streams end, then `closed`. */

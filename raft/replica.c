@@ -9,6 +9,7 @@
  * for each member, and nothing waits: the turn ends before the loop sleeps. */
 #include "raft/replica_parts.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -30,16 +31,6 @@ enum {
 /* A tick that comes so late says that the loop was held up. */
 enum { LATE_MS = 20 };
 
-const char *replica_name(const struct replica *replica, uint32_t member)
-{
-    return member == RAFT_NOBODY ? "nobody" : replica->names[member - 1];
-}
-
-uint64_t replica_now_ms(const struct replica *replica)
-{
-    return uv_now(replica->loop);
-}
-
 /* ---- the end of a turn ---- */
 
 /* What keeps us from taking a command. Returns the code, 0 for nothing. */
@@ -52,9 +43,11 @@ static int check_command(const struct replica *replica,
 
     if (raft_role(replica->raft) != RAFT_LEADER)
         return error_set(why, ERROR_UNAVAILABLE,
-                         "%s does not lead; the leader is %s",
-                         replica_name(replica, replica->self),
+                         "%s does not lead; the leader is %s", replica->name,
                          replica_name(replica, leader));
+    if (!raft_accepts(replica->raft))
+        return error_set(why, ERROR_UNAVAILABLE,
+                         "%s is handing leadership over", replica->name);
     if (!command->payload)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "the command is larger than %d bytes",
@@ -63,23 +56,12 @@ static int check_command(const struct replica *replica,
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "the disk of %s:%s has %" PRIu64
                          " KiB left, %d MiB are kept in reserve",
-                         replica_name(replica, replica->self), replica->folder,
-                         free_bytes >> 10, STORE_RESERVE_BYTES >> 20);
+                         replica->name, replica->folder, free_bytes >> 10,
+                         STORE_RESERVE_BYTES >> 20);
     if (replica->pending.count >= REPLICA_PROPOSALS_MAX)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "%d commands are under way", REPLICA_PROPOSALS_MAX);
     return 0;
-}
-
-static void append_pending(struct replica *replica,
-                           struct replica_proposal *proposal, uint64_t index)
-{
-    proposal->index = index;
-    proposal->term = raft_term(replica->raft);
-    proposal->next = NULL;
-    *replica->pending.last = proposal;
-    replica->pending.last = &proposal->next;
-    replica->pending.count++;
 }
 
 /* Give the core the commands of this turn that can be taken. */
@@ -98,7 +80,7 @@ static void propose(struct replica *replica)
         struct error why;
 
         if (check_command(replica, &commands[i], &why) == 0) {
-            append_pending(replica, commands[i].proposal, first + taken);
+            replica_wait(replica, commands[i].proposal, first + taken);
             payloads[taken++] = commands[i].payload;
         } else {
             raft_payload_drop(commands[i].payload);
@@ -128,7 +110,7 @@ static void ask_reads(struct replica *replica)
         replica_fail_reads(fresh, "this master does not lead");
         return;
     }
-    id = raft_read(replica->raft, replica_now_ms(replica), &replica->out);
+    id = raft_read(replica->raft, clock_monotonic_ms(), &replica->out);
     for (struct replica_read *read = fresh->first; read; read = read->next)
         read->id = id;
     *replica->reads.last = fresh->first;
@@ -146,7 +128,7 @@ static bool has_work(const struct replica *replica)
 
 static void log_role(const struct replica *replica)
 {
-    const char *self = replica_name(replica, replica->self);
+    const char *self = replica->name;
     uint32_t leader = raft_leader(replica->raft);
     uint64_t term = raft_term(replica->raft);
 
@@ -163,6 +145,7 @@ static void tell_changes(struct replica *replica)
 {
     struct replica_status status = replica_status(replica);
     struct replica_known now = {
+        .members = raft_configuration(replica->raft)->payload,
         .role = status.role,
         .term = status.term,
         .leader = raft_leader(replica->raft),
@@ -173,7 +156,8 @@ static void tell_changes(struct replica *replica)
         (now.role == RAFT_LEADER) != (known->role == RAFT_LEADER);
 
     if (now.role == known->role && now.term == known->term &&
-        now.leader == known->leader && now.ready == known->ready)
+        now.leader == known->leader && now.ready == known->ready &&
+        now.members == known->members)
         return;
     if (role_changed || now.leader != known->leader)
         log_role(replica);
@@ -186,7 +170,7 @@ static void on_tick(uv_timer_t *timer);
 /* With work left, the loop must come back without sleeping. */
 static void arm_tick(struct replica *replica)
 {
-    uint64_t now_ms = replica_now_ms(replica);
+    uint64_t now_ms = clock_monotonic_ms();
     uint64_t due_ms = raft_next_tick_ms(replica->raft);
 
     if (has_work(replica))
@@ -210,6 +194,8 @@ static void end_turn(struct replica *replica)
     if (!replica->closing)
         tell_changes(replica);
     if (!replica->closing)
+        replica_promote(replica);
+    if (!replica->closing)
         arm_tick(replica);
 }
 
@@ -228,7 +214,7 @@ static void on_check(uv_check_t *check)
 static void on_tick(uv_timer_t *timer)
 {
     struct replica *replica = container_of(timer, struct replica, tick);
-    uint64_t now_ms = replica_now_ms(replica);
+    uint64_t now_ms = clock_monotonic_ms();
 
     if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
         replica->tick_put_off = true;
@@ -247,8 +233,7 @@ static void on_message(void *data, const struct raft_message *message)
 {
     struct replica *replica = data;
 
-    raft_receive(replica->raft, message, replica_now_ms(replica),
-                 &replica->out);
+    raft_receive(replica->raft, message, clock_monotonic_ms(), &replica->out);
     replica->stepped = true;
 }
 
@@ -256,8 +241,7 @@ static void on_lost(void *data, uint32_t member)
 {
     struct replica *replica = data;
 
-    raft_peer_lost(replica->raft, member, replica_now_ms(replica),
-                   &replica->out);
+    raft_peer_lost(replica->raft, member, clock_monotonic_ms(), &replica->out);
     replica->stepped = true;
 }
 
@@ -296,7 +280,7 @@ struct replica_status replica_status(const struct replica *replica)
 
     return (struct replica_status){
         .role = raft_role(raft),
-        .ready = raft_leader_ready(raft) &&
+        .ready = raft_leader_ready(raft) && raft_accepts(raft) &&
                  replica->applied_index == raft_commit_index(raft),
         .term = raft_term(raft),
         .leader = leader == RAFT_NOBODY ? NULL : replica_name(replica, leader),
@@ -307,74 +291,15 @@ struct replica_status replica_status(const struct replica *replica)
     };
 }
 
-struct channel *replica_channel(const struct replica *replica, const char *name)
-{
-    for (uint32_t i = 0; i < replica->member_count; i++)
-        if (strcmp(replica->names[i], name) == 0)
-            return peers_channel(replica->peers, i + 1);
-    return NULL;
-}
-
 /* ---- opening ---- */
-
-static int compare_members(const void *a, const void *b)
-{
-    const struct replica_member *left = a;
-    const struct replica_member *right = b;
-
-    return strcmp(left->name, right->name);
-}
-
-/* Ids are the places of the names in order, the same on every member. */
-static int take_members(struct replica *replica,
-                        const struct replica_config *config, struct error *why)
-{
-    struct replica_member sorted[RAFT_MEMBERS_MAX];
-
-    if (config->member_count == 0 || config->member_count > RAFT_MEMBERS_MAX)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "%u members, there may be 1 to %d",
-                         config->member_count, RAFT_MEMBERS_MAX);
-    memcpy(sorted, config->members, config->member_count * sizeof *sorted);
-    qsort(sorted, config->member_count, sizeof *sorted, compare_members);
-    for (unsigned i = 0; i < config->member_count; i++) {
-        if (i > 0 && strcmp(sorted[i - 1].name, sorted[i].name) == 0)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "two members have the name %s", sorted[i].name);
-        replica->names[i] = memory_string(sorted[i].name);
-        replica->addresses[i] = memory_string(sorted[i].address);
-        replica->member_count = i + 1;
-        if (strcmp(sorted[i].name, config->name) == 0)
-            replica->self = i + 1;
-    }
-    if (replica->self == RAFT_NOBODY)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "%s is not one of the members", config->name);
-    return 0;
-}
-
-/* "m1,m2,m3"; freed with free(). */
-static char *cluster_text(const struct replica *replica)
-{
-    char *text = memory_string("");
-
-    for (unsigned i = 0; i < replica->member_count; i++) {
-        char *longer =
-            memory_format("%s%s%s", text, i ? "," : "", replica->names[i]);
-
-        free(text);
-        text = longer;
-    }
-    return text;
-}
 
 static void start_core(struct replica *replica,
                        const struct replica_config *config,
                        const struct store_content *content)
 {
     struct raft_config core = {
-        .self = replica->self,
-        .member_count = replica->member_count,
+        .self = content->id,
+        .lease_drift_permille = config->lease_drift_permille,
         .election_timeout_ms = config->election_timeout_ms
                                    ? config->election_timeout_ms
                                    : ELECTION_TIMEOUT_MS,
@@ -389,36 +314,54 @@ static void start_core(struct replica *replica,
         .voted_for = content->voted_for,
         .snapshot_index = content->snapshot_index,
         .snapshot_term = content->snapshot_term,
+        .configuration = content->configuration,
         .first_index = content->first_index,
         .entries = content->entries,
         .entry_count = content->entry_count,
     };
 
-    for (uint32_t i = 0; i < replica->member_count; i++)
-        core.members[i] = i + 1;
+    replica->self = content->id;
     random_bytes(&core.seed, sizeof core.seed);
-    replica->raft = raft_new(&core, &restart, replica_now_ms(replica));
+    replica->raft = raft_new(&core, &restart, clock_monotonic_ms());
     replica->applied_index = content->snapshot_index;
+    replica_take_members(replica);
+}
+
+/* An empty folder begins with those who are named on the command line; one
+ * that is in use knows better. */
+static int open_store(struct replica *replica,
+                      const struct replica_config *config,
+                      struct store_content *content, struct error *why)
+{
+    struct store_options options = {
+        .folder = replica->folder,
+        .self = config->name,
+    };
+    int code;
+
+    if (!store_exists(replica->folder)) {
+        options.configuration = replica_founders(config, &options.id, why);
+        if (!options.configuration)
+            return why->code;
+    }
+    code = store_open(&replica->store, &options, content, why);
+    raft_payload_drop(options.configuration);
+    return code;
 }
 
 /* What the disk holds: the store, then the snapshot that it names. */
 static int open_disk(struct replica *replica,
                      const struct replica_config *config, struct error *why)
 {
-    CLEANUP(free_pointer) char *cluster = cluster_text(replica);
-    const struct store_options options = {
-        .folder = replica->folder,
-        .self = config->name,
-        .cluster = cluster,
-    };
     struct snapshot *snapshot = &replica->snapshot;
     struct store_content content;
 
-    if (store_open(&replica->store, &options, &content, why) != 0)
+    if (open_store(replica, config, &content, why) != 0)
         return why->code;
     snapshot->index = content.snapshot_index;
     snapshot->term = content.snapshot_term;
     memcpy(snapshot->sha256, content.snapshot_sha256, sizeof snapshot->sha256);
+    snapshot->configuration = raft_payload_take(content.configuration);
     if (snapshot_clean(replica->folder, snapshot->index, why) != 0 ||
         (snapshot->index && snapshot_restore(replica->folder, snapshot,
                                              &replica->machine, why) != 0)) {
@@ -437,9 +380,6 @@ static void start_loop(struct replica *replica, struct server *server,
 {
     const struct peers_config peers = {
         .self = replica->self,
-        .member_count = replica->member_count,
-        .names = replica->names,
-        .addresses = replica->addresses,
         .tls = tls,
         .events = {on_message, on_lost, replica_snapshot_receive},
         .data = replica,
@@ -447,6 +387,7 @@ static void start_loop(struct replica *replica, struct server *server,
 
     store_start(replica->store, replica->loop);
     replica->peers = peers_open(replica->loop, server, &peers);
+    peers_set(replica->peers, replica->members);
     uv_timer_init(replica->loop, &replica->tick);
     uv_prepare_init(replica->loop, &replica->prepare);
     uv_prepare_start(&replica->prepare, on_prepare);
@@ -457,10 +398,11 @@ static void start_loop(struct replica *replica, struct server *server,
 
 static void replica_free(struct replica *replica)
 {
-    for (unsigned i = 0; i < replica->member_count; i++) {
-        free(replica->names[i]);
-        free(replica->addresses[i]);
-    }
+    if (replica->members)
+        kontor__v1__raft_configuration__free_unpacked(replica->members, NULL);
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        snapshot_fini(&replica->sends[i].send.snapshot);
+    snapshot_fini(&replica->snapshot);
     raft_output_fini(&replica->out);
     raft_free(replica->raft);
     free(replica->commands);
@@ -485,8 +427,8 @@ int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
     replica->new_reads.last = &replica->new_reads.first;
     replica->reads.last = &replica->reads.first;
     raft_output_init(&replica->out);
-    if (take_members(replica, config, why) != 0 ||
-        open_disk(replica, config, why) != 0) {
+    snprintf(replica->name, sizeof replica->name, "%s", config->name);
+    if (open_disk(replica, config, why) != 0) {
         replica_free(replica);
         return why->code;
     }

@@ -20,6 +20,8 @@ enum { REPLICA_PROPOSALS_MAX = 1 << 16 };
 struct replica_member {
     const char *name;    /* "m1" */
     const char *address; /* HOST:PORT */
+    uint32_t id;         /* 0 for all: counted from 1 by their names' order */
+    bool learner;
 };
 
 struct replica_machine {
@@ -32,22 +34,26 @@ struct replica_machine {
     int (*save)(void *data, int fd, struct error *why);
     /* Replace the state by what `fd` holds; unchanged when it fails. */
     int (*load)(void *data, int fd, uint64_t index, struct error *why);
-    /* Role, term, leader or readiness changed; see replica_status(). */
+    /* Role, term, leader, readiness or members changed. */
     void (*changed)(void *data);
     void *data;
 };
 
 struct replica_config {
-    const char *name;                     /* which member this is */
-    const char *folder;                   /* for the store and snapshots */
-    const struct replica_member *members; /* all of them, copied */
+    const char *name;   /* which member this is */
+    const char *folder; /* for the store and snapshots */
+    /* For an empty folder: the founders of a cluster, or, with ids, those of
+     * the cluster that is joined, this one among them; copied. After that the
+     * log says who belongs to it. */
+    const struct replica_member *members;
     unsigned member_count;
-    struct tls_context *tls;      /* borrowed, outlives the replica */
-    uint64_t election_timeout_ms; /* 0: 150 */
-    uint64_t heartbeat_ms;        /* 0: 50 */
-    uint64_t snapshot_entries;    /* entries between snapshots; 0: 50,000. A
-                                     fifth of it stays in the log after one */
-    uint64_t snapshot_bytes;      /* or bytes of entries; 0: 64 MiB */
+    struct tls_context *tls;       /* borrowed, outlives the replica */
+    unsigned lease_drift_permille; /* see raft.h; 0: reads ask a quorum */
+    uint64_t election_timeout_ms;  /* 0: 150 */
+    uint64_t heartbeat_ms;         /* 0: 50 */
+    uint64_t snapshot_entries;     /* entries between snapshots; 0: 50,000. A
+                                      fifth of it stays in the log after one */
+    uint64_t snapshot_bytes;       /* or bytes of entries; 0: 64 MiB */
     struct replica_machine machine;
 };
 
@@ -87,7 +93,7 @@ void replica_read(struct replica *replica, struct replica_read *read);
 
 struct replica_status {
     enum raft_role role;
-    bool ready; /* leads and may serve */
+    bool ready; /* leads, may serve and hands nothing over */
     uint64_t term;
     const char *leader; /* name, or NULL; borrowed */
     uint64_t last_index;
@@ -97,6 +103,35 @@ struct replica_status {
 };
 
 struct replica_status replica_status(const struct replica *replica);
+
+/* Who belongs to the cluster, as our log has it. Borrowed until the loop's
+ * next turn. */
+const Kontor__V1__RaftConfiguration *
+replica_members(const struct replica *replica);
+
+/* Change one member. 0: it is proposed, and completes as a command does, at the
+ * index of the configuration. UNAVAILABLE: not the leader;
+ * FAILED_PRECONDITION: another change is under way, the leader is to be
+ *   removed (hand over first), or those left could not commit anything;
+ * ALREADY_EXISTS, NOT_FOUND: the name; INVALID_ARGUMENT: name or address;
+ * RESOURCE_EXHAUSTED: there are RAFT_MEMBERS_MAX. */
+enum replica_change_kind { REPLICA_ADD, REPLICA_REMOVE };
+struct replica_change {
+    enum replica_change_kind kind;
+    const char *name;
+    const char *address; /* REPLICA_ADD */
+};
+/* One that is added is a learner; the leader makes it a voter when it has
+ * caught up. */
+int replica_change(struct replica *replica, struct replica_proposal *proposal,
+                   const struct replica_change *change, struct error *why);
+
+/* Hand leadership to `name`, or to whoever has most of the log (NULL).
+ * 0: it is under way, machine.changed tells; nothing can be proposed until it
+ * is over, or has failed, within an election timeout. NOT_FOUND,
+ * FAILED_PRECONDITION (no voter, not heard), UNAVAILABLE (not the leader). */
+int replica_transfer(struct replica *replica, const char *name,
+                     struct error *why);
 
 /* The warm connection to another member, for forwarding calls and asking
  * its status. NULL for ourselves or an unknown name. Borrowed. */

@@ -127,6 +127,17 @@ static struct replica_proposal *pop_pending(struct replica *replica)
     return proposal;
 }
 
+void replica_wait(struct replica *replica, struct replica_proposal *proposal,
+                  uint64_t index)
+{
+    proposal->index = index;
+    proposal->term = raft_term(replica->raft);
+    proposal->next = NULL;
+    *replica->pending.last = proposal;
+    replica->pending.last = &proposal->next;
+    replica->pending.count++;
+}
+
 /* The proposal that became entry `index`, if it was one of ours. */
 static void complete(struct replica *replica, uint64_t index, uint64_t term)
 {
@@ -218,9 +229,13 @@ static void lose_proposals(struct replica *replica)
 void replica_perform(struct replica *replica)
 {
     struct raft_output *out = &replica->out;
-    uint32_t snapshot_to = out->snapshot_to;
+    uint32_t snapshot_to[RAFT_MEMBERS_MAX];
+    unsigned snapshot_count = out->snapshot_count;
 
+    memcpy(snapshot_to, out->snapshot_to, sizeof snapshot_to);
     replica->stepped = false;
+    if (out->members_changed)
+        replica_take_members(replica);
     if (out->store_id)
         submit(replica, out);
     send_messages(replica, out);
@@ -231,6 +246,6 @@ void replica_perform(struct replica *replica)
         replica_fail_reads(&replica->reads, "leadership was lost");
     lose_proposals(replica);
     raft_output_clear(out);
-    replica_snapshot_send(replica, snapshot_to);
+    replica_snapshot_send(replica, snapshot_to, snapshot_count);
     replica_snapshot_check(replica);
 }

@@ -29,6 +29,13 @@ struct replica_known {
     uint64_t term;
     uint32_t leader;
     bool ready;
+    const struct raft_payload *members; /* compared, not looked at */
+};
+
+/* A snapshot's way to a member. */
+struct replica_send {
+    uint32_t member; /* RAFT_NOBODY: free */
+    struct install_send send;
 };
 
 struct replica {
@@ -38,9 +45,9 @@ struct replica {
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes;
     uint32_t self;
-    unsigned member_count;
-    char *names[RAFT_MEMBERS_MAX]; /* owned; by id - 1, sorted */
-    char *addresses[RAFT_MEMBERS_MAX];
+    char name[RAFT_NAME_MAX]; /* our own */
+    unsigned lease_drift_permille;
+    Kontor__V1__RaftConfiguration *members; /* owned; as the core has it */
 
     struct raft *raft;
     struct raft_output out;
@@ -77,8 +84,8 @@ struct replica {
     uint64_t save_started_ms;
     uint64_t save_again_ms; /* after a failure not before then */
     bool compacting;
-    struct install_send sends[RAFT_MEMBERS_MAX]; /* by id - 1 */
-    struct install_receive *receive;             /* NULL: none */
+    struct replica_send sends[RAFT_MEMBERS_MAX];
+    struct install_receive *receive; /* NULL: none */
 
     bool closing;
     unsigned open_parts;
@@ -88,10 +95,20 @@ struct replica {
 
 /* ---- replica.c ---- */
 
-/* "m2", or "nobody". */
-const char *replica_name(const struct replica *replica, uint32_t member);
-uint64_t replica_now_ms(const struct replica *replica);
 void replica_part_closed(struct replica *replica);
+
+/* ---- replica_members.c ---- */
+
+/* "m2", "nobody", or "a stranger". */
+const char *replica_name(const struct replica *replica, uint32_t member);
+/* What an empty folder begins with, and our id in it; the caller's reference.
+ * NULL: `why` says what is wrong with the members. */
+struct raft_payload *replica_founders(const struct replica_config *config,
+                                      uint32_t *self, struct error *why);
+/* The core's configuration changed. */
+void replica_take_members(struct replica *replica);
+/* Make a learner that has caught up a voter, as leader. */
+void replica_promote(struct replica *replica);
 
 /* ---- replica_output.c ---- */
 
@@ -101,15 +118,18 @@ void replica_perform(struct replica *replica);
 void replica_durable(struct replica *replica, uint64_t store_id);
 void replica_fail_proposals(struct replica *replica, enum error_code code,
                             const char *text);
+/* `proposal` waits for the entry at `index`, the newest of the log. */
+void replica_wait(struct replica *replica, struct replica_proposal *proposal,
+                  uint64_t index);
 void replica_fail_reads(struct replica_reads *reads, const char *text);
 
 /* ---- replica_snapshot.c ---- */
 
 /* Begin one when enough was applied since the last. */
 void replica_snapshot_check(struct replica *replica);
-/* Stream the newest one to each member in the set (a bit for each position).
- */
-void replica_snapshot_send(struct replica *replica, uint32_t members);
+/* Stream the newest one to each of the members. */
+void replica_snapshot_send(struct replica *replica, const uint32_t *members,
+                           unsigned count);
 /* peers_events.install */
 void replica_snapshot_receive(void *data, uint32_t member, struct call *call);
 void replica_snapshot_close(struct replica *replica);

@@ -7,6 +7,7 @@
  *           one turn -> answered when durable */
 #include "raft/replica_parts.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -24,8 +25,9 @@ enum { SAVE_RETRY_MS = 10000, SEND_RETRY_MS = 1000 };
 struct compaction {
     struct store_compaction store;
     struct replica *replica;
-    uint64_t store_id;               /* of an installed one */
-    struct install_receive *receive; /* of an installed one */
+    struct raft_payload *configuration; /* a reference */
+    uint64_t store_id;                  /* of an installed one */
+    struct install_receive *receive;    /* of an installed one */
 };
 
 static struct compaction *compaction_new(struct replica *replica,
@@ -38,7 +40,15 @@ static struct compaction *compaction_new(struct replica *replica,
     compaction->store.snapshot_term = snapshot->term;
     memcpy(compaction->store.snapshot_sha256, snapshot->sha256,
            sizeof snapshot->sha256);
+    compaction->configuration = raft_payload_take(snapshot->configuration);
+    compaction->store.configuration = compaction->configuration;
     return compaction;
+}
+
+static void compaction_free(struct compaction *compaction)
+{
+    raft_payload_drop(compaction->configuration);
+    free(compaction);
 }
 
 /* The store has recorded it. */
@@ -47,6 +57,9 @@ static void record(struct replica *replica,
 {
     uint64_t older = replica->snapshot.index;
 
+    raft_payload_drop(replica->snapshot.configuration);
+    replica->snapshot.configuration =
+        raft_payload_take(compaction->configuration);
     replica->snapshot.index = compaction->snapshot_index;
     replica->snapshot.term = compaction->snapshot_term;
     memcpy(replica->snapshot.sha256, compaction->snapshot_sha256,
@@ -90,10 +103,10 @@ static void on_compacted(struct store_compaction *done)
         log_info("raft: snapshot %" PRIu64 " saved in %" PRIu64
                  " ms; the log begins at %" PRIu64,
                  done->snapshot_index,
-                 replica_now_ms(replica) - replica->save_started_ms,
+                 clock_monotonic_ms() - replica->save_started_ms,
                  raft_first_index(replica->raft));
     }
-    free(compaction);
+    compaction_free(compaction);
 }
 
 static void on_saved(struct snapshot_save *save, const struct error *why)
@@ -106,10 +119,12 @@ static void on_saved(struct snapshot_save *save, const struct error *why)
     if (why->code) {
         log_warn("raft: no snapshot, again in %d s: %s", SAVE_RETRY_MS / 1000,
                  why->message);
-        replica->save_again_ms = replica_now_ms(replica) + SAVE_RETRY_MS;
+        replica->save_again_ms = clock_monotonic_ms() + SAVE_RETRY_MS;
         return;
     }
     memcpy(snapshot.sha256, save->sha256, sizeof snapshot.sha256);
+    snapshot.configuration =
+        raft_configuration_at(replica->raft, save->index)->payload;
     compaction = compaction_new(replica, &snapshot);
     compaction->store.keep_from = tail_from(replica, save->index);
     compaction->store.done = on_compacted;
@@ -124,7 +139,7 @@ static bool due(const struct replica *replica)
     return (entries >= replica->snapshot_entries ||
             (entries > 0 &&
              replica->applied_bytes >= replica->snapshot_bytes)) &&
-           replica_now_ms(replica) >= replica->save_again_ms;
+           clock_monotonic_ms() >= replica->save_again_ms;
 }
 
 /* Is a stream past the point where it can be given up? */
@@ -145,7 +160,7 @@ void replica_snapshot_check(struct replica *replica)
     replica->save.data = replica;
     replica->save_term =
         raft_entry_at(replica->raft, replica->applied_index)->term;
-    replica->save_started_ms = replica_now_ms(replica);
+    replica->save_started_ms = clock_monotonic_ms();
     if (snapshot_save_start(&replica->save, replica->loop, replica->folder,
                             &replica->machine, &why) == 0)
         replica->applied_bytes = 0;
@@ -159,27 +174,49 @@ static void on_sent(struct install_send *send, uint64_t index,
                     const struct error *why)
 {
     struct replica *replica = send->data;
-    uint32_t member = (uint32_t)(send - replica->sends) + 1;
+    uint32_t member = container_of(send, struct replica_send, send)->member;
 
     if (replica->closing)
         return;
     if (why->code) {
         log_warn("raft: snapshot %" PRIu64 " to %s: %s", send->snapshot.index,
                  replica_name(replica, member), why->message);
-        send->again_ms = replica_now_ms(replica) + SEND_RETRY_MS;
+        send->again_ms = clock_monotonic_ms() + SEND_RETRY_MS;
     } else {
         log_info("raft: %s has snapshot %" PRIu64,
                  replica_name(replica, member), index);
     }
-    raft_snapshot_sent(replica->raft, member, index, replica_now_ms(replica),
+    raft_snapshot_sent(replica->raft, member, index, clock_monotonic_ms(),
                        &replica->out);
     replica->stepped = true;
+}
+
+/* The member's, or else one that is not sending. There is one: members who
+ * have left are not sent to for long, and others are fewer than these. NULL
+ * when there is none all the same. */
+static struct install_send *send_of(struct replica *replica, uint32_t member)
+{
+    struct replica_send *idle = NULL;
+
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        struct replica_send *at = &replica->sends[i];
+
+        if (at->member == member)
+            return &at->send;
+        if (!at->send.call)
+            idle = at;
+    }
+    if (!idle)
+        return NULL;
+    idle->member = member;
+    idle->send.again_ms = 0;
+    return &idle->send;
 }
 
 /* False: not now. */
 static bool send_to(struct replica *replica, uint32_t member)
 {
-    struct install_send *send = &replica->sends[member - 1];
+    struct install_send *send = send_of(replica, member);
     const struct install_send_to to = {
         .channel = peers_channel(replica->peers, member),
         .folder = replica->folder,
@@ -188,11 +225,11 @@ static bool send_to(struct replica *replica, uint32_t member)
     };
     struct error why;
 
-    if (send->call)
+    if (send && send->call)
         return true; /* its end is the answer */
     /* A call would wait for the connection, and the snapshot would age. */
-    if (!channel_connected(to.channel) ||
-        replica_now_ms(replica) < send->again_ms)
+    if (!send || !to.channel || !channel_connected(to.channel) ||
+        clock_monotonic_ms() < send->again_ms)
         return false;
     send->done = on_sent;
     send->data = replica;
@@ -200,17 +237,18 @@ static bool send_to(struct replica *replica, uint32_t member)
         return true;
     log_error("raft: snapshot to %s: %s", replica_name(replica, member),
               why.message);
-    send->again_ms = replica_now_ms(replica) + SEND_RETRY_MS;
+    send->again_ms = clock_monotonic_ms() + SEND_RETRY_MS;
     return false;
 }
 
 /* The core offers again with each heartbeat what was not sent. */
-void replica_snapshot_send(struct replica *replica, uint32_t members)
+void replica_snapshot_send(struct replica *replica, const uint32_t *members,
+                           unsigned count)
 {
-    for (uint32_t i = 0; i < replica->member_count; i++) {
-        if (!(members & (1u << i)) || send_to(replica, i + 1))
+    for (unsigned i = 0; i < count; i++) {
+        if (send_to(replica, members[i]))
             continue;
-        raft_snapshot_sent(replica->raft, i + 1, 0, replica_now_ms(replica),
+        raft_snapshot_sent(replica->raft, members[i], 0, clock_monotonic_ms(),
                            &replica->out);
         replica->stepped = true;
     }
@@ -223,8 +261,8 @@ static int on_chunk(void *data, uint32_t from, uint64_t term, struct error *why)
     struct replica *replica = data;
 
     replica->stepped = true;
-    if (raft_snapshot_incoming(replica->raft, from, term,
-                               replica_now_ms(replica), &replica->out))
+    if (raft_snapshot_incoming(replica->raft, from, term, clock_monotonic_ms(),
+                               &replica->out))
         return 0;
     return error_set(
         why, ERROR_FAILED_PRECONDITION,
@@ -261,7 +299,7 @@ static void on_installed(struct store_compaction *done)
     }
     replica_durable(replica, store_id);
     install_receive_answer(receive, done->snapshot_index);
-    free(compaction);
+    compaction_free(compaction);
 }
 
 /* From here to the submitted write there is no other event: what was asked
@@ -273,7 +311,7 @@ static void install(struct replica *replica, struct install_receive *receive,
 
     snapshot_save_cancel(&replica->save); /* of an older state */
     raft_installed(replica->raft, snapshot->index, snapshot->term,
-                   &replica->out);
+                   snapshot->configuration, &replica->out);
     assert(replica->out.store_id && !replica->out.store_state);
     compaction->receive = receive;
     compaction->store_id = replica->out.store_id;

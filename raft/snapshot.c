@@ -44,6 +44,12 @@ char *snapshot_path(const char *folder, uint64_t index, const char *suffix)
     return memory_format("%s/%s%" PRIu64 "%s", folder, prefix, index, suffix);
 }
 
+void snapshot_fini(struct snapshot *snapshot)
+{
+    raft_payload_drop(snapshot->configuration);
+    *snapshot = (struct snapshot){0};
+}
+
 /* ---- hashing ---- */
 
 EVP_MD_CTX *snapshot_hash_new(void)

@@ -16,7 +16,11 @@ struct snapshot {
     uint64_t index;
     uint64_t term;
     uint8_t sha256[STORE_SHA256_BYTES];
+    struct raft_payload *configuration; /* as of index; counted */
 };
+
+/* Let go of what it holds. */
+void snapshot_fini(struct snapshot *snapshot);
 
 /* "FOLDER/snapshot-INDEX" and `suffix`; freed with free(). */
 char *snapshot_path(const char *folder, uint64_t index, const char *suffix);

@@ -26,21 +26,29 @@ struct store_content {
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     uint8_t snapshot_sha256[STORE_SHA256_BYTES];
+    uint32_t id;                        /* whose log it is */
+    struct raft_payload *configuration; /* owned; at snapshot_index, valid */
     uint64_t first_index;
-    struct raft_entry *entries; /* owned */
+    struct raft_entry *entries; /* owned; configurations among them valid */
     size_t entry_count;
 };
 
 void store_content_fini(struct store_content *content);
 
 struct store_options {
-    const char *folder;  /* made when it is not there */
-    const char *self;    /* our name */
-    const char *cluster; /* every member's name, in a defined order */
+    const char *folder; /* made when it is not there */
+    const char *self;   /* our name */
+    /* For a store that is made: our id, and what the cluster, or our life in
+     * it, begins with. */
+    uint32_t id;
+    struct raft_payload *configuration;
 };
 
-/* Open or create `folder`/raft.db for master `self` of `cluster`; a store of
- * another one, or one that another process has open, is FAILED_PRECONDITION.
+/* Is there a store in `folder`? */
+bool store_exists(const char *folder);
+
+/* Open or create `folder`/raft.db for master `self`; a store of another one,
+ * or one that another process has open, is FAILED_PRECONDITION.
  * DATA_LOSS names what is damaged: the file, a gap in the log, a checksum. */
 int store_open(struct store **out, const struct store_options *options,
                struct store_content *content, struct error *why);
@@ -70,9 +78,11 @@ struct store_compaction {
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     uint8_t snapshot_sha256[STORE_SHA256_BYTES];
-    uint64_t keep_from; /* entries before it are dropped */
-    bool replaces_log;  /* an installed snapshot: drop the whole log, which
-                           goes on at snapshot_index + 1 */
+    struct raft_payload *configuration; /* at snapshot_index; borrowed until
+                                           `done` */
+    uint64_t keep_from;                 /* entries before it are dropped */
+    bool replaces_log; /* an installed snapshot: drop the whole log, which
+                          goes on at snapshot_index + 1 */
     void (*done)(struct store_compaction *compaction);
     void *data;
 };

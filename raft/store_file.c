@@ -1,7 +1,8 @@
 /* store_file.c - what stands in raft.db.
  *
  *   identity   one row: whose log it is
- *   state      one row: term, vote, newest snapshot, where the log begins
+ *   state      one row: term, vote, newest snapshot and the members as of it,
+ *              where the log begins
  *   entries    the log, a row an entry
  *
  * Invariants:
@@ -34,8 +35,8 @@ enum { WAL_PREPARED_BYTES = 4 << 20 };
 
 static const char update_state_text[] =
     "UPDATE state SET term = ?1, voted_for = ?2, snapshot_index = ?3, "
-    "snapshot_term = ?4, snapshot_sha256 = ?5, first_index = ?6, "
-    "checksum = ?7";
+    "snapshot_term = ?4, snapshot_sha256 = ?5, configuration = ?6, "
+    "first_index = ?7, checksum = ?8";
 
 static const char *const statements[STORE_STATEMENT_COUNT] = {
     [STORE_BEGIN] = "BEGIN IMMEDIATE",
@@ -55,11 +56,11 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
                               "PRAGMA cache_size = -2048;"; /* KiB */
 
 static const char schema[] =
-    "CREATE TABLE identity (self TEXT NOT NULL, cluster TEXT NOT NULL) STRICT;"
+    "CREATE TABLE identity (self TEXT NOT NULL, id INTEGER NOT NULL) STRICT;"
     "CREATE TABLE state (term INTEGER NOT NULL, voted_for INTEGER NOT NULL,"
     " snapshot_index INTEGER NOT NULL, snapshot_term INTEGER NOT NULL,"
-    " snapshot_sha256 BLOB NOT NULL, first_index INTEGER NOT NULL,"
-    " checksum INTEGER NOT NULL) STRICT;"
+    " snapshot_sha256 BLOB NOT NULL, configuration BLOB NOT NULL,"
+    " first_index INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;"
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, term INTEGER NOT NULL,"
     " kind INTEGER NOT NULL, checksum INTEGER NOT NULL,"
     " bytes BLOB NOT NULL) STRICT;";
@@ -140,18 +141,53 @@ static void bind_bytes(struct store_file *file, enum store_statement which,
     assert(result == SQLITE_OK);
 }
 
+static int prepare(struct store_file *file, struct error *why)
+{
+    for (int i = 0; i < STORE_STATEMENT_COUNT; i++) {
+        int result = sqlite3_prepare_v3(file->db, statements[i], -1,
+                                        SQLITE_PREPARE_PERSISTENT,
+                                        &file->statements[i], NULL);
+
+        if (result != SQLITE_OK)
+            return store_file_error(file, result, why);
+    }
+    return 0;
+}
+
+static void finalize(struct store_file *file)
+{
+    for (int i = 0; i < STORE_STATEMENT_COUNT; i++)
+        sqlite3_finalize(file->statements[i]);
+}
+
+static int update_state(struct store_file *file, struct error *why)
+{
+    const struct store_state *state = &file->state;
+
+    bind_number(file, STORE_STATE, 1, state->term);
+    bind_number(file, STORE_STATE, 2, state->voted_for);
+    bind_number(file, STORE_STATE, 3, state->snapshot_index);
+    bind_number(file, STORE_STATE, 4, state->snapshot_term);
+    bind_bytes(file, STORE_STATE, 5, state->snapshot_sha256,
+               sizeof state->snapshot_sha256);
+    bind_bytes(file, STORE_STATE, 6, state->configuration->bytes,
+               state->configuration->length);
+    bind_number(file, STORE_STATE, 7, state->first_index);
+    bind_number(file, STORE_STATE, 8, store_state_checksum(state));
+    return run(file, STORE_STATE, why);
+}
+
 /* ---- creating ---- */
 
+/* The one row of state has nothing in it yet. */
 static int insert_identity(struct store_file *file,
                            const struct store_options *options,
                            struct error *why)
 {
-    struct store_state fresh = {.first_index = 1};
     char *sql = sqlite3_mprintf(
-        "INSERT INTO identity VALUES (%Q, %Q);"
-        "INSERT INTO state VALUES (0, 0, 0, 0, zeroblob(%d), 1, %lld);",
-        options->self, options->cluster, (int)STORE_SHA256_BYTES,
-        (long long)store_state_checksum(&fresh));
+        "INSERT INTO identity VALUES (%Q, %u);"
+        "INSERT INTO state VALUES (0, 0, 0, 0, zeroblob(0), zeroblob(0), 0, 0)",
+        options->self, options->id);
     int code = sql ? execute(file, sql, why)
                    : store_file_error(file, SQLITE_NOMEM, why);
 
@@ -167,9 +203,14 @@ static int fill(struct store_file *file, const struct store_options *options,
         memory_format("PRAGMA application_id = %d; PRAGMA user_version = %d",
                       STORE_APPLICATION_ID, STORE_VERSION);
 
+    file->state = (struct store_state){
+        .configuration = options->configuration,
+        .first_index = 1,
+    };
     if (execute(file, "PRAGMA synchronous = FULL; BEGIN", why) != 0 ||
         execute(file, version, why) != 0 || execute(file, schema, why) != 0 ||
-        insert_identity(file, options, why) != 0)
+        insert_identity(file, options, why) != 0 || prepare(file, why) != 0 ||
+        update_state(file, why) != 0)
         return why->code;
     return execute(file, "COMMIT", why);
 }
@@ -208,6 +249,7 @@ static int create(const char *path, const struct store_options *options,
     result = sqlite3_open_v2(fresh, &file.db, flags, NULL);
     code = result == SQLITE_OK ? fill(&file, options, why)
                                : store_file_error(&file, result, why);
+    finalize(&file);
     sqlite3_close(file.db);
     if (code)
         return code;
@@ -217,19 +259,6 @@ static int create(const char *path, const struct store_options *options,
 }
 
 /* ---- opening ---- */
-
-static int prepare(struct store_file *file, struct error *why)
-{
-    for (int i = 0; i < STORE_STATEMENT_COUNT; i++) {
-        int result = sqlite3_prepare_v3(file->db, statements[i], -1,
-                                        SQLITE_PREPARE_PERSISTENT,
-                                        &file->statements[i], NULL);
-
-        if (result != SQLITE_OK)
-            return store_file_error(file, result, why);
-    }
-    return 0;
-}
 
 /* Having a hook of our own also means that SQLite makes no checkpoints by
  * itself: store.c chooses when. */
@@ -309,10 +338,17 @@ int store_file_open(struct store_file *file,
 
 void store_file_close(struct store_file *file)
 {
-    for (int i = 0; i < STORE_STATEMENT_COUNT; i++)
-        sqlite3_finalize(file->statements[i]);
+    finalize(file);
     sqlite3_close(file->db);
+    raft_payload_drop(file->state.configuration);
     free(file->path);
+}
+
+bool store_exists(const char *folder)
+{
+    CLEANUP(free_pointer) char *path = memory_format("%s/raft.db", folder);
+
+    return access(path, F_OK) == 0;
 }
 
 /* ---- transactions ---- */
@@ -371,6 +407,9 @@ int store_file_compact(struct store_file *file,
     state->snapshot_term = compaction->snapshot_term;
     memcpy(state->snapshot_sha256, compaction->snapshot_sha256,
            sizeof state->snapshot_sha256);
+    raft_payload_drop(state->configuration);
+    state->configuration = raft_payload_new(compaction->configuration->bytes,
+                                            compaction->configuration->length);
     file->state_changed = true;
     if (compaction->replaces_log) {
         state->first_index = compaction->snapshot_index + 1;
@@ -396,21 +435,6 @@ static int trim(struct store_file *file, struct error *why)
         return why->code;
     file->trimmed_to = to;
     return 0;
-}
-
-static int update_state(struct store_file *file, struct error *why)
-{
-    const struct store_state *state = &file->state;
-
-    bind_number(file, STORE_STATE, 1, state->term);
-    bind_number(file, STORE_STATE, 2, state->voted_for);
-    bind_number(file, STORE_STATE, 3, state->snapshot_index);
-    bind_number(file, STORE_STATE, 4, state->snapshot_term);
-    bind_bytes(file, STORE_STATE, 5, state->snapshot_sha256,
-               sizeof state->snapshot_sha256);
-    bind_number(file, STORE_STATE, 6, state->first_index);
-    bind_number(file, STORE_STATE, 7, store_state_checksum(state));
-    return run(file, STORE_STATE, why);
 }
 
 int store_file_commit(struct store_file *file, struct error *why)

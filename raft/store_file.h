@@ -24,6 +24,8 @@ struct store_state {
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     uint8_t snapshot_sha256[STORE_SHA256_BYTES];
+    struct raft_payload *configuration; /* at snapshot_index; owned, a copy:
+                                           counts are of one thread */
     uint64_t first_index;
 };
 

@@ -35,6 +35,8 @@ uint32_t store_state_checksum(const struct store_state *state)
     sum = sum_number(sum, state->snapshot_term);
     sum = crc32_gzip_refl(sum, state->snapshot_sha256,
                           sizeof state->snapshot_sha256);
+    sum = crc32_gzip_refl(sum, state->configuration->bytes,
+                          state->configuration->length);
     return sum_number(sum, state->first_index);
 }
 
@@ -118,25 +120,24 @@ static int check_version(const struct store_file *file, struct error *why)
 }
 
 static int check_identity(const struct store_file *file,
-                          const struct store_options *options,
+                          const struct store_options *options, uint32_t *id,
                           struct error *why)
 {
     CLEANUP(finalize) sqlite3_stmt *statement = NULL;
     const char *self;
-    const char *cluster;
 
-    if (query_row(file, "SELECT self, cluster FROM identity", &statement,
-                  why) != 0)
+    if (query_row(file, "SELECT self, id FROM identity", &statement, why) != 0)
         return why->code;
     self = column_text(statement, 0);
-    cluster = column_text(statement, 1);
-    if (strcmp(self, options->self) == 0 &&
-        strcmp(cluster, options->cluster) == 0)
-        return 0;
-    return error_set(why, ERROR_FAILED_PRECONDITION,
-                     "%s belongs to %s of the masters %s, not to %s of %s",
-                     file->path, self, cluster, options->self,
-                     options->cluster);
+    *id = (uint32_t)column(statement, 1);
+    if (strcmp(self, options->self) != 0)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s belongs to the master %s, not to %s", file->path,
+                         self, options->self);
+    if (*id == RAFT_NOBODY)
+        return error_set(why, ERROR_DATA_LOSS, "%s: its id is damaged",
+                         file->path);
+    return 0;
 }
 
 static int load_state(struct store_file *file, struct error *why)
@@ -146,7 +147,8 @@ static int load_state(struct store_file *file, struct error *why)
 
     if (query_row(file,
                   "SELECT term, voted_for, snapshot_index, snapshot_term,"
-                  " first_index, checksum, snapshot_sha256 FROM state",
+                  " first_index, checksum, snapshot_sha256, configuration"
+                  " FROM state",
                   &statement, why) != 0)
         return why->code;
     state->term = column(statement, 0);
@@ -157,9 +159,15 @@ static int load_state(struct store_file *file, struct error *why)
     if (sqlite3_column_bytes(statement, 6) == STORE_SHA256_BYTES)
         memcpy(state->snapshot_sha256, sqlite3_column_blob(statement, 6),
                STORE_SHA256_BYTES);
+    state->configuration =
+        raft_payload_new(sqlite3_column_blob(statement, 7),
+                         (size_t)sqlite3_column_bytes(statement, 7));
     if (column(statement, 5) != store_state_checksum(state))
         return error_set(why, ERROR_DATA_LOSS,
                          "%s: term and vote have a wrong checksum", file->path);
+    if (!raft_configuration_valid(state->configuration))
+        return error_set(why, ERROR_DATA_LOSS, "%s: its members are damaged",
+                         file->path);
     if (state->first_index == 0 ||
         state->first_index > state->snapshot_index + 1)
         return error_set(why, ERROR_DATA_LOSS,
@@ -198,6 +206,11 @@ static int check_entry(const struct store_file *file, sqlite3_stmt *statement,
     if (column(statement, 3) != store_entry_checksum(index, entry))
         return error_set(why, ERROR_DATA_LOSS,
                          "%s: entry %llu has a wrong checksum", file->path,
+                         (unsigned long long)index);
+    if (entry->kind == RAFT_ENTRY_CONFIGURATION &&
+        !raft_configuration_valid(entry->payload))
+        return error_set(why, ERROR_DATA_LOSS,
+                         "%s: entry %llu names no valid members", file->path,
                          (unsigned long long)index);
     return 0;
 }
@@ -261,12 +274,17 @@ int store_load(struct store_file *file, const struct store_options *options,
     CLEANUP(finalize) sqlite3_stmt *statement = NULL;
     const struct store_state *state = &file->state;
     int64_t oldest = 0;
+    uint32_t id = RAFT_NOBODY;
     int result;
 
     if (check_version(file, why) != 0 || check_pages(file, why) != 0 ||
-        check_identity(file, options, why) != 0 || load_state(file, why) != 0)
+        check_identity(file, options, &id, why) != 0 ||
+        load_state(file, why) != 0)
         return why->code;
     *content = (struct store_content){
+        .id = id,
+        .configuration = raft_payload_new(state->configuration->bytes,
+                                          state->configuration->length),
         .term = state->term,
         .voted_for = state->voted_for,
         .snapshot_index = state->snapshot_index,
@@ -299,5 +317,6 @@ void store_content_fini(struct store_content *content)
     for (size_t i = 0; i < content->entry_count; i++)
         raft_payload_drop(content->entries[i].payload);
     free(content->entries);
+    raft_payload_drop(content->configuration);
     *content = (struct store_content){0};
 }

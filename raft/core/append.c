@@ -22,6 +22,7 @@ static void grant(struct raft *raft, struct raft_output *out)
         .last_index = raft->verified_index,
         .match_index = match_index(raft),
         .read_context = raft->leader_context,
+        .leader_ms = raft->leader_ms,
         .granted = true,
     };
 
@@ -47,6 +48,7 @@ static void refuse(struct raft *raft, const struct raft_message *in,
 
     if (in->term == raft->term) {
         answer.read_context = raft->leader_context;
+        answer.leader_ms = raft->leader_ms;
         answer.hint_index = in->last_index - 1;
         answer.hint_index =
             raft_log_floor(&raft->log, answer.hint_index, in->last_term);
@@ -88,13 +90,14 @@ static bool take_entries(struct raft *raft, const struct raft_message *in,
             if (term == in->entries[i].term)
                 continue;
             assert(index > raft->commit_index);
-            raft_log_truncate(log, index);
+            raft_truncate(raft, index);
             raft_store_truncated(raft, index - 1);
         }
-        raft_log_append(log, &in->entries[i]);
+        raft_append_entry(raft, &in->entries[i]);
         if (changed_from == 0)
             changed_from = index;
     }
+    raft_members_settle(raft, out);
     if (changed_from)
         raft_store_entries(raft, changed_from, out);
     if (index > raft->verified_index)
@@ -116,6 +119,8 @@ void raft_on_append(struct raft *raft, const struct raft_message *in,
     raft_follow(raft, in->term, in->from, out);
     if (in->read_context > raft->leader_context)
         raft->leader_context = in->read_context;
+    if (in->leader_ms > raft->leader_ms)
+        raft->leader_ms = in->leader_ms;
     if (!fits(raft, in)) {
         refuse(raft, in, out);
         return;

@@ -18,9 +18,10 @@ void raft_commit_count(struct raft *raft, struct raft_output *out)
     uint64_t match[RAFT_MEMBERS_MAX];
     uint64_t index;
 
-    for (unsigned i = 0; i < raft->config.member_count; i++)
-        match[i] = raft->peers[i].match_index;
-    match[raft->self_position] = raft->durable_index;
+    for (unsigned i = 0; i < raft->peer_count; i++)
+        match[i] = raft_is_self(raft, &raft->peers[i])
+                       ? raft->durable_index
+                       : raft->peers[i].match_index;
     index = raft_quorum_value(raft, match);
     if (index <= raft->commit_index || index < raft->term_start_index)
         return;

@@ -13,11 +13,12 @@ void raft_become_leader(struct raft *raft, struct raft_output *out)
     raft->leader = raft->config.self;
     raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
     raft->term_start_index = raft_log_last(&raft->log) + 1;
+    raft->lease_over = false;
     out->changed = true;
-    for (unsigned i = 0; i < raft->config.member_count; i++)
+    for (unsigned i = 0; i < raft->peer_count; i++)
         raft_peer_start(raft, &raft->peers[i]);
 
-    raft_log_append(&raft->log, &noop);
+    raft_append_entry(raft, &noop);
     raft_store_entries(raft, raft->term_start_index, out);
     raft_replicate_all(raft, out);
 }
@@ -27,9 +28,10 @@ static uint64_t quorum_heard_ms(const struct raft *raft)
 {
     uint64_t heard_ms[RAFT_MEMBERS_MAX];
 
-    for (unsigned i = 0; i < raft->config.member_count; i++)
-        heard_ms[i] = raft->peers[i].heard_ms;
-    heard_ms[raft->self_position] = raft->now_ms;
+    for (unsigned i = 0; i < raft->peer_count; i++)
+        heard_ms[i] = raft_is_self(raft, &raft->peers[i])
+                          ? raft->now_ms
+                          : raft->peers[i].heard_ms;
     return raft_quorum_value(raft, heard_ms);
 }
 
@@ -45,6 +47,7 @@ void raft_leader_tick(struct raft *raft, struct raft_output *out)
         raft_become_follower(raft, raft->term, RAFT_NOBODY, out);
         return;
     }
+    raft_transfer_expire(raft, out);
     if (raft->now_ms >= raft->heartbeat_due_ms) {
         raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
         raft_heartbeat_all(raft, out);
@@ -53,11 +56,13 @@ void raft_leader_tick(struct raft *raft, struct raft_output *out)
 
 uint64_t raft_leader_next_tick_ms(const struct raft *raft)
 {
-    uint64_t quorum_due_ms =
-        quorum_heard_ms(raft) + raft->config.election_timeout_ms;
+    uint64_t due_ms = quorum_heard_ms(raft) + raft->config.election_timeout_ms;
 
-    return quorum_due_ms < raft->heartbeat_due_ms ? quorum_due_ms
-                                                  : raft->heartbeat_due_ms;
+    if (raft->heartbeat_due_ms < due_ms)
+        due_ms = raft->heartbeat_due_ms;
+    if (raft->transfer_to != RAFT_NOBODY && raft->transfer_due_ms < due_ms)
+        due_ms = raft->transfer_due_ms;
+    return due_ms;
 }
 
 uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
@@ -65,7 +70,7 @@ uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
 {
     uint64_t first = raft_log_last(&raft->log) + 1;
 
-    assert(raft->role == RAFT_LEADER && count > 0);
+    assert(raft_accepts(raft) && count > 0);
     for (size_t i = 0; i < count; i++) {
         struct raft_entry entry = {
             .term = raft->term,
@@ -73,7 +78,7 @@ uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
             .payload = commands[i],
         };
 
-        raft_log_append(&raft->log, &entry);
+        raft_append_entry(raft, &entry);
     }
     raft_store_entries(raft, first, out);
     raft_replicate_all(raft, out);

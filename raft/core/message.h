@@ -11,8 +11,9 @@
 enum { RAFT_NOBODY = 0, RAFT_MEMBERS_MAX = 9 };
 
 enum raft_entry_kind {
-    RAFT_ENTRY_NOOP = 0,    /* a new leader's first (section 5.4.2) */
-    RAFT_ENTRY_COMMAND = 1, /* bytes for the state machine */
+    RAFT_ENTRY_NOOP = 0,          /* a new leader's first (section 5.4.2) */
+    RAFT_ENTRY_COMMAND = 1,       /* bytes for the state machine */
+    RAFT_ENTRY_CONFIGURATION = 2, /* who belongs to the cluster (chapter 4) */
 };
 
 /* Counted, immutable bytes, shared by log, messages and store requests. The
@@ -41,6 +42,7 @@ enum raft_message_kind {
     RAFT_VOTE_RESULT,     /* granted */
     RAFT_APPEND,          /* AppendEntries (section 5.3); empty: heartbeat */
     RAFT_APPEND_RESULT,   /* granted: match_index; else hint_index */
+    RAFT_TIMEOUT_NOW,     /* stand at once: leadership is yours (3.10) */
 };
 
 struct raft_message {
@@ -59,7 +61,9 @@ struct raft_message {
     uint64_t match_index;  /* append result, granted: durable up to here */
     uint64_t hint_index;   /* append result, refused: may be equal up to here */
     uint64_t read_context; /* append and its result: newest ReadIndex round */
+    uint64_t leader_ms;    /* append and its result: the leader's clock */
     bool granted;
+    bool handed_over; /* vote: on the leader's own wish */
     /* Append: entries last_index + 1 ... Owned by the message. */
     struct raft_entry *entries;
     size_t entry_count;

@@ -44,13 +44,15 @@ struct raft_output {
     uint64_t reads_ready;
     /* All other reads that were waiting are not answered: we lead no more. */
     bool reads_lost;
-    /* Followers that need a snapshot: a bit for each member's position in
-     * config.members. The caller streams the newest one to each and calls
-     * raft_snapshot_sent() in the end; while an older stream to that member
-     * still runs, its end is the answer. */
-    uint32_t snapshot_to;
+    /* Members that need a snapshot. The caller streams the newest one to each
+     * and calls raft_snapshot_sent() in the end; while an older stream to
+     * that member still runs, its end is the answer. */
+    uint32_t snapshot_to[RAFT_MEMBERS_MAX];
+    unsigned snapshot_count;
     /* role, term or leader changed: for logs and for those who wait. */
     bool changed;
+    /* raft_configuration() changed: connect to those it names. */
+    bool members_changed;
 };
 
 void raft_output_init(struct raft_output *out);

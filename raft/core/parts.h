@@ -16,11 +16,22 @@ void raft_follow(struct raft *raft, uint64_t term, uint32_t leader,
                  struct raft_output *out);
 /* Time does not go back. */
 void raft_pass_time(struct raft *raft, uint64_t now_ms);
-/* The position of `member` in config.members, or -1. */
-int raft_position(const struct raft *raft, uint32_t member);
-/* What the quorum-th best member has of what `values` says by position. */
+
+/* ---- members.c: peers by the configuration in effect ---- */
+
+/* The peer of `member`; NULL for a stranger. */
+struct raft_peer *raft_peer_of(struct raft *raft, uint32_t member);
+bool raft_is_self(const struct raft *raft, const struct raft_peer *peer);
+/* Does this member count? */
+bool raft_votes(const struct raft *raft);
+/* What the quorum-th best voter has of what `values` says by peer. */
 uint64_t raft_quorum_value(const struct raft *raft,
                            const uint64_t values[RAFT_MEMBERS_MAX]);
+/* Append to the log, and cut it, with the configurations in it; then let
+ * raft_members_settle() look at them. */
+void raft_append_entry(struct raft *raft, const struct raft_entry *entry);
+void raft_truncate(struct raft *raft, uint64_t from);
+void raft_members_settle(struct raft *raft, struct raft_output *out);
 
 /* ---- send.c ---- */
 
@@ -43,8 +54,13 @@ bool raft_disk_hangs(const struct raft *raft);
 
 void raft_election_reset_timer(struct raft *raft);
 void raft_election_start(struct raft *raft, struct raft_output *out);
-/* The leader at `lost_position` seems to be gone. */
-void raft_election_hurry(struct raft *raft, unsigned lost_position,
+/* A vote is asked for; is it to be taken as not heard (section 4.2.3)? */
+bool raft_election_disturbs(const struct raft *raft,
+                            const struct raft_message *in);
+/* The leader seems to be gone. */
+void raft_election_hurry(struct raft *raft, struct raft_output *out);
+/* The leader hands over. */
+void raft_on_timeout_now(struct raft *raft, const struct raft_message *in,
                          struct raft_output *out);
 void raft_on_pre_vote(struct raft *raft, const struct raft_message *in,
                       struct raft_output *out);
@@ -61,9 +77,17 @@ void raft_become_leader(struct raft *raft, struct raft_output *out);
 void raft_leader_tick(struct raft *raft, struct raft_output *out);
 uint64_t raft_leader_next_tick_ms(const struct raft *raft);
 
+/* ---- transfer.c (chapter 3.10) ---- */
+
+/* `peer` told what it has: is it time to hand over to it? */
+void raft_transfer_check(struct raft *raft, const struct raft_peer *peer,
+                         struct raft_output *out);
+/* It did not take over in time: go on. */
+void raft_transfer_expire(struct raft *raft, struct raft_output *out);
+
 /* ---- replication.c: the leader's side of section 5.3 ---- */
 
-void raft_peer_start(struct raft *raft, struct raft_peer *peer);
+void raft_peer_start(const struct raft *raft, struct raft_peer *peer);
 /* Guess anew, after a loss or a refusal; never below what it has. */
 void raft_peer_probe(struct raft_peer *peer, uint64_t next_index);
 /* Is what it needs next, and the term before that, still in the log? */

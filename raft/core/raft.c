@@ -8,12 +8,12 @@
 
 static void check_config(const struct raft_config *config)
 {
-    assert(config->member_count > 0);
-    assert(config->member_count <= RAFT_MEMBERS_MAX);
+    assert(config->self != RAFT_NOBODY);
     assert(config->heartbeat_ms > 0);
     assert(config->election_timeout_ms > config->heartbeat_ms);
     assert(config->inflight_messages_max > 0);
     assert(config->inflight_bytes_max > 0 && config->append_bytes_max > 0);
+    assert(config->lease_drift_permille < 1000);
 }
 
 static void load(struct raft *raft, const struct raft_restart *restart)
@@ -21,8 +21,14 @@ static void load(struct raft *raft, const struct raft_restart *restart)
     struct raft_log *log = &raft->log;
 
     raft_log_init(log, restart->first_index);
-    for (size_t i = 0; i < restart->entry_count; i++)
-        raft_log_append(log, &restart->entries[i]);
+    raft_configurations_init(&raft->configurations, restart->snapshot_index,
+                             restart->configuration);
+    for (size_t i = 0; i < restart->entry_count; i++) {
+        if (raft_log_last(log) < restart->snapshot_index)
+            raft_log_append(log, &restart->entries[i]);
+        else
+            raft_append_entry(raft, &restart->entries[i]);
+    }
     log->snapshot_index = restart->snapshot_index;
     log->snapshot_term = restart->snapshot_term;
     assert(log->snapshot_index + 1 >= log->first_index);
@@ -38,22 +44,17 @@ struct raft *raft_new(const struct raft_config *config,
                       const struct raft_restart *restart, uint64_t now_ms)
 {
     struct raft *raft = memory_new(sizeof *raft);
-    int self;
+    struct raft_output out;
 
     check_config(config);
     raft->config = *config;
-    raft->quorum = config->member_count / 2 + 1;
-    self = raft_position(raft, config->self);
-    assert(self >= 0);
-    raft->self_position = (unsigned)self;
     raft->random.state = config->seed;
     raft->now_ms = now_ms;
-    for (unsigned i = 0; i < config->member_count; i++) {
-        raft->peers[i].id = config->members[i];
-        raft->peers[i].inflight = memory_array(config->inflight_messages_max,
-                                               sizeof(struct raft_inflight));
-    }
     load(raft, restart);
+    raft->members_stale = true;
+    raft_output_init(&out);
+    raft_members_settle(raft, &out);
+    raft->leader_heard_ms = now_ms;
     raft_election_reset_timer(raft);
     return raft;
 }
@@ -62,34 +63,12 @@ void raft_free(struct raft *raft)
 {
     if (!raft)
         return;
-    for (unsigned i = 0; i < raft->config.member_count; i++)
+    for (unsigned i = 0; i < raft->peer_count; i++)
         free(raft->peers[i].inflight);
+    raft_configurations_fini(&raft->configurations);
     raft_log_fini(&raft->log);
     free(raft->writes.ring);
     free(raft);
-}
-
-int raft_position(const struct raft *raft, uint32_t member)
-{
-    for (unsigned i = 0; i < raft->config.member_count; i++)
-        if (raft->config.members[i] == member)
-            return (int)i;
-    return -1;
-}
-
-uint64_t raft_quorum_value(const struct raft *raft,
-                           const uint64_t values[RAFT_MEMBERS_MAX])
-{
-    uint64_t best[RAFT_MEMBERS_MAX];
-
-    for (unsigned i = 0; i < raft->config.member_count; i++) {
-        unsigned at = i;
-
-        for (; at > 0 && best[at - 1] < values[i]; at--)
-            best[at] = best[at - 1];
-        best[at] = values[i];
-    }
-    return best[raft->quorum - 1];
 }
 
 void raft_become_follower(struct raft *raft, uint64_t term, uint32_t leader,
@@ -99,6 +78,7 @@ void raft_become_follower(struct raft *raft, uint64_t term, uint32_t leader,
     if (raft->role == RAFT_LEADER) {
         raft_read_lose(raft, out);
         raft_election_reset_timer(raft);
+        raft->transfer_to = RAFT_NOBODY;
     }
     if (raft->role != RAFT_FOLLOWER || term != raft->term ||
         leader != raft->leader)
@@ -118,6 +98,7 @@ void raft_adopt_term(struct raft *raft, uint64_t term, uint32_t vote,
     raft->verified_index = 0;
     raft->acked_index = 0;
     raft->leader_context = 0;
+    raft->leader_ms = 0;
     raft_store_state(raft, out);
 }
 
@@ -151,7 +132,7 @@ uint64_t raft_next_tick_ms(const struct raft *raft)
 }
 
 /* What a correct member could have sent: terms of entries only grow, up to
- * the sender's. */
+ * the sender's, and configurations are some. */
 static bool sensible(const struct raft_message *message)
 {
     uint64_t term = message->last_term;
@@ -159,9 +140,13 @@ static bool sensible(const struct raft_message *message)
     if (message->term == 0 || message->last_index > UINT64_MAX / 2)
         return false;
     for (size_t i = 0; i < message->entry_count; i++) {
-        if (message->entries[i].term < term || message->entries[i].term == 0)
+        const struct raft_entry *entry = &message->entries[i];
+
+        if (entry->term < term || entry->term == 0 ||
+            (entry->kind == RAFT_ENTRY_CONFIGURATION &&
+             !raft_configuration_valid(entry->payload)))
             return false;
-        term = message->entries[i].term;
+        term = entry->term;
     }
     return message->entry_count == 0 || term <= message->term;
 }
@@ -174,14 +159,36 @@ static bool term_is_real(const struct raft_message *message)
            !(message->kind == RAFT_PRE_VOTE_RESULT && message->granted);
 }
 
+/* A log that lacks the newest configuration does not know everybody: who asks
+ * for a vote or sends entries is answered all the same (section 4.1), an
+ * answer from a stranger was not asked for. */
+static bool from_known_or_asking(struct raft *raft,
+                                 const struct raft_message *message)
+{
+    switch (message->kind) {
+    case RAFT_PRE_VOTE:
+    case RAFT_VOTE:
+    case RAFT_APPEND:
+        return message->from != RAFT_NOBODY;
+    case RAFT_PRE_VOTE_RESULT:
+    case RAFT_VOTE_RESULT:
+    case RAFT_APPEND_RESULT:
+    case RAFT_TIMEOUT_NOW:
+        break;
+    }
+    return raft_peer_of(raft, message->from) != NULL;
+}
+
 void raft_receive(struct raft *raft, const struct raft_message *message,
                   uint64_t now_ms, struct raft_output *out)
 {
     if (message->to != raft->config.self ||
         message->from == raft->config.self ||
-        raft_position(raft, message->from) < 0 || !sensible(message))
+        !from_known_or_asking(raft, message) || !sensible(message))
         return;
     raft_pass_time(raft, now_ms);
+    if (message->kind == RAFT_VOTE && raft_election_disturbs(raft, message))
+        return;
     if (message->term > raft->term && term_is_real(message))
         raft_become_follower(raft, message->term, RAFT_NOBODY, out);
 
@@ -202,19 +209,22 @@ void raft_receive(struct raft *raft, const struct raft_message *message,
     case RAFT_APPEND_RESULT:
         raft_on_append_result(raft, message, out);
         return;
+    case RAFT_TIMEOUT_NOW:
+        raft_on_timeout_now(raft, message, out);
+        return;
     }
 }
 
 void raft_peer_lost(struct raft *raft, uint32_t member, uint64_t now_ms,
                     struct raft_output *out)
 {
-    int position = raft_position(raft, member);
+    struct raft_peer *peer = raft_peer_of(raft, member);
 
-    if (position < 0)
+    if (!peer)
         return;
     raft_pass_time(raft, now_ms);
     if (raft->role == RAFT_LEADER)
-        raft_peer_disconnected(&raft->peers[position]);
+        raft_peer_disconnected(peer);
     else if (raft->role == RAFT_FOLLOWER && raft->leader == member)
-        raft_election_hurry(raft, (unsigned)position, out);
+        raft_election_hurry(raft, out);
 }

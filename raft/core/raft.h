@@ -12,25 +12,32 @@
 #include "raft/core/view.h"
 
 struct raft_config {
-    uint32_t self;                      /* 1 ... */
-    uint32_t members[RAFT_MEMBERS_MAX]; /* self too */
-    unsigned member_count;
+    uint32_t self;                /* 1 ... */
     uint64_t election_timeout_ms; /* drawn from [this, 2 x this) */
     uint64_t heartbeat_ms;
     unsigned inflight_messages_max; /* appends unanswered, per follower */
     size_t inflight_bytes_max;      /* the same in bytes of entries */
     size_t append_bytes_max;        /* entries of one message */
-    uint64_t seed;                  /* for election jitter */
+    /* Reads without asking anybody (chapter 6.4.1), while a quorum's promise
+     * to elect nobody else lasts; that is as good as the clocks: in the time
+     * of an election timeout no two may differ by more than so many
+     * thousandths, and they run on while a process or its machine is paused.
+     * 0: no leases, no such bound. With leases the closed-connection hint
+     * says nothing. The same on all members. */
+    unsigned lease_drift_permille;
+    uint64_t seed; /* for election jitter */
 };
 
 /* What the store held at the start: entries first_index ..., a snapshot with
  * first_index - 1 <= snapshot_index <= last index. An empty store: term 0,
- * first_index 1. */
+ * first_index 1, the configuration that the cluster begins with. */
 struct raft_restart {
     uint64_t term;
     uint32_t voted_for;
     uint64_t snapshot_index; /* 0: none */
     uint64_t snapshot_term;
+    struct raft_payload
+        *configuration; /* in effect at snapshot_index; shared */
     uint64_t first_index;
     const struct raft_entry *entries; /* payloads shared: the caller keeps
                                          its references */
@@ -54,10 +61,10 @@ uint64_t raft_next_tick_ms(const struct raft *raft);
 void raft_receive(struct raft *raft, const struct raft_message *message,
                   uint64_t now_ms, struct raft_output *out);
 
-/* Append commands to the log; only as leader (assert). Returns the index of
- * the first; they are committed, in the current term, or lost. Payloads are
- * shared: the caller keeps its references. One call for all commands of a
- * loop turn makes one message for each follower. */
+/* Append commands to the log; only when raft_accepts() (assert). Returns the
+ * index of the first; they are committed, in the current term, or lost.
+ * Payloads are shared: the caller keeps its references. One call for all
+ * commands of a loop turn makes one message for each follower. */
 uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
                       size_t count, struct raft_output *out);
 
@@ -73,8 +80,23 @@ void raft_stored(struct raft *raft, uint64_t store_id, struct raft_output *out);
 void raft_peer_lost(struct raft *raft, uint32_t member, uint64_t now_ms,
                     struct raft_output *out);
 
-/* Linearizable read (ReadIndex, chapter 6.4); only as leader (assert).
- * Returns the read's id, for any number of reads; see reads_ready. */
+/* Append a configuration, which must differ from the present one in one
+ * member that is added, removed, made a voter or a learner, and must not
+ * remove this leader's own vote; only when raft_may_change() (assert). The
+ * payload is shared. Returns its index. */
+uint64_t raft_propose_configuration(struct raft *raft,
+                                    struct raft_payload *payload,
+                                    struct raft_output *out);
+
+/* Hand leadership to `member`, another voter (chapter 3.10); only when
+ * raft_accepts() (assert). Nothing is accepted until it leads, or an election
+ * timeout has passed without that. */
+void raft_transfer(struct raft *raft, uint32_t member, uint64_t now_ms,
+                   struct raft_output *out);
+
+/* Linearizable read (ReadIndex, chapter 6.4, or by lease); only as leader
+ * (assert). Returns the read's id, for any number of reads; see reads_ready.
+ * With leases now_ms is to be read after the newest of them was asked. */
 uint64_t raft_read(struct raft *raft, uint64_t now_ms, struct raft_output *out);
 
 /* A local snapshot up to `index` is durable: entries up to `keep_from` - 1
@@ -93,8 +115,9 @@ bool raft_snapshot_arrived(struct raft *raft, uint64_t index, uint64_t term,
                            struct raft_output *out);
 /* A snapshot that was asked for became the state, and its file is durable.
  * `out` must be empty; its write is to drop the whole log and record the
- * snapshot, in one transaction. */
+ * snapshot, in one transaction. `configuration`, valid, is shared. */
 void raft_installed(struct raft *raft, uint64_t index, uint64_t term,
+                    struct raft_payload *configuration,
                     struct raft_output *out);
 /* The snapshot stream to `member` ended; `index` is what it has durably now,
  * 0 when the stream failed. */

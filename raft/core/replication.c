@@ -58,7 +58,7 @@ static void inflight_acknowledge(const struct raft *raft,
     }
 }
 
-void raft_peer_start(struct raft *raft, struct raft_peer *peer)
+void raft_peer_start(const struct raft *raft, struct raft_peer *peer)
 {
     peer->state = RAFT_PEER_REPLICATE;
     peer->probing = false;
@@ -66,6 +66,7 @@ void raft_peer_start(struct raft *raft, struct raft_peer *peer)
     peer->match_index = 0;
     peer->heard_ms = raft->now_ms;
     peer->read_context = 0;
+    peer->leader_ms = 0;
     inflight_clear(peer);
 }
 
@@ -107,6 +108,7 @@ static void send_append(struct raft *raft, struct raft_peer *peer, size_t count,
         .last_index = bare ? 0 : peer->next_index - 1,
         .commit_index = raft->commit_index,
         .read_context = raft->read_newest,
+        .leader_ms = raft->now_ms,
         .entry_count = count,
     };
 
@@ -159,7 +161,7 @@ static void offer_snapshot(struct raft *raft, struct raft_peer *peer,
         return;
     peer->state = RAFT_PEER_SNAPSHOT;
     inflight_clear(peer);
-    out->snapshot_to |= 1u << raft_position(raft, peer->id);
+    out->snapshot_to[out->snapshot_count++] = peer->id;
 }
 
 void raft_replicate(struct raft *raft, struct raft_peer *peer,
@@ -184,8 +186,8 @@ void raft_replicate(struct raft *raft, struct raft_peer *peer,
 
 void raft_replicate_all(struct raft *raft, struct raft_output *out)
 {
-    for (unsigned i = 0; i < raft->config.member_count; i++)
-        if (i != raft->self_position)
+    for (unsigned i = 0; i < raft->peer_count; i++)
+        if (!raft_is_self(raft, &raft->peers[i]))
             raft_replicate(raft, &raft->peers[i], out);
 }
 
@@ -195,10 +197,10 @@ void raft_replicate_all(struct raft *raft, struct raft_output *out)
 void raft_heartbeat_all(struct raft *raft, struct raft_output *out)
 {
     raft->read_round = raft->read_newest;
-    for (unsigned i = 0; i < raft->config.member_count; i++) {
+    for (unsigned i = 0; i < raft->peer_count; i++) {
         struct raft_peer *peer = &raft->peers[i];
 
-        if (i == raft->self_position)
+        if (raft_is_self(raft, peer))
             continue;
         send_append(raft, peer, 0, out);
         peer->probing = peer->state == RAFT_PEER_PROBE;
@@ -257,16 +259,18 @@ void raft_on_append_result(struct raft *raft, const struct raft_message *in,
                            struct raft_output *out)
 {
     uint64_t last = raft_log_last(&raft->log);
-    struct raft_peer *peer = &raft->peers[raft_position(raft, in->from)];
+    struct raft_peer *peer = raft_peer_of(raft, in->from);
 
     /* An answer from an earlier term of ours, even about the same index, may
      * tell of entries that were truncated since (ABA). */
     if (raft->role != RAFT_LEADER || in->term != raft->term)
         return;
     if (in->match_index > last || in->last_index > last ||
-        in->read_context > raft->read_newest)
+        in->read_context > raft->read_newest || in->leader_ms > raft->now_ms)
         return;
     peer->heard_ms = raft->now_ms;
+    if (in->leader_ms > peer->leader_ms)
+        peer->leader_ms = in->leader_ms;
     if (in->read_context > peer->read_context) {
         peer->read_context = in->read_context;
         raft_read_check(raft, out);
@@ -275,4 +279,5 @@ void raft_on_append_result(struct raft *raft, const struct raft_message *in,
         on_granted(raft, peer, in, out);
     else
         on_refused(raft, peer, in, out);
+    raft_transfer_check(raft, peer, out);
 }

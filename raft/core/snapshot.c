@@ -7,12 +7,14 @@ void raft_compact(struct raft *raft, uint64_t index, uint64_t keep_from)
 {
     assert(index <= raft->commit_index);
     raft_log_compact(&raft->log, index, keep_from);
+    raft_configurations_compact(&raft->configurations,
+                                raft->log.snapshot_index);
 }
 
 bool raft_snapshot_incoming(struct raft *raft, uint32_t from, uint64_t term,
                             uint64_t now_ms, struct raft_output *out)
 {
-    if (raft_position(raft, from) < 0 || from == raft->config.self)
+    if (from == RAFT_NOBODY || from == raft->config.self)
         return false;
     if (term < raft->term || (term == raft->term && raft->role == RAFT_LEADER))
         return false;
@@ -42,13 +44,17 @@ bool raft_snapshot_arrived(struct raft *raft, uint64_t index, uint64_t term,
 
 /* What we had committed stays durable as it was until the snapshot is. */
 void raft_installed(struct raft *raft, uint64_t index, uint64_t term,
-                    struct raft_output *out)
+                    struct raft_payload *configuration, struct raft_output *out)
 {
     assert(out->store_id == 0 && out->message_count == 0);
     assert(!has(raft, index, term));
     assert(raft->role != RAFT_LEADER);
     raft_store_truncated(raft, raft->commit_index);
     raft_log_reset(&raft->log, index, term);
+    raft_configurations_fini(&raft->configurations);
+    raft_configurations_init(&raft->configurations, index, configuration);
+    raft->members_stale = true;
+    raft_members_settle(raft, out);
     raft_store_entries(raft, index + 1, out);
     out->store_from = 0; /* none: the write is the snapshot */
     raft->commit_index = index;
@@ -59,13 +65,11 @@ void raft_installed(struct raft *raft, uint64_t index, uint64_t term,
 void raft_snapshot_sent(struct raft *raft, uint32_t member, uint64_t index,
                         uint64_t now_ms, struct raft_output *out)
 {
-    int position = raft_position(raft, member);
-    struct raft_peer *peer;
+    struct raft_peer *peer = raft_peer_of(raft, member);
 
-    if (position < 0 || raft->role != RAFT_LEADER)
+    if (!peer || raft->role != RAFT_LEADER)
         return;
     raft_pass_time(raft, now_ms);
-    peer = &raft->peers[position];
     if (peer->state != RAFT_PEER_SNAPSHOT || index > raft_log_last(&raft->log))
         return;
     if (index > peer->match_index)

@@ -7,6 +7,8 @@
  *    it, and what the writes under way will bring, back with it.
  * 4. A leader's log only grows; entries it appends have its term.
  * 5. verified_index is a prefix of the log of the term's leader.
+ * 6. The configuration in effect is the newest in the log; peers stand at its
+ *    members' places.
  *
  *            due                granted by a quorum        the same
  *  FOLLOWER ----> PRE_CANDIDATE ------------> CANDIDATE ----------> LEADER
@@ -18,6 +20,7 @@
 #pragma once
 
 #include "base/random.h"
+#include "raft/core/configuration.h"
 #include "raft/core/log.h"
 #include "raft/core/raft.h"
 
@@ -40,15 +43,17 @@ struct raft_inflight {
     size_t bytes;
 };
 
-/* What a leader knows of a member; the element for itself is not used. */
+/* What a leader knows of a member; of itself nothing but id and vote. */
 struct raft_peer {
     uint32_t id;
+    bool votes;
     enum raft_peer_state state;
     bool probing; /* PROBE: wait for the answer, or for the heartbeat */
     uint64_t next_index;
     uint64_t match_index; /* durable there; below next_index */
     uint64_t heard_ms;
     uint64_t read_context;          /* newest that it confirmed */
+    uint64_t leader_ms;             /* our clock, newest that it returned */
     struct raft_inflight *inflight; /* owned; a ring */
     unsigned inflight_first;
     unsigned inflight_count;
@@ -74,8 +79,9 @@ struct raft_writes {
 
 struct raft {
     struct raft_config config;
-    unsigned quorum;
-    unsigned self_position; /* in config.members */
+    struct raft_configurations configurations;
+    bool members_stale; /* peers and quorum are of another configuration */
+    unsigned quorum;    /* of the voters */
     struct random random;
     uint64_t now_ms;
 
@@ -98,15 +104,20 @@ struct raft {
     uint64_t verified_index;
     uint64_t acked_index; /* match_index that it was told */
     uint64_t leader_context;
+    uint64_t leader_ms; /* its clock, the newest that it sent */
 
-    /* Candidates: a bit for each member's position. */
+    /* Candidates: a bit for each peer. */
     uint32_t granted;
 
     /* Leader. */
     struct raft_peer peers[RAFT_MEMBERS_MAX];
+    unsigned peer_count;
     uint64_t term_start_index; /* its no-op */
     uint64_t heartbeat_due_ms;
     uint64_t read_newest; /* ids; they go on through terms */
     uint64_t read_round;  /* newest that a heartbeat was sent for */
     uint64_t read_ready;
+    uint32_t transfer_to; /* RAFT_NOBODY: nothing is handed over */
+    uint64_t transfer_due_ms;
+    bool lease_over; /* somebody may have been asked to take over */
 };

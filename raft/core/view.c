@@ -56,12 +56,32 @@ const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)
     return raft_log_at(&raft->log, index);
 }
 
+static const struct raft_peer *peer_of(const struct raft *raft, uint32_t member)
+{
+    int at = raft_configuration_find(raft_configuration(raft), member);
+
+    assert(at >= 0 && raft->role == RAFT_LEADER);
+    return &raft->peers[at];
+}
+
 uint64_t raft_match_index(const struct raft *raft, uint32_t member)
 {
-    int position = raft_position(raft, member);
+    const struct raft_peer *peer = peer_of(raft, member);
 
-    assert(position >= 0 && raft->role == RAFT_LEADER);
-    if (member == raft->config.self)
+    if (raft_is_self(raft, peer))
         return raft->durable_index;
-    return raft->peers[position].match_index;
+    return peer->match_index;
+}
+
+bool raft_hears(const struct raft *raft, uint32_t member)
+{
+    const struct raft_peer *peer = peer_of(raft, member);
+
+    return raft_is_self(raft, peer) ||
+           raft->now_ms - peer->heard_ms < raft->config.election_timeout_ms;
+}
+
+bool raft_accepts(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER && raft->transfer_to == RAFT_NOBODY;
 }

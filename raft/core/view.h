@@ -1,7 +1,7 @@
 /* view.h - what may be asked of a core. Nothing here changes it. */
 #pragma once
 
-#include "raft/core/message.h"
+#include "raft/core/configuration.h"
 
 struct raft;
 
@@ -23,6 +23,19 @@ uint64_t raft_commit_index(const struct raft *raft);
 uint64_t raft_settled_index(const struct raft *raft);
 /* A leader may serve once its first entry is committed (section 8). */
 bool raft_leader_ready(const struct raft *raft);
+/* May commands be proposed: it leads and hands nothing over. */
+bool raft_accepts(const struct raft *raft);
+/* May another configuration be proposed: a leader that accepts, has committed
+ * in its own term (the bug of chapter 4's erratum) and whose present
+ * configuration is committed. */
+bool raft_may_change(const struct raft *raft);
+/* In effect. Borrowed until the next event. */
+const struct raft_configuration *raft_configuration(const struct raft *raft);
+/* In effect at `index`, not before the snapshot. Borrowed. */
+const struct raft_configuration *raft_configuration_at(const struct raft *raft,
+                                                       uint64_t index);
+/* As leader: was the member heard within an election timeout? */
+bool raft_hears(const struct raft *raft, uint32_t member);
 /* Borrowed until the next event; first_index <= index <= last_index. */
 const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
 /* The index up to which `member` is known to have the log durably; as

@@ -294,7 +294,10 @@ static void choose_address(int id)
     static const char *const names[MEMBERS] = {"m1", "m2", "m3"};
 
     free_address(addresses[id]);
-    all[id] = (struct replica_member){names[id], addresses[id]};
+    all[id] = (struct replica_member){
+        .name = names[id],
+        .address = addresses[id],
+    };
     pki_fixture_issue(&pki, names[id], "master");
 }
 

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "raft/store.h"
+#include "test/unit/raft_members.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -114,7 +115,11 @@ int main(int argc, char **argv)
     char folder[4096];
     struct bench bench = {.next_index = 1};
     struct store_options options = {
-        .folder = folder, .self = "m1", .cluster = "m1"};
+        .folder = folder,
+        .self = "m1",
+        .id = 1,
+        .configuration = raft_members(1, 0, RAFT_NOBODY),
+    };
     struct store_content content;
     struct raft_payload *payload;
     uint8_t bytes[ENTRY_BYTES];

@@ -2,6 +2,7 @@
  * then the core, which must survive both. */
 #include "raft/codec.h"
 #include "raft/core/raft.h"
+#include "test/unit/raft_members.h"
 
 #include <assert.h>
 
@@ -11,8 +12,6 @@ static struct raft *follower(void)
 {
     static const struct raft_config config = {
         .self = 1,
-        .members = {1, 2, 3},
-        .member_count = 3,
         .election_timeout_ms = 150,
         .heartbeat_ms = 50,
         .inflight_messages_max = 4,
@@ -20,9 +19,15 @@ static struct raft *follower(void)
         .append_bytes_max = 1024,
         .seed = 1,
     };
-    struct raft_restart restart = {.term = 3, .first_index = 1};
+    struct raft_restart restart = {
+        .term = 3,
+        .first_index = 1,
+        .configuration = raft_members(3, 0, RAFT_NOBODY),
+    };
+    struct raft *raft = raft_new(&config, &restart, 0);
 
-    return raft_new(&config, &restart, 0);
+    raft_payload_drop(restart.configuration);
+    return raft;
 }
 
 static void step(struct raft_message *message)

@@ -78,6 +78,14 @@ static void check_leader(struct sim *sim, struct master *master)
     }
 }
 
+static void note_members(struct checks *checks,
+                         const struct raft_configuration *configuration)
+{
+    checks->members = 0;
+    for (unsigned i = 0; i < configuration->count; i++)
+        checks->members |= 1u << (configuration->members[i].id - 1);
+}
+
 static void check_committed(struct sim *sim, struct master *master,
                             uint64_t index)
 {
@@ -95,7 +103,8 @@ static void check_committed(struct sim *sim, struct master *master,
         };
         checks->last_committed = index;
         checks->commits++;
-        check_acknowledged(sim, index, term);
+        note_members(checks, raft_configuration_at(master->raft, index));
+        check_acknowledged(sim, master, index, term);
     } else if (committed->term != term) {
         story_fail(&sim->story,
                    "state machine safety: m%u commits %" PRIu64 "@%" PRIu64
@@ -111,16 +120,17 @@ static void check_matches(struct sim *sim, const struct master *master)
 
     if (raft_term(raft) != sim->checks.newest_leader_term)
         return;
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
-        uint64_t match = raft_match_index(raft, i + 1);
+    for (unsigned i = 0; i < raft_configuration(raft)->count; i++) {
+        uint32_t id = raft_configuration(raft)->members[i].id;
+        uint64_t match = raft_match_index(raft, id);
 
         if (match >= raft_first_index(raft) &&
-            !disk_has(&sim->masters[i].disk, match,
+            !disk_has(&sim->masters[id - 1].disk, match,
                       raft_entry_at(raft, match)->term))
             story_fail(&sim->story,
                        "durability: m%u counts %" PRIu64
                        " on m%u, which does not have it",
-                       master->position + 1, match, i + 1);
+                       master->position + 1, match, id);
     }
 }
 
@@ -282,17 +292,37 @@ void check_applied(struct sim *sim, struct master *master, uint64_t index)
                    master->position + 1, index);
 }
 
-void check_acknowledged(struct sim *sim, uint64_t index, uint64_t term)
+/* Do so many of the voters have the entry on disk that nobody can be elected
+ * without it? */
+static bool on_quorum(const struct sim *sim,
+                      const struct raft_configuration *members, uint64_t index,
+                      uint64_t term)
 {
     unsigned have = 0;
+    unsigned voters = 0;
 
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        have += disk_has(&sim->masters[i].disk, index, term);
-    if (have < sim->traits.masters / 2 + 1)
+    for (unsigned i = 0; i < members->count; i++) {
+        if (members->members[i].learner)
+            continue;
+        voters++;
+        have += disk_has(&sim->masters[members->members[i].id - 1].disk, index,
+                         term);
+    }
+    return have >= voters / 2 + 1;
+}
+
+/* It was counted when its own configuration was in effect, or a later one. */
+void check_acknowledged(struct sim *sim, const struct master *master,
+                        uint64_t index, uint64_t term)
+{
+    const struct raft *raft = master->raft;
+
+    if (!on_quorum(sim, raft_configuration(raft), index, term) &&
+        !on_quorum(sim, raft_configuration_at(raft, index), index, term))
         story_fail(&sim->story,
                    "durability: %" PRIu64 "@%" PRIu64
-                   " is acknowledged and on %u disks only",
-                   index, term, have);
+                   " is acknowledged and not on a quorum of disks",
+                   index, term);
 }
 
 void check_read(struct sim *sim, const struct master *master, uint64_t must_see)

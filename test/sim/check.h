@@ -34,6 +34,7 @@ struct checks {
     struct committed *committed; /* by index */
     uint64_t committed_capacity;
     uint64_t last_committed;
+    uint32_t members;  /* of the last committed configuration; a bit each */
     uint32_t *leaders; /* by term; 0: none yet */
     uint64_t leaders_capacity;
     uint64_t newest_leader_term;
@@ -41,6 +42,7 @@ struct checks {
     uint64_t votes_capacity;
     /* How much happened: a quiet run shows nothing. */
     uint64_t elections, commits, reads, installs, truncations, crashes;
+    uint64_t changes, transfers;
 };
 
 void checks_fini(struct checks *checks);
@@ -54,8 +56,9 @@ void check_message(struct sim *sim, struct master *master,
                    const struct raft_message *message);
 /* `index` was applied, or a snapshot up to it was loaded. */
 void check_applied(struct sim *sim, struct master *master, uint64_t index);
-/* A client is told that `index` of `term` is committed. */
-void check_acknowledged(struct sim *sim, uint64_t index, uint64_t term);
+/* `master` tells a client that `index` of `term` is committed. */
+void check_acknowledged(struct sim *sim, const struct master *master,
+                        uint64_t index, uint64_t term);
 /* A read asked when `must_see` was committed is served. */
 void check_read(struct sim *sim, const struct master *master,
                 uint64_t must_see);

@@ -1,9 +1,8 @@
 #include "test/sim/sim.h"
 
-/* Who believes that it leads; there may be several. */
-static struct master *some_leader(struct sim *sim)
+struct master *client_leader(struct sim *sim)
 {
-    unsigned count = sim->traits.masters;
+    unsigned count = RAFT_MEMBERS_MAX;
     unsigned first = (unsigned)random_below(&sim->random, count);
 
     for (unsigned i = 0; i < count; i++) {
@@ -18,7 +17,7 @@ static struct master *some_leader(struct sim *sim)
 
 static void on_client(struct sim *sim, struct event *event)
 {
-    struct master *leader = some_leader(sim);
+    struct master *leader = client_leader(sim);
     uint64_t wait_us = sim->traits.client_every_us;
 
     (void)event;
@@ -26,7 +25,7 @@ static void on_client(struct sim *sim, struct event *event)
         return;
     if (leader && sim_chance(sim, 50))
         master_read(sim, leader);
-    else if (leader)
+    else if (leader && raft_accepts(leader->raft))
         master_propose(
             sim, leader,
             1 + (unsigned)random_below(&sim->random, sim->traits.burst));

@@ -14,8 +14,10 @@ struct snapshot *snapshot_take(struct snapshot *snapshot)
 
 void snapshot_drop(struct snapshot *snapshot)
 {
-    if (snapshot && --snapshot->references == 0)
-        free(snapshot);
+    if (!snapshot || --snapshot->references > 0)
+        return;
+    raft_payload_drop(snapshot->configuration);
+    free(snapshot);
 }
 
 static void write_fini(struct disk_write *write)
@@ -26,9 +28,9 @@ static void write_fini(struct disk_write *write)
     snapshot_drop(write->snapshot);
 }
 
-void disk_init(struct disk *disk)
+void disk_init(struct disk *disk, struct raft_payload *founders)
 {
-    *disk = (struct disk){.first_index = 1};
+    *disk = (struct disk){.first_index = 1, .founders = founders};
 }
 
 uint64_t disk_last_index(const struct disk *disk)
@@ -50,6 +52,7 @@ void disk_fini(struct disk *disk)
     free(disk->waiting);
     free(disk->entries);
     snapshot_drop(disk->snapshot);
+    raft_payload_drop(disk->founders);
 }
 
 void disk_submit(struct disk *disk, const struct disk_write *write)
@@ -190,6 +193,8 @@ struct raft_restart disk_content(const struct disk *disk)
         .voted_for = disk->voted_for,
         .snapshot_index = disk->snapshot ? disk->snapshot->index : 0,
         .snapshot_term = disk->snapshot ? disk->snapshot->term : 0,
+        .configuration =
+            disk->snapshot ? disk->snapshot->configuration : disk->founders,
         .first_index = disk->first_index,
         .entries = disk->entries,
         .entry_count = disk->entry_count,

@@ -14,6 +14,7 @@ struct snapshot {
     uint64_t index;
     uint64_t term;
     uint64_t digest;
+    struct raft_payload *configuration; /* owned */
     size_t length;
     uint8_t bytes[];
 };
@@ -38,6 +39,7 @@ struct disk_write {
 
 struct disk {
     /* Durable. */
+    struct raft_payload *founders; /* owned: what it began with */
     uint64_t term;
     uint32_t voted_for;
     struct snapshot *snapshot; /* or NULL */
@@ -56,7 +58,8 @@ struct disk {
     uint64_t hangs_until_us;
 };
 
-void disk_init(struct disk *disk);
+/* Empty, of a member of `founders`; takes the reference. */
+void disk_init(struct disk *disk, struct raft_payload *founders);
 void disk_fini(struct disk *disk);
 
 /* Takes what `write` owns. */

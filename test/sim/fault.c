@@ -12,13 +12,19 @@ enum {
 
 static struct master *any_master(struct sim *sim)
 {
-    return &sim->masters[random_below(&sim->random, sim->traits.masters)];
+    struct master *some[RAFT_MEMBERS_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (sim->masters[i].exists)
+            some[count++] = &sim->masters[i];
+    return some[random_below(&sim->random, count)];
 }
 
 /* More often than by chance, as it is the one that matters. */
 static struct master *leader_or_any(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         struct master *master = &sim->masters[i];
 
         if (master->up && raft_role(master->raft) == RAFT_LEADER &&
@@ -32,7 +38,7 @@ static void on_restart(struct sim *sim, struct event *event)
 {
     struct master *master = &sim->masters[event->a];
 
-    if (!master->up)
+    if (!master->up && !master->retired)
         master_start(sim, master);
 }
 
@@ -46,8 +52,8 @@ static void crash(struct sim *sim, struct master *master)
 
 static void crash_many(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        if (sim_chance(sim, 70))
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (sim->masters[i].exists && sim_chance(sim, 70))
             crash(sim, &sim->masters[i]);
 }
 
@@ -62,7 +68,7 @@ static void isolate(struct sim *sim)
     unsigned lonely = leader_or_any(sim)->position;
 
     story_line(&sim->story, sim->now_us, 0, "m%u is cut off", lonely + 1);
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         sim->blocked[lonely][i] = true;
         sim->blocked[i][lonely] = true;
     }
@@ -73,9 +79,9 @@ static void split(struct sim *sim)
     uint64_t side = random_next(&sim->random);
 
     story_line(&sim->story, sim->now_us, 0, "split: sides %" PRIx64,
-               side & ((1u << sim->traits.masters) - 1));
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        for (unsigned j = 0; j < sim->traits.masters; j++)
+               side & ((1u << RAFT_MEMBERS_MAX) - 1));
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        for (unsigned j = 0; j < RAFT_MEMBERS_MAX; j++)
             sim->blocked[i][j] = ((side >> i) & 1) != ((side >> j) & 1);
 }
 
@@ -88,7 +94,7 @@ static void block_one_way(struct sim *sim)
 
     story_line(&sim->story, sim->now_us, 0, "one way: m%u %s m%u", from + 1,
                kind == 0 ? "cannot reach" : "alone, not", to + 1);
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         if (kind == 0)
             sim->blocked[from][to] = true;
         else if (kind == 1)
@@ -183,9 +189,10 @@ void fault_heal(struct sim *sim)
     sim->traits.twice_percent = 0;
     sim->traits.delay_us = 1000;
     sim->traits.sync_us = 2000;
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         sim->masters[i].disk.hangs_until_us = 0;
-        if (!sim->masters[i].up)
+        if (sim->masters[i].exists && !sim->masters[i].retired &&
+            !sim->masters[i].up)
             master_start(sim, &sim->masters[i]);
     }
 }

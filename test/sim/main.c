@@ -64,6 +64,8 @@ static void add(struct checks *sum, const struct checks *checks)
     sum->installs += checks->installs;
     sum->truncations += checks->truncations;
     sum->crashes += checks->crashes;
+    sum->changes += checks->changes;
+    sum->transfers += checks->transfers;
 }
 
 /* A seed is a run: the same again, to the last message and to the same end. */
@@ -113,9 +115,10 @@ static uint64_t run_all(struct range range, bool verbose, const char *program)
     }
     printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
            " entries committed, %" PRIu64 " overwritten, %" PRIu64
-           " reads, %" PRIu64 " snapshots installed\n",
+           " reads, %" PRIu64 " snapshots installed, %" PRIu64
+           " changes of members, %" PRIu64 " transfers\n",
            sum.elections, sum.crashes, sum.commits, sum.truncations, sum.reads,
-           sum.installs);
+           sum.installs, sum.changes, sum.transfers);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
            range.to - range.from + 1 - failed, failed);
     return failed;

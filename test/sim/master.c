@@ -9,17 +9,19 @@
 
 enum { TURN_US = 400, CLOCK_OFFSET_MAX_MS = 100000, MASTER_BURST_MAX = 64 };
 
-void master_init(struct sim *sim, unsigned position)
+void master_init(struct sim *sim, unsigned position,
+                 struct raft_payload *founders)
 {
     struct master *master = &sim->masters[position];
 
     *master = (struct master){
         .position = position,
+        .exists = true,
         .clock_offset_ms =
             (int64_t)random_below(&sim->random, CLOCK_OFFSET_MAX_MS),
         .clock_rate_permille = 970 + random_below(&sim->random, 61),
     };
-    disk_init(&master->disk);
+    disk_init(&master->disk, founders);
     raft_output_init(&master->out);
 }
 
@@ -214,7 +216,7 @@ static void tell_clients(struct sim *sim, struct master *master,
         if (command->index > master->applied)
             return;
         if (command->index == master->applied && command->term == entry->term)
-            check_acknowledged(sim, command->index, command->term);
+            check_acknowledged(sim, master, command->index, command->term);
         master->command_first++;
         master->command_count--;
     }
@@ -274,9 +276,8 @@ void master_flush(struct sim *sim, struct master *master)
     if (out->commit_index > master->applied)
         apply_to(sim, master, out->commit_index);
     serve_reads(sim, master);
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        if (out->snapshot_to & (1u << i))
-            stream_start(sim, master, i);
+    for (unsigned i = 0; i < out->snapshot_count; i++)
+        stream_start(sim, master, out->snapshot_to[i] - 1);
     if (raft_role(master->raft) != RAFT_LEADER)
         master->command_count = 0; /* their clients ask again */
     raft_output_clear(out);

@@ -30,6 +30,8 @@ struct incoming {
 
 struct master {
     unsigned position; /* its number is one more */
+    bool exists;       /* it is or was a member */
+    bool retired;      /* its machine was taken away */
     bool up;
     uint64_t incarnation;
     int64_t clock_offset_ms;
@@ -60,7 +62,9 @@ struct master {
     enum raft_role checked_role;
 };
 
-void master_init(struct sim *sim, unsigned position);
+/* A machine with an empty disk. Takes the reference. */
+void master_init(struct sim *sim, unsigned position,
+                 struct raft_payload *founders);
 void master_fini(struct master *master);
 void master_start(struct sim *sim, struct master *master);
 void master_crash(struct sim *sim, struct master *master);

@@ -10,8 +10,8 @@ static void tell(struct sim *sim, struct master *master,
                  const struct raft_message *message)
 {
     static const char *const names[] = {
-        "?",    "pre-vote?", "pre-vote",     "vote?",
-        "vote", "append",    "append result"};
+        "?",    "pre-vote?", "pre-vote",      "vote?",
+        "vote", "append",    "append result", "take over"};
 
     STORY(sim, master,
           "gets %s from m%u, term %" PRIu64 ": %" PRIu64 "@%" PRIu64
@@ -109,7 +109,7 @@ static void on_hint(struct sim *sim, struct event *event)
 void network_hint(struct sim *sim, const struct master *master,
                   unsigned percent)
 {
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         struct event event = {
             .run = on_hint,
             .to_process = true,

@@ -1,4 +1,5 @@
 #include "test/sim/sim.h"
+#include "test/unit/raft_members.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -69,36 +70,60 @@ static void run_until(struct sim *sim, uint64_t end_us)
         sim->now_us = end_us;
 }
 
-/* Everybody has the same log, has applied all of it and hangs nowhere. */
-static bool caught_up(const struct sim *sim)
+/* Whose word counts: a leader, of the newest term. NULL: there is none. */
+static const struct master *judge(const struct sim *sim)
 {
-    uint64_t last = raft_last_index(sim->masters[0].raft);
+    const struct master *newest = NULL;
 
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         const struct master *master = &sim->masters[i];
 
-        if (raft_last_index(master->raft) != last || master->applied != last ||
-            master->disk.waiting_count > 0 ||
+        if (master->up && raft_role(master->raft) == RAFT_LEADER &&
+            (!newest || raft_term(master->raft) > raft_term(newest->raft)))
+            newest = master;
+    }
+    return newest;
+}
+
+/* Every member has the leader's log, has applied all of it and hangs nowhere.
+ */
+static bool caught_up(const struct sim *sim)
+{
+    const struct master *leader = judge(sim);
+
+    for (unsigned i = 0; leader && i < RAFT_MEMBERS_MAX; i++) {
+        const struct master *master = &sim->masters[i];
+        uint64_t last = raft_last_index(leader->raft);
+
+        if (!members_has(leader, master))
+            continue;
+        if (!master->up || raft_last_index(master->raft) != last ||
+            master->applied != last || master->disk.waiting_count > 0 ||
             master->stalled_until_us > sim->now_us)
             return false;
     }
-    return true;
+    return leader != NULL;
 }
 
 static void check_equal(struct sim *sim)
 {
-    const struct master *first = &sim->masters[0];
+    const struct master *first = judge(sim);
 
-    for (unsigned i = 1; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; first && i < RAFT_MEMBERS_MAX; i++) {
         const struct master *master = &sim->masters[i];
 
+        if (!members_has(first, master))
+            continue;
         if (master->applied != first->applied ||
             sim->machine->digest(master->machine) !=
                 sim->machine->digest(first->machine))
             story_fail(&sim->story,
-                       "after healing m1 is at %" PRIu64 ", m%u at %" PRIu64,
-                       first->applied, i + 1, master->applied);
+                       "after healing m%u is at %" PRIu64 ", m%u at %" PRIu64,
+                       first->position + 1, first->applied, i + 1,
+                       master->applied);
     }
+    if (!first)
+        story_fail(&sim->story, "after healing nobody leads");
 }
 
 /* First something that was proposed after healing is committed, then nobody
@@ -109,8 +134,9 @@ static void heal_and_settle(struct sim *sim)
     uint64_t before = 0;
 
     fault_heal(sim);
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        if (raft_last_index(sim->masters[i].raft) > before)
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        if (sim->masters[i].up &&
+            raft_last_index(sim->masters[i].raft) > before)
             before = raft_last_index(sim->masters[i].raft);
 
     while (!story_failed(&sim->story)) {
@@ -138,11 +164,12 @@ bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
     sim->story.telling = telling;
     traits_draw(sim);
     for (unsigned i = 0; i < sim->traits.masters; i++)
-        master_init(sim, i);
+        master_init(sim, i, raft_members(sim->traits.masters, 0, RAFT_NOBODY));
     for (unsigned i = 0; i < sim->traits.masters; i++)
         master_start(sim, &sim->masters[i]);
     client_wait(sim, 1);
     fault_start(sim);
+    members_start(sim);
 
     run_until(sim, CHAOS_US);
     if (!story_failed(&sim->story))
@@ -152,7 +179,7 @@ bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
 
 void sim_fini(struct sim *sim)
 {
-    for (unsigned i = 0; i < sim->traits.masters; i++) {
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         sim->machine->destroy(sim->masters[i].machine);
         master_fini(&sim->masters[i]);
     }

@@ -9,7 +9,7 @@
 
 /* What a seed draws for its whole run. */
 struct sim_traits {
-    unsigned masters;
+    unsigned masters;      /* that it begins with */
     bool turns;            /* events share an output for a moment */
     bool ordered;          /* links are like TCP */
     unsigned loss_percent; /* of messages */
@@ -22,7 +22,8 @@ struct sim_traits {
     uint64_t client_every_us;
     unsigned burst; /* commands in one call, at most */
     uint64_t snapshot_every;
-    unsigned hints_percent; /* crashes that the others are told of */
+    unsigned hints_percent;   /* crashes that the others are told of */
+    uint64_t change_every_us; /* members and leaders; 0: never */
     struct raft_config config;
 };
 
@@ -81,11 +82,17 @@ void stream_installed(struct sim *sim, struct master *master,
 /* Save the state when enough was applied. */
 void stream_save(struct sim *sim, struct master *master);
 
-/* ---- fault.c, client.c: they keep themselves going ---- */
+/* Somebody who believes that it leads, or NULL; there may be several. */
+struct master *client_leader(struct sim *sim);
+/* Is it a member as far as the log of `judge` goes? */
+bool members_has(const struct master *judge, const struct master *master);
+
+/* ---- fault.c, client.c, members.c: they keep themselves going ---- */
 
 void fault_start(struct sim *sim);
 void fault_heal(struct sim *sim);
 void client_wait(struct sim *sim, uint64_t wait_us);
+void members_start(struct sim *sim);
 
 #define STORY(sim, master, ...)                                       \
     story_line(&(sim)->story, (sim)->now_us, (master)->position + 1u, \

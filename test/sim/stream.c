@@ -37,6 +37,8 @@ static struct snapshot *save(struct sim *sim, const struct master *master)
     snapshot->references = 1;
     snapshot->index = master->applied;
     snapshot->term = raft_entry_at(master->raft, master->applied)->term;
+    snapshot->configuration = raft_payload_take(
+        raft_configuration_at(master->raft, master->applied)->payload);
     snapshot->length = buffer_length(&bytes);
     memcpy(snapshot->bytes, buffer_data(&bytes), snapshot->length);
     buffer_fini(&bytes);
@@ -127,7 +129,8 @@ static void install(struct sim *sim, struct master *master,
     master->machine = sim->machine->load(snapshot->bytes, snapshot->length);
     master->applied = snapshot->index;
     check_applied(sim, master, snapshot->index);
-    raft_installed(master->raft, snapshot->index, snapshot->term, &master->out);
+    raft_installed(master->raft, snapshot->index, snapshot->term,
+                   snapshot->configuration, &master->out);
     write.store_id = master->out.store_id;
     disk_submit(&master->disk, &write);
     master->out.store_id = 0;

@@ -23,9 +23,6 @@ static void draw_config(struct sim *sim, bool narrow)
     config->inflight_messages_max = narrow ? 1 : (unsigned)between(sim, 1, 12);
     config->inflight_bytes_max = (size_t)between(sim, 64, 8192);
     config->append_bytes_max = narrow ? 1 : (size_t)between(sim, 64, 4096);
-    config->member_count = sim->traits.masters;
-    for (unsigned i = 0; i < config->member_count; i++)
-        config->members[i] = i + 1;
 }
 
 void traits_draw(struct sim *sim)
@@ -48,6 +45,8 @@ void traits_draw(struct sim *sim)
     traits->burst = narrow ? 2 : (unsigned)between(sim, 1, 12);
     traits->snapshot_every = between(sim, 10, 150);
     traits->hints_percent = (unsigned)between(sim, 0, 100);
+    if (sim_chance(sim, 60))
+        traits->change_every_us = between(sim, 50, 1500) * 1000;
     draw_config(sim, narrow);
     story_line(&sim->story, 0, 0,
                "%u masters, %s, %s links, %u %% lost, %u %% twice, "

@@ -122,7 +122,10 @@ static void make_master(unsigned i)
              i + 1);
     pki_fixture_issue(&world.pki, master->name, "master");
     master->tls = identity_new(master->name);
-    world.members[i] = (struct replica_member){master->name, master->address};
+    world.members[i] = (struct replica_member){
+        .name = master->name,
+        .address = master->address,
+    };
 }
 
 static void open_master(struct world_master *master)

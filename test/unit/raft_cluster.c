@@ -73,24 +73,23 @@ static void machine_changed(void *data)
 
 /* ---- members ---- */
 
-int member_try_start(struct member *member, unsigned count, struct error *why)
+static int open_member(struct member *member,
+                       const struct replica_member *members, unsigned count,
+                       struct error *why)
 {
-    struct replica_member all[CLUSTER_MEMBERS];
     struct replica_config config = {
         .name = member->name,
         .folder = member->folder,
-        .members = all,
+        .members = members,
         .member_count = count,
         .tls = member->tls,
+        .lease_drift_permille = cluster.lease_drift_permille,
         .snapshot_entries = cluster.snapshot_entries,
         .machine = {machine_apply, machine_save, machine_load, machine_changed,
                     member},
     };
     int code;
 
-    for (unsigned i = 0; i < count; i++)
-        all[i] = (struct replica_member){cluster.members[i].name,
-                                         cluster.members[i].address};
     member->state = (struct member_state){0};
     member->loads = 0;
     code = server_open(&member->server, &cluster.loop, member->address,
@@ -99,6 +98,35 @@ int member_try_start(struct member *member, unsigned count, struct error *why)
         code = replica_open(&member->replica, &cluster.loop, member->server,
                             &config, why);
     return code;
+}
+
+int member_try_start(struct member *member, unsigned count, struct error *why)
+{
+    struct replica_member all[CLUSTER_MEMBERS_MAX];
+
+    for (unsigned i = 0; i < count; i++)
+        all[i] = (struct replica_member){
+            .name = cluster.members[i].name,
+            .address = cluster.members[i].address,
+        };
+    return open_member(member, all, count, why);
+}
+
+void member_join(struct member *member, const struct member *known)
+{
+    const Kontor__V1__RaftConfiguration *told = replica_members(known->replica);
+    struct replica_member all[RAFT_MEMBERS_MAX];
+    struct error why;
+
+    for (unsigned i = 0; i < told->n_members; i++)
+        all[i] = (struct replica_member){
+            .name = told->members[i]->name,
+            .address = told->members[i]->address,
+            .id = told->members[i]->id,
+            .learner = told->members[i]->learner,
+        };
+    if (open_member(member, all, (unsigned)told->n_members, &why) != 0)
+        fail_msg("%s: %s", member->name, why.message);
 }
 
 void member_start_of(struct member *member, unsigned count)
@@ -179,7 +207,7 @@ void member_stop(struct member *member)
 
 struct member *cluster_leader(void)
 {
-    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++)
         if (cluster.members[i].replica &&
             replica_status(cluster.members[i].replica).ready)
             return &cluster.members[i];
@@ -215,7 +243,7 @@ bool cluster_agrees(void *data)
     (void)data;
     if (!leading)
         return false;
-    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++)
         if (cluster.members[i].replica &&
             (cluster.members[i].state.count != leading->state.count ||
              cluster.members[i].state.hash != leading->state.hash))
@@ -277,6 +305,24 @@ void member_ask(struct member *member, struct asked *asked, const char *text)
     assert_false(asked->done);
 }
 
+int member_change(struct member *member, enum replica_change_kind kind,
+                  const struct member *whom, struct error *why)
+{
+    struct asked asked = {.proposal.done = on_proposed};
+    const struct replica_change change = {
+        .kind = kind,
+        .name = whom->name,
+        .address = whom->address,
+    };
+
+    if (replica_change(member->replica, &asked.proposal, &change, why) != 0)
+        return why->code;
+    assert_false(asked.done);
+    cluster_wait(asked_is_done, &asked, "a change of members");
+    *why = asked.why;
+    return why->code;
+}
+
 struct asked member_propose(struct member *member, const char *text)
 {
     struct asked asked;
@@ -330,7 +376,8 @@ int cluster_set_up(void **state)
     if (!mkdtemp(cluster.folder))
         return -1;
     cluster.snapshot_entries = 0;
-    for (int i = 0; i < CLUSTER_MEMBERS; i++) {
+    cluster.lease_drift_permille = 0;
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
         struct member *member = &cluster.members[i];
 
         memset(member, 0, sizeof *member);
@@ -368,10 +415,10 @@ int cluster_tear_down(void **state)
     struct error why;
 
     (void)state;
-    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++)
         member_begin_stop(&cluster.members[i]);
     run_to_the_end();
-    for (int i = 0; i < CLUSTER_MEMBERS; i++) {
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
         tls_context_free(cluster.members[i].tls);
         free(cluster.members[i].folder);
     }

@@ -9,7 +9,8 @@
 #include "raft/replica.h"
 #include "rpc/tls.h"
 
-enum { CLUSTER_MEMBERS = 3 };
+/* Founders, and how many there can be in the end. */
+enum { CLUSTER_MEMBERS = 3, CLUSTER_MEMBERS_MAX = 4 };
 
 /* The state: how many commands, and a hash of all of them in order. */
 struct member_state {
@@ -36,12 +37,13 @@ struct cluster {
     uv_loop_t loop;
     struct pki_fixture pki;
     char folder[64];
-    struct member members[CLUSTER_MEMBERS];
+    struct member members[CLUSTER_MEMBERS_MAX];
     uint64_t snapshot_entries; /* 0: the default */
+    unsigned lease_drift_permille;
 };
 extern struct cluster cluster;
 
-/* For cmocka: m1, m2 and m3, not started; all is gone afterwards. */
+/* For cmocka: m1 to m4, not started; all is gone afterwards. */
 int cluster_set_up(void **state);
 int cluster_tear_down(void **state);
 
@@ -62,6 +64,8 @@ bool cluster_agrees(void *data);
 int member_try_start(struct member *member, unsigned count, struct error *why);
 void member_start_of(struct member *member, unsigned count);
 void member_start(struct member *member);
+/* Start one with an empty folder as `known` knows the cluster. */
+void member_join(struct member *member, const struct member *known);
 void member_begin_stop(struct member *member);
 void member_stop(struct member *member);
 
@@ -84,6 +88,11 @@ bool asked_is_done(void *data);
 
 /* Propose; `asked` says what becomes of it. */
 void member_ask(struct member *member, struct asked *asked, const char *text);
+
+/* Ask for a change of members and wait; the code, 0 when it was made. */
+int member_change(struct member *member, enum replica_change_kind kind,
+                  const struct member *whom, struct error *why);
+
 /* Propose and wait. */
 struct asked member_propose(struct member *member, const char *text);
 void member_commit(struct member *member, const char *text);

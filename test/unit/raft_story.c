@@ -1,6 +1,7 @@
 #include "test/unit/raft_story.h"
 
 #include "base/memory.h"
+#include "test/unit/raft_members.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -39,32 +40,39 @@ static void say(struct raft_story *story, const char *format, ...)
     story->length += (size_t)length;
 }
 
-static struct raft_story *story_new(unsigned members,
-                                    const struct raft_restart *restart)
+static struct raft_story *story_new(unsigned members, unsigned drift_permille,
+                                    struct raft_restart restart)
 {
     struct raft_story *story = memory_new(sizeof *story);
     struct raft_config config = {
         .self = 1,
-        .member_count = members,
         .election_timeout_ms = 150,
         .heartbeat_ms = 50,
         .inflight_messages_max = 4,
         .inflight_bytes_max = 4000,
         .append_bytes_max = 1000,
+        .lease_drift_permille = drift_permille,
         .seed = 7,
     };
 
-    for (unsigned i = 0; i < members; i++)
-        config.members[i] = i + 1;
-    story->raft = raft_new(&config, restart, 0);
-    story->term = restart->term;
+    restart.configuration = raft_members(members, 0, RAFT_NOBODY);
+    story->raft = raft_new(&config, &restart, 0);
+    raft_payload_drop(restart.configuration);
+    story->term = restart.term;
     raft_output_init(&story->out);
     return story;
 }
 
 struct raft_story *raft_story_new(unsigned members)
 {
-    return story_new(members, &(struct raft_restart){.first_index = 1});
+    return story_new(members, 0, (struct raft_restart){.first_index = 1});
+}
+
+struct raft_story *raft_story_new_leased(unsigned members,
+                                         unsigned drift_permille)
+{
+    return story_new(members, drift_permille,
+                     (struct raft_restart){.first_index = 1});
 }
 
 struct raft_story *raft_story_restart(unsigned members, uint64_t term,
@@ -79,7 +87,7 @@ struct raft_story *raft_story_restart(unsigned members, uint64_t term,
 
     for (; log_terms[restart.entry_count]; restart.entry_count++)
         entries[restart.entry_count].term = log_terms[restart.entry_count];
-    return story_new(members, &restart);
+    return story_new(members, 0, restart);
 }
 
 void raft_story_free(struct raft_story *story)
@@ -142,9 +150,10 @@ static void say_message(struct raft_story *story,
     switch (it->kind) {
     case RAFT_PRE_VOTE:
     case RAFT_VOTE:
-        say(story, "%s? term %" PRIu64 ", log %" PRIu64 "@%" PRIu64 "\n",
+        say(story, "%s? term %" PRIu64 ", log %" PRIu64 "@%" PRIu64 "%s\n",
             it->kind == RAFT_VOTE ? "vote" : "pre-vote", it->term,
-            it->last_index, it->last_term);
+            it->last_index, it->last_term,
+            it->handed_over ? ", handed over" : "");
         return;
     case RAFT_PRE_VOTE_RESULT:
     case RAFT_VOTE_RESULT:
@@ -152,6 +161,9 @@ static void say_message(struct raft_story *story,
             it->kind == RAFT_VOTE_RESULT ? "vote" : "pre-vote", granted,
             it->term);
         return;
+    case RAFT_TIMEOUT_NOW:
+        say(story, "take over, term %" PRIu64, it->term);
+        break;
     case RAFT_APPEND:
         say(story, "append %" PRIu64 "@%" PRIu64 " +%zu, commit %" PRIu64,
             it->last_index, it->last_term, it->entry_count, it->commit_index);
@@ -169,6 +181,17 @@ static void say_message(struct raft_story *story,
     }
     if (it->read_context)
         say(story, ", reads %" PRIu64, it->read_context);
+    say(story, "\n");
+}
+
+static void say_members(struct raft_story *story)
+{
+    const struct raft_configuration *now = raft_configuration(story->raft);
+
+    say(story, "[%" PRIu64 "] members", story->now_ms);
+    for (unsigned i = 0; i < now->count; i++)
+        say(story, " %sm%u", now->members[i].learner ? "learner " : "",
+            now->members[i].id);
     say(story, "\n");
 }
 
@@ -191,9 +214,11 @@ void raft_story_note(struct raft_story *story)
             out->reads_ready);
     if (out->reads_lost)
         say(story, "[%" PRIu64 "] reads lost\n", story->now_ms);
-    if (out->snapshot_to)
-        say(story, "[%" PRIu64 "] snapshot to %x\n", story->now_ms,
-            out->snapshot_to);
+    for (unsigned i = 0; i < out->snapshot_count; i++)
+        say(story, "[%" PRIu64 "] snapshot to m%u\n", story->now_ms,
+            out->snapshot_to[i]);
+    if (out->members_changed)
+        say_members(story);
     raft_output_clear(&story->out);
 }
 
@@ -274,6 +299,16 @@ void raft_story_lead(struct raft_story *story)
     assert_int_equal(raft_role(raft), RAFT_LEADER);
     story->length = 0;
     story->text[0] = '\0';
+}
+
+void raft_story_change(struct raft_story *story, unsigned voters,
+                       unsigned learners, uint32_t without)
+{
+    struct raft_payload *payload = raft_members(voters, learners, without);
+
+    raft_propose_configuration(story->raft, payload, &story->out);
+    raft_payload_drop(payload);
+    raft_story_note(story);
 }
 
 void raft_story_expect_at(struct raft_story *story, const char *text,

@@ -14,6 +14,9 @@ struct raft_story;
 /* m1 of `members`, with an election timeout of 150 ms, a heartbeat of 50 ms
  * and room for 4 messages of 1000 bytes in flight. */
 struct raft_story *raft_story_new(unsigned members);
+/* The same with leases, whose clocks may drift by so many thousandths. */
+struct raft_story *raft_story_new_leased(unsigned members,
+                                         unsigned drift_permille);
 /* The same with a log of these terms, ended by 0, entered `term`. */
 struct raft_story *raft_story_restart(unsigned members, uint64_t term,
                                       const uint64_t *log_terms);
@@ -41,6 +44,10 @@ void raft_story_propose(struct raft_story *story, unsigned count, size_t bytes);
 /* Make m1 leader of its next term, elected by the first others, its no-op
  * stored nowhere else yet. What that took is not part of the story. */
 void raft_story_lead(struct raft_story *story);
+
+/* As leader: a configuration as of raft_members(). */
+void raft_story_change(struct raft_story *story, unsigned voters,
+                       unsigned learners, uint32_t without);
 
 /* What happened since the last time is `text`; shows both when not. */
 #define raft_story_expect(story, text) \

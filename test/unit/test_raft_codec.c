@@ -105,7 +105,7 @@ static const struct {
     const char *text;
 } refused[] = {
     {"no kind", {.kind = 0}, "unknown kind 0"},
-    {"a kind to come", {.kind = RAFT_APPEND_RESULT + 1}, "unknown kind 7"},
+    {"a kind to come", {.kind = RAFT_TIMEOUT_NOW + 1}, "unknown kind 8"},
     {"entries in a vote", {.kind = RAFT_VOTE, .n_entries = 1}, "entries in"},
     {"too many",
      {.kind = RAFT_APPEND, .n_entries = CODEC_ENTRIES_MAX + 1},

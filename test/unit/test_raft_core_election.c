@@ -314,7 +314,9 @@ static void nonsense_is_ignored(void **state)
 
     (void)state;
     raft_story_get(
-        story, (struct raft_message){.kind = RAFT_VOTE, .from = 9, .term = 7});
+        story, (struct raft_message){.kind = RAFT_VOTE, .from = 0, .term = 7});
+    raft_story_get(story, (struct raft_message){
+                              .kind = RAFT_VOTE_RESULT, .from = 9, .term = 7});
     raft_story_get(
         story, (struct raft_message){.kind = RAFT_VOTE, .from = 1, .term = 7});
     raft_story_get(

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "raft/store.h"
+#include "raft_members.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -56,16 +57,24 @@ static int try_open(struct store **store, struct store_content *content,
                     const char *self, struct error *why)
 {
     struct store_options options = {
-        .folder = folder, .self = self, .cluster = "m1,m2,m3"};
+        .folder = folder,
+        .self = self,
+        .id = 2,
+        .configuration = raft_members(3, 0, RAFT_NOBODY),
+    };
+    int code = store_open(store, &options, content, why);
 
-    return store_open(store, &options, content, why);
+    raft_payload_drop(options.configuration);
+    return code;
 }
 
+/* `content` is all zero, or what it was filled with before. */
 static struct store *open_store(struct store_content *content)
 {
     struct store *store = NULL;
     struct error why = {0};
 
+    store_content_fini(content); /* of the time before */
     if (try_open(&store, content, "m1", &why) != 0)
         fail_msg("%s", why.message);
     store_start(store, &loop);
@@ -148,10 +157,12 @@ static void compact(struct store *store, struct store_compaction compaction)
     unsigned before = done_count;
 
     compaction.done = on_compacted;
+    compaction.configuration = raft_members(3, 1, RAFT_NOBODY);
     memset(compaction.snapshot_sha256, 7, sizeof compaction.snapshot_sha256);
     store_compact(store, &compaction);
     while (done_count == before)
         uv_run(&loop, UV_RUN_ONCE);
+    raft_payload_drop(compaction.configuration);
 }
 
 static void expect_entry(const struct store_content *content, uint64_t index,
@@ -168,11 +179,21 @@ static void expect_entry(const struct store_content *content, uint64_t index,
     assert_memory_equal(entry->payload->bytes, text, strlen(text));
 }
 
+static void expect_members(const struct store_content *content, size_t count)
+{
+    Kontor__V1__RaftConfiguration *members =
+        raft_configuration_unpack(content->configuration);
+
+    assert_non_null(members);
+    assert_int_equal(members->n_members, count);
+    kontor__v1__raft_configuration__free_unpacked(members, NULL);
+}
+
 /* ---- stories ---- */
 
 static void empty_store_begins_at_one(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -182,6 +203,8 @@ static void empty_store_begins_at_one(void **state)
         assert_int_equal(content.voted_for, RAFT_NOBODY);
         assert_int_equal(content.first_index, 1);
         assert_int_equal(content.entry_count, 0);
+        assert_int_equal(content.id, 2);
+        expect_members(&content, 3);
         assert_true(store_free_bytes(store) > 0);
         close_store(store);
         store_content_fini(&content);
@@ -190,7 +213,7 @@ static void empty_store_begins_at_one(void **state)
 
 static void what_is_durable_is_there_again(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
     struct store_write vote = {.has_state = true, .term = 9, .voted_for = 3};
 
@@ -215,7 +238,7 @@ static void what_is_durable_is_there_again(void **state)
 static void entries_of_all_sizes(void **state)
 {
     static char large[100000];
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
     struct raft_entry entries[2] = {{.term = 1, .kind = RAFT_ENTRY_NOOP}};
     struct store_write write = {
@@ -249,7 +272,7 @@ static void order_of_completion(struct store_write *write)
 static void many_at_once_finish_in_order(void **state)
 {
     enum { WRITES = 1000 };
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
     struct store_write *writes = memory_array(WRITES, sizeof *writes);
     struct raft_entry entry = make_entry(0, "entry 1");
@@ -275,7 +298,7 @@ static void many_at_once_finish_in_order(void **state)
 
 static void compaction_drops_the_prefix(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
 
     (void)state;
@@ -292,6 +315,7 @@ static void compaction_drops_the_prefix(void **state)
         assert_int_equal(content.snapshot_term, 2);
         assert_int_equal(content.snapshot_sha256[31], 7);
         assert_int_equal(content.first_index, 2800);
+        expect_members(&content, 4);
         assert_int_equal(content.entry_count, 202);
         expect_entry(&content, 2800, 2);
         expect_entry(&content, 3001, 3);
@@ -303,7 +327,7 @@ static void compaction_drops_the_prefix(void **state)
 
 static void installed_snapshot_replaces_the_log(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
 
     (void)state;
@@ -329,7 +353,7 @@ static void installed_snapshot_replaces_the_log(void **state)
 static void expect_refused(const char *self, enum error_code code,
                            const char *text)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store;
     struct error why = {0};
 
@@ -341,11 +365,12 @@ static void expect_refused(const char *self, enum error_code code,
 
 static void fill_store(void)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
 
     put_entries(store, 1, 300, 2);
     close_store(store);
+    store_content_fini(&content);
 }
 
 static void change_rows(const char *sql)
@@ -372,12 +397,12 @@ static void other_masters_store_is_refused(void **state)
     (void)state;
     fill_store();
     expect_refused("m2", ERROR_FAILED_PRECONDITION,
-                   "belongs to m1 of the masters m1,m2,m3, not to m2");
+                   "belongs to the master m1, not to m2");
 }
 
 static void second_process_is_refused(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
 
     (void)state;
@@ -414,6 +439,9 @@ static const struct {
     {"a lost prefix", "DELETE FROM entries WHERE id < 3",
      "entry 1 is missing, 3 stands next"},
     {"a vote", "UPDATE state SET voted_for = 1", "wrong checksum"},
+    {"the members", "UPDATE state SET configuration = zeroblob(40)",
+     "wrong checksum"},
+    {"whose it is", "UPDATE identity SET id = 0", "its id is damaged"},
     {"no state", "DELETE FROM state", "a row is missing"},
     {"no table", "DROP TABLE entries", "entries"},
     {"another program's", "PRAGMA application_id = 5", "not a log"},
@@ -473,7 +501,7 @@ static void die_with_a_write_ahead_log(void)
     pid_t child = fork();
 
     if (child == 0) {
-        struct store_content content;
+        struct store_content content = {0};
         struct store *store;
 
         uv_loop_fork(&loop);
@@ -488,7 +516,7 @@ static void die_with_a_write_ahead_log(void)
 
 static uint64_t entries_after_crash(void)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store = open_store(&content);
     uint64_t count = content.entry_count;
 
@@ -545,7 +573,7 @@ static void torn_tail_is_cut_and_rot_before_it_refused(void **state)
 /* A write that fails ends the process, and what was reported is there. */
 static void failed_write_ends_the_process(void **state)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store;
     int status = -1;
     int reported[2];
@@ -584,7 +612,7 @@ static void failed_write_ends_the_process(void **state)
 /* In a file system of 6 MiB, in a mount namespace of its own. */
 static _Noreturn void fill_small_disk(int log_fd)
 {
-    struct store_content content;
+    struct store_content content = {0};
     struct store *store;
     static char large[100000];
     struct raft_entry entry;

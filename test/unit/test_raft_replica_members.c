@@ -1,0 +1,262 @@
+/* Whole members who come and go, and hand leadership over. */
+#include "raft_cluster.h"
+
+#include "base/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct member *const m4 = &cluster.members[3];
+
+static const Kontor__V1__RaftMember *seen(const struct member *by,
+                                          const struct member *whom)
+{
+    const Kontor__V1__RaftConfiguration *members = replica_members(by->replica);
+
+    for (size_t i = 0; i < members->n_members; i++)
+        if (strcmp(members->members[i]->name, whom->name) == 0)
+            return members->members[i];
+    return NULL;
+}
+
+/* The leader counts m4. */
+static bool m4_votes(void *data)
+{
+    const struct member *leading = cluster_leader();
+    const Kontor__V1__RaftMember *row = leading ? seen(leading, m4) : NULL;
+
+    (void)data;
+    return row && !row->learner;
+}
+
+static bool another_leads(void *data)
+{
+    const struct member *leading = cluster_leader();
+
+    return leading && leading != data;
+}
+
+static void change(struct member *leading, enum replica_change_kind kind,
+                   const struct member *whom)
+{
+    struct error why;
+
+    do /* the one before may not be committed yet */
+        uv_run(&cluster.loop, UV_RUN_NOWAIT);
+    while (member_change(leading, kind, whom, &why) ==
+               ERROR_FAILED_PRECONDITION &&
+           strstr(why.message, "under way"));
+    if (why.code != 0)
+        fail_msg("%s", why.message);
+}
+
+static void expect_refused(struct member *leading,
+                           enum replica_change_kind kind,
+                           const struct member *whom, enum error_code code,
+                           const char *text)
+{
+    struct error why;
+
+    assert_int_equal(member_change(leading, kind, whom, &why), code);
+    if (!strstr(why.message, text))
+        fail_msg("\"%s\" does not say \"%s\"", why.message, text);
+}
+
+/* m4 comes with an empty disk, catches up by a snapshot and the log, votes,
+ * and takes the place of one that has died. */
+static void a_dead_master_is_replaced(void **state)
+{
+    struct member *leading;
+    struct member *dead;
+
+    (void)state;
+    cluster.snapshot_entries = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit_many(leading, 500);
+    cluster_wait(member_has_last_snapshot, leading, "the last snapshot");
+    dead = cluster_follower(leading);
+    member_stop(dead);
+
+    change(leading, REPLICA_ADD, m4);
+    assert_true(seen(leading, m4)->learner);
+    assert_int_equal(seen(leading, m4)->id, 4);
+    member_join(m4, leading);
+    cluster_wait(m4_votes, NULL, "m4's vote");
+    change(leading, REPLICA_REMOVE, dead);
+    assert_null(seen(leading, dead));
+    member_commit(leading, "after");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(m4->loads, 1);
+
+    /* Two of the three are enough, m4 among them. */
+    member_stop(leading);
+    leading = cluster_wait_leader();
+    member_commit(leading, "without the old leader");
+}
+
+/* What is in the folder counts, not the command line. */
+static void members_are_known_after_a_restart(void **state)
+{
+    struct member *leading;
+
+    (void)state;
+    cluster.snapshot_entries = 50;
+    cluster_start();
+    leading = cluster_wait_leader();
+    change(leading, REPLICA_ADD, m4);
+    member_join(m4, leading);
+    cluster_wait(m4_votes, NULL, "m4's vote");
+    member_commit_many(leading, 200);
+    cluster_wait(member_has_snapshot, m4, "a snapshot");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++)
+        member_stop(&cluster.members[i]);
+    cluster_start();
+    member_start(m4);
+    leading = cluster_wait_leader();
+    assert_false(seen(leading, m4)->learner);
+    assert_int_equal(replica_members(m4->replica)->n_members, 4);
+    member_commit(leading, "after");
+}
+
+static void unsafe_changes_are_refused(void **state)
+{
+    const struct member nameless = {.name = ""};
+    struct member *leading;
+    struct member *other;
+    struct error why;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    other = cluster_follower(leading);
+    expect_refused(leading, REPLICA_REMOVE, leading, ERROR_FAILED_PRECONDITION,
+                   "hand leadership over first");
+    expect_refused(leading, REPLICA_REMOVE, m4, ERROR_NOT_FOUND, "m4");
+    expect_refused(leading, REPLICA_ADD, other, ERROR_ALREADY_EXISTS,
+                   other->name);
+    expect_refused(leading, REPLICA_ADD, &nameless, ERROR_INVALID_ARGUMENT,
+                   "name");
+    expect_refused(other, REPLICA_ADD, m4, ERROR_UNAVAILABLE, leading->name);
+
+    change(leading, REPLICA_ADD, m4); /* it never comes */
+    member_commit(leading, "goes on");
+    assert_true(seen(leading, m4)->learner);
+    assert_int_equal(replica_transfer(leading->replica, m4->name, &why),
+                     ERROR_FAILED_PRECONDITION);
+}
+
+/* An election timeout and a heartbeat, after which a silent member is not heard
+ * any more. */
+static bool has_passed(void *data)
+{
+    return clock_monotonic_ms() > *(const uint64_t *)data + 200;
+}
+
+/* With one dead, the other two are needed. */
+static void a_quorum_is_kept(void **state)
+{
+    struct member *leading;
+    struct member *dead;
+    struct member *living;
+    uint64_t stopped_ms;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    dead = cluster_follower(leading);
+    living = cluster_follower(dead);
+    member_stop(dead);
+    stopped_ms = clock_monotonic_ms();
+    cluster_wait(has_passed, &stopped_ms, "silence");
+    expect_refused(leading, REPLICA_REMOVE, living, ERROR_FAILED_PRECONDITION,
+                   "of the 2 masters that would be left 1 answer, 2 must");
+    change(leading, REPLICA_REMOVE, dead);
+    member_commit(leading, "two are left");
+}
+
+static void leadership_is_handed_over(void **state)
+{
+    struct member *leading;
+    struct member *next;
+    struct error why;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    member_commit_many(leading, 10);
+    next = cluster_follower(leading);
+    assert_int_equal(replica_transfer(leading->replica, next->name, &why), 0);
+    assert_false(replica_status(leading->replica).ready);
+    cluster_wait(another_leads, leading, "another leader");
+    assert_ptr_equal(cluster_leader(), next);
+    member_commit(next, "after");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+
+    /* To anybody. */
+    assert_int_equal(replica_transfer(next->replica, NULL, &why), 0);
+    cluster_wait(another_leads, next, "another leader");
+    assert_int_equal(replica_transfer(next->replica, NULL, &why),
+                     ERROR_UNAVAILABLE);
+}
+
+/* Who was removed is told so and disturbs nobody. */
+static void who_was_removed_stays_out(void **state)
+{
+    struct member *leading;
+    struct member *removed;
+    uint64_t term;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    removed = cluster_follower(leading);
+    change(leading, REPLICA_REMOVE, removed);
+    term = replica_status(leading->replica).term;
+    for (int i = 0; i < 20; i++)
+        member_commit_many(leading, 20);
+    assert_ptr_equal(cluster_leader(), leading);
+    assert_int_equal(replica_status(leading->replica).term, term);
+}
+
+static void reads_by_lease_ask_nobody(void **state)
+{
+    struct member *leading;
+
+    (void)state;
+    cluster.lease_drift_permille = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (int i = 0; i < 50; i++) {
+        struct asked read = {.read.done = asked_on_read};
+
+        member_commit(leading, "x");
+        replica_read(leading->replica, &read.read);
+        cluster_wait(asked_is_done, &read, "a read");
+        assert_int_equal(read.why.code, 0);
+        assert_int_equal(leading->state.count, i + 1);
+    }
+}
+
+#define STORY(test) \
+    cmocka_unit_test_setup_teardown(test, cluster_set_up, cluster_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_dead_master_is_replaced),
+        STORY(members_are_known_after_a_restart),
+        STORY(unsafe_changes_are_refused),
+        STORY(a_quorum_is_kept),
+        STORY(leadership_is_handed_over),
+        STORY(who_was_removed_stays_out),
+        STORY(reads_by_lease_ask_nobody),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
