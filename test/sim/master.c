@@ -19,7 +19,10 @@ void master_init(struct sim *sim, unsigned position,
         .exists = true,
         .clock_offset_ms =
             (int64_t)random_below(&sim->random, CLOCK_OFFSET_MAX_MS),
-        .clock_rate_permille = 970 + random_below(&sim->random, 61),
+        .clock_rate_permille =
+            1000 - sim->traits.clock_spread_permille +
+            random_below(&sim->random,
+                         2 * sim->traits.clock_spread_permille + 1),
     };
     disk_init(&master->disk, founders);
     raft_output_init(&master->out);

@@ -22,6 +22,7 @@ struct sim_traits {
     uint64_t client_every_us;
     unsigned burst; /* commands in one call, at most */
     uint64_t snapshot_every;
+    unsigned clock_spread_permille; /* clocks run so much slower or faster */
     unsigned hints_percent;   /* crashes that the others are told of */
     uint64_t change_every_us; /* members and leaders; 0: never */
     struct raft_config config;

@@ -12,6 +12,12 @@ static unsigned masters(struct sim *sim)
     return choice < 65 ? 3 : choice < 95 ? 5 : 1;
 }
 
+/* How much faster the fastest clock may run than the slowest. */
+static unsigned drift_permille(unsigned spread_permille)
+{
+    return 2000 * spread_permille / (1000 - spread_permille) + 1;
+}
+
 /* Limits small enough that every run reaches them; now and then so narrow
  * that each entry travels alone, which is when a leader may fall in between. */
 static void draw_config(struct sim *sim, bool narrow)
@@ -23,6 +29,9 @@ static void draw_config(struct sim *sim, bool narrow)
     config->inflight_messages_max = narrow ? 1 : (unsigned)between(sim, 1, 12);
     config->inflight_bytes_max = (size_t)between(sim, 64, 8192);
     config->append_bytes_max = narrow ? 1 : (size_t)between(sim, 64, 4096);
+    if (sim_chance(sim, 30))
+        config->lease_drift_permille =
+            drift_permille(sim->traits.clock_spread_permille);
 }
 
 void traits_draw(struct sim *sim)
@@ -44,6 +53,7 @@ void traits_draw(struct sim *sim)
     traits->client_every_us = between(sim, narrow ? 40 : 3, 60) * 1000;
     traits->burst = narrow ? 2 : (unsigned)between(sim, 1, 12);
     traits->snapshot_every = between(sim, 10, 150);
+    traits->clock_spread_permille = (unsigned)between(sim, 0, 150);
     traits->hints_percent = (unsigned)between(sim, 0, 100);
     if (sim_chance(sim, 60))
         traits->change_every_us = between(sim, 50, 1500) * 1000;
