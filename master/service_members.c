@@ -3,6 +3,7 @@
 #include "master/service.h"
 
 #include "base/memory.h"
+#include "raft/replica_members.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -354,7 +354,7 @@ static int open_disk(struct replica *replica,
                      const struct replica_config *config, struct error *why)
 {
     struct snapshot *snapshot = &replica->snapshot;
-    struct store_content content;
+    struct store_content content = {0};
 
     if (open_store(replica, config, &content, why) != 0)
         return why->code;

@@ -22,6 +22,7 @@
 #include "base/random.h"
 #include "raft/core/configuration.h"
 #include "raft/core/log.h"
+#include "raft/core/peer.h"
 #include "raft/core/raft.h"
 
 /* A leader whose oldest write has been under way for this many election
@@ -30,35 +31,6 @@ enum { RAFT_DISK_TIMEOUTS = 10 };
 
 /* What an entry counts beside its bytes, so that empty ones are bounded. */
 enum { RAFT_ENTRY_OVERHEAD_BYTES = 32 };
-
-enum raft_peer_state {
-    RAFT_PEER_PROBE,     /* next_index is a guess: empty appends, one a time */
-    RAFT_PEER_REPLICATE, /* next_index is optimistic: pipelined */
-    RAFT_PEER_SNAPSHOT,  /* what it lacks is compacted: being streamed */
-};
-
-/* An append with entries that is not yet acknowledged. */
-struct raft_inflight {
-    uint64_t last_index;
-    size_t bytes;
-};
-
-/* What a leader knows of a member; of itself nothing but id and vote. */
-struct raft_peer {
-    uint32_t id;
-    bool votes;
-    enum raft_peer_state state;
-    bool probing; /* PROBE: wait for the answer, or for the heartbeat */
-    uint64_t next_index;
-    uint64_t match_index; /* durable there; below next_index */
-    uint64_t heard_ms;
-    uint64_t read_context;          /* newest that it confirmed */
-    uint64_t leader_ms;             /* our clock, newest that it returned */
-    struct raft_inflight *inflight; /* owned; a ring */
-    unsigned inflight_first;
-    unsigned inflight_count;
-    size_t inflight_bytes;
-};
 
 /* A write handed out and not yet durable. */
 struct raft_write {

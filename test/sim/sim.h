@@ -23,8 +23,8 @@ struct sim_traits {
     unsigned burst; /* commands in one call, at most */
     uint64_t snapshot_every;
     unsigned clock_spread_permille; /* clocks run so much slower or faster */
-    unsigned hints_percent;   /* crashes that the others are told of */
-    uint64_t change_every_us; /* members and leaders; 0: never */
+    unsigned hints_percent;         /* crashes that the others are told of */
+    uint64_t change_every_us;       /* members and leaders; 0: never */
     struct raft_config config;
 };
 

@@ -6,7 +6,7 @@
 
 #include "free_address.h"
 #include "pki_fixture.h"
-#include "raft/replica.h"
+#include "raft/replica_members.h"
 #include "rpc/tls.h"
 
 /* Founders, and how many there can be in the end. */

@@ -1,0 +1,93 @@
+/* replica_state.h - what the files of the replica share. Nobody else includes
+ * it.
+ *
+ * Invariants:
+ * 1. Every event of a loop turn appends to one `out`; it is performed once,
+ *    at the end of the turn (replica.c).
+ * 2. Writes reach the store in the order of their ids, before messages of the
+ *    same output leave. A message in `held` leaves when durable_id reaches its
+ *    id.
+ * 3. applied_index <= the core's commit index; all that is applied was
+ *    submitted to the store before.
+ * 4. `pending` is in order of index, each of the term that we lead in.
+ * 5. `snapshot` is what the store has durably recorded. At most one of these
+ *    goes on at a time: a save with its compaction, or the end of an install.
+ */
+#pragma once
+
+#include "raft/codec.h"
+#include "raft/install.h"
+#include "raft/peers.h"
+#include "raft/replica_members.h"
+#include "raft/replica_queues.h"
+#include "raft/snapshot.h"
+#include "raft/store.h"
+
+/* What machine.changed was last told of. */
+struct replica_known {
+    enum raft_role role;
+    uint64_t term;
+    uint32_t leader;
+    bool ready;
+    const struct raft_payload *members; /* compared, not looked at */
+};
+
+/* A snapshot's way to a member. */
+struct replica_send {
+    uint32_t member; /* RAFT_NOBODY: free */
+    struct install_send send;
+};
+
+struct replica {
+    uv_loop_t *loop;
+    char *folder;
+    struct replica_machine machine;
+    uint64_t snapshot_entries;
+    uint64_t snapshot_bytes;
+    uint32_t self;
+    char name[RAFT_NAME_MAX];               /* our own */
+    Kontor__V1__RaftConfiguration *members; /* owned; as the core has it */
+
+    struct raft *raft;
+    struct raft_output out;
+    bool stepped; /* `out` may hold something */
+    struct replica_known known;
+
+    uv_timer_t tick;
+    uint64_t tick_due_ms; /* what `tick` is set to; 0: nothing */
+    bool tick_put_off;
+    uv_prepare_t prepare;
+    uv_check_t check;
+
+    struct store *store;
+    uint64_t submitted_id; /* newest write given to the store */
+    uint64_t durable_id;
+    struct replica_held *held; /* owned; a ring would be of no use: it is */
+    size_t held_first;         /* empty most of the time, then starts anew */
+    size_t held_count;
+    size_t held_capacity;
+    struct peers *peers;
+
+    struct replica_command *commands; /* owned: of this turn */
+    size_t command_count;
+    size_t command_capacity;
+    struct replica_proposals pending;
+    struct replica_reads new_reads; /* of this turn */
+    struct replica_reads reads;     /* that the core knows */
+
+    uint64_t applied_index;
+    uint64_t applied_bytes; /* since the last snapshot */
+    struct snapshot snapshot;
+    struct snapshot_save save;
+    uint64_t save_term;
+    uint64_t save_started_ms;
+    uint64_t save_again_ms; /* after a failure not before then */
+    bool compacting;
+    struct replica_send sends[RAFT_MEMBERS_MAX];
+    struct install_receive *receive; /* NULL: none */
+
+    bool closing;
+    unsigned open_parts;
+    void (*closed)(void *data);
+    void *closed_data;
+};
