@@ -234,7 +234,11 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-.PHONY: bench
+.PHONY: bench bench-raft
+bench-raft: deps ## how fast the masters agree and are back, beside etcd
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)B=$(B) test/bench/raft
+
 bench: deps ## the figures of the README, beside etcd, crun and containerd
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)B=$(B) test/bench/run
