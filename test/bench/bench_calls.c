@@ -116,7 +116,8 @@ static void fill_id(Kontor__V1__RequestId *id)
     random_bytes(&id->low, sizeof id->low);
 }
 
-static void schedule(struct caller *caller, uint32_t cpu_milli)
+/* On `node`; "": anywhere. */
+static void schedule(struct caller *caller, char *node)
 {
     Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
@@ -126,12 +127,13 @@ static void schedule(struct caller *caller, uint32_t cpu_milli)
     Kontor__V1__RequestId id;
 
     fill_id(&id);
-    resources.cpu_milli = cpu_milli;
+    resources.cpu_milli = 1;
     resources.memory_bytes = 1 << 20;
     container.image = (char[]){"registry.local:5000/web:1"};
     spec.resources = &resources;
     spec.containers = containers;
     spec.n_containers = 1;
+    spec.node = node;
     message.request_id = &id;
     message.spec = &spec;
     send_call(caller, "/kontor.v1.Cluster/Schedule",
@@ -140,17 +142,18 @@ static void schedule(struct caller *caller, uint32_t cpu_milli)
 
 static void send_schedule(struct caller *caller)
 {
-    schedule(caller, 1);
+    schedule(caller, (char[]){""});
 }
 
-/* A pod that fits nowhere, and its end: writes that leave nothing behind. */
+/* A pod for a node that is not there, and its end: writes that leave nothing
+ * behind. */
 static void send_churn(struct caller *caller)
 {
     Kontor__V1__StopRequest message = KONTOR__V1__STOP_REQUEST__INIT;
     Kontor__V1__RequestId id;
 
     if (caller->pod[0] == '\0') {
-        schedule(caller, 1000000);
+        schedule(caller, (char[]){"nowhere"});
         return;
     }
     fill_id(&id);
@@ -162,10 +165,10 @@ static void send_churn(struct caller *caller)
 
 static void send_get(struct caller *caller)
 {
-    Kontor__V1__GetNodeRequest message = KONTOR__V1__GET_NODE_REQUEST__INIT;
+    Kontor__V1__GetPodRequest message = KONTOR__V1__GET_POD_REQUEST__INIT;
 
-    message.node = (char[]){"n1"};
-    send_call(caller, "/kontor.v1.Cluster/GetNode",
+    message.pod = (char[]){"probe-1"}; /* the script has made it */
+    send_call(caller, "/kontor.v1.Cluster/GetPod",
               &kontor__v1__list_nodes_request__descriptor, &message.base);
 }
 
