@@ -69,6 +69,21 @@ bool contact_may_retry(int code)
     return code == ERROR_UNAVAILABLE || code == ERROR_ABORTED;
 }
 
+uv_loop_t *contact_loop(struct contact *contact)
+{
+    return &contact->loop;
+}
+
+struct tls_context *contact_tls(const struct contact *contact)
+{
+    return contact->tls;
+}
+
+const struct config *contact_config(const struct contact *contact)
+{
+    return &contact->config;
+}
+
 uint64_t contact_deadline(const struct contact *contact)
 {
     return clock_monotonic_ms() + contact->timeout_ms;

@@ -63,6 +63,12 @@ int contact_wait(struct contact *contact, uint64_t deadline_ms,
 /* The loop alone, for what must be waited for even after Ctrl-C. */
 void contact_turn(struct contact *contact);
 
+/* For calls of one's own beside contact_call(): the loop that turns inside
+ * of it, our certificate, who the masters are. Borrowed. */
+uv_loop_t *contact_loop(struct contact *contact);
+struct tls_context *contact_tls(const struct contact *contact);
+const struct config *contact_config(const struct contact *contact);
+
 /* Now plus the timeout, on the monotonic clock. */
 uint64_t contact_deadline(const struct contact *contact);
 

@@ -15,10 +15,14 @@
 enum { STATE_MAX_BYTES = 1 << 20 };
 enum { MASTER_PORT = 7400, MASTER_PORT_STEP = 10, NODE_PORT = 7500 };
 
+unsigned dev_master_port(unsigned i)
+{
+    return MASTER_PORT + MASTER_PORT_STEP * i;
+}
+
 char *dev_master_address(char text[DEV_ADDRESS_MAX], unsigned i)
 {
-    snprintf(text, DEV_ADDRESS_MAX, "%s:%u", DEV_HOST,
-             MASTER_PORT + MASTER_PORT_STEP * i);
+    snprintf(text, DEV_ADDRESS_MAX, "%s:%u", DEV_HOST, dev_master_port(i));
     return text;
 }
 
@@ -129,10 +133,12 @@ json_t *dev_json(const struct dev *dev)
         json_array_append_new(
             nodes, json_of_process(&dev->nodes[i], dev_node_address(address, i),
                                    dev_node_netns(netns, i)));
-    return json_pack("{s:o,s:o,s:o,s:i,s:b,s:s}", "masters", masters, "nodes",
-                     nodes, "relay", json_of_process(&dev->relay, NULL, NULL),
-                     "registry_port", (int)dev->registry_port, "forwarding",
-                     (int)dev->forwarding, "cgroup", dev_cgroup(address, dev));
+    return json_pack(
+        "{s:o,s:o,s:o,s:i,s:b,s:I,s:s}", "masters", masters, "nodes", nodes,
+        "relay", json_of_process(&dev->relay, NULL, NULL), "registry_port",
+        (int)dev->registry_port, "forwarding", (int)dev->forwarding,
+        "master_disk_bytes", (json_int_t)dev->master_disk_bytes, "cgroup",
+        dev_cgroup(address, dev));
 }
 
 int dev_save(const struct dev *dev, struct error *why)
@@ -176,6 +182,8 @@ static int read_state(struct dev *dev, const json_t *json, struct error *why)
     dev->registry_port =
         (unsigned)json_integer_value(json_object_get(json, "registry_port"));
     dev->forwarding = json_is_true(json_object_get(json, "forwarding"));
+    dev->master_disk_bytes = (uint64_t)json_integer_value(
+        json_object_get(json, "master_disk_bytes"));
     dev_name_all(dev);
     return 0;
 }

@@ -37,9 +37,10 @@ struct dev {
     char folder[PATH_MAX / 2]; /* absolute */
     unsigned master_count;
     unsigned node_count;
-    unsigned registry_port; /* 0: none */
-    bool forwarding;        /* what ip_forward was before */
-    struct {                /* the masters' options; 0: as without them */
+    unsigned registry_port;     /* 0: none */
+    bool forwarding;            /* what ip_forward was before */
+    uint64_t master_disk_bytes; /* of each master; 0: they share the folder's */
+    struct {                    /* the masters' options; 0: as without them */
         uint64_t suspect_after_ms;
         uint64_t lost_after_ms;
         uint64_t snapshot_entries;
@@ -50,6 +51,10 @@ struct dev {
 };
 
 enum { DEV_ADDRESS_MAX = 32 };
+
+/* 7400, 7410 ... Also the group that the master runs as: packets of its own
+ * are known by it, whatever their port. */
+unsigned dev_master_port(unsigned i);
 
 /* "10.77.0.1:7400", "10.77.0.11", "10.77.0.11:7500", "kdev-n1"; i from 0. */
 char *dev_master_address(char text[DEV_ADDRESS_MAX], unsigned i);

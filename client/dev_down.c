@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "client/dev_disk.h"
 #include "client/dev_net.h"
 #include "client/dev_process.h"
 #include "client/dev_programs.h"
@@ -165,6 +166,7 @@ int dev_down(struct dev *dev, FILE *out, struct error *why)
     clean_nodes(dev, &trouble);
     remove_network(dev, &trouble);
     remove_groups(dev, &trouble);
+    note(&trouble, dev_disk_remove(dev, why), why);
     /* The next try needs what is in there. */
     if (trouble.first.code == 0)
         remove_files(dev, &trouble);

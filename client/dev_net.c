@@ -281,6 +281,34 @@ int dev_net_masquerade(struct error *why)
                    why);
 }
 
+/* What comes to the master's own connections is known by the mark that they
+ * get from what it sends: input has no owner. */
+int dev_net_cut(unsigned port, struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *script = memory_format("table ip kontor_drill\n"
+                                 "delete table ip kontor_drill\n"
+                                 "table ip kontor_drill {\nchain out {\n"
+                                 "type filter hook output priority 0;\n"
+                                 "ip daddr " DEV_HOST " tcp dport %u drop\n"
+                                 "ip saddr " DEV_HOST " tcp sport %u drop\n"
+                                 "meta skgid %u ct mark set %u drop\n"
+                                 "}\nchain in {\n"
+                                 "type filter hook input priority 0;\n"
+                                 "ip daddr " DEV_HOST " tcp dport %u drop\n"
+                                 "ct mark %u drop\n"
+                                 "}\n}\n",
+                                 port, port, port, port, port, port);
+
+    return run_nft(script, why);
+}
+
+int dev_net_uncut(struct error *why)
+{
+    return run_nft("table ip kontor_drill\ndelete table ip kontor_drill\n",
+                   why);
+}
+
 int dev_net_remove(struct error *why)
 {
     CLEANUP(close_socket) struct nl_sock *socket = NULL;
@@ -289,6 +317,8 @@ int dev_net_remove(struct error *why)
         return (int)why->code;
     /* Its routes go with it. */
     if (remove_link(socket, DEV_BRIDGE, why) != 0)
+        return (int)why->code;
+    if (dev_net_uncut(why) != 0)
         return (int)why->code;
     return run_nft("table ip kontor_dev\ndelete table ip kontor_dev\n", why);
 }

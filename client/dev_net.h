@@ -22,6 +22,12 @@ int dev_net_forwarding(bool *on, struct error *why);
 int dev_net_set_forwarding(bool on, struct error *why);
 int dev_net_masquerade(struct error *why);
 
+/* Nothing passes from or to the master that listens on `port` and runs as the
+ * group of that number, but what this machine's kernel has taken from it
+ * already; one master at a time. */
+int dev_net_cut(unsigned port, struct error *why);
+int dev_net_uncut(struct error *why); /* no master is cut off */
+
 /* A named network namespace as `ip netns` knows it, joined to the bridge:
  * eth0 with `host`/24, loopback, default route. */
 int dev_net_add_node(const char *netns, const char *host, struct error *why);

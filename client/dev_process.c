@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { STAT_MAX_BYTES = 4096, STAT_FIELD_STARTED = 22, KILL_WAIT_MS = 5000 };
+enum { TEXTS_MAX_BYTES = 4 << 20 };
 
 /* Field 22 of proc(5)'s stat; the command before it may hold anything. */
 static bool start_of(pid_t pid, uint64_t *ticks)
@@ -136,7 +137,12 @@ static void child(const struct dev_command *command, int gate)
         dprintf(STDERR_FILENO, "%s\n", why.message);
         _exit(127);
     }
-    execv(command->argv[0], command->argv);
+    if (command->group && setgid(command->group) != 0)
+        dprintf(STDERR_FILENO, "become group %u: %s\n",
+                (unsigned)command->group, strerror(errno));
+    else
+        execve(command->argv[0], command->argv,
+               command->environment ? command->environment : environ);
     dprintf(STDERR_FILENO, "run %s: %s\n", command->argv[0], strerror(errno));
     _exit(127);
 }
@@ -202,6 +208,87 @@ int dev_await(pid_t pid, uint64_t timeout_ms, struct error *why)
         return error_set(why, ERROR_INTERNAL, "failed with exit code %d",
                          WEXITSTATUS(status));
     return 0;
+}
+
+int dev_signal(const struct dev_process *process, int signal, struct error *why)
+{
+    CLEANUP(fd_close) int fd = open_process(process);
+
+    if (fd < 0)
+        return error_set(why, ERROR_NOT_FOUND, "%s does not run",
+                         process->name);
+    if (pidfd_send_signal(fd, signal, NULL, 0) != 0)
+        return error_errno(why, "send signal %d to %s", signal, process->name);
+    if (signal == SIGKILL && !await_end(fd, KILL_WAIT_MS))
+        return error_set(why, ERROR_DEADLINE_EXCEEDED,
+                         "%s (pid %d) does not end", process->name,
+                         (int)process->pid);
+    if (signal == SIGKILL)
+        waitpid(process->pid, NULL, WNOHANG); /* where it is our child */
+    return 0;
+}
+
+/* The texts of /proc/PID/`file`, one behind the other. */
+static int read_texts(char ***out, const struct dev_process *process,
+                      const char *file, struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *path = memory_format("/proc/%d/%s", (int)process->pid, file);
+    struct buffer bytes;
+    char **texts = NULL;
+    size_t count = 0;
+
+    buffer_init(&bytes, TEXTS_MAX_BYTES);
+    if (file_read(AT_FDCWD, path, &bytes, why) != 0) {
+        buffer_fini(&bytes);
+        return (int)why->code;
+    }
+    while (buffer_length(&bytes) > 0) {
+        const char *text = (const char *)buffer_data(&bytes);
+        size_t length = strnlen(text, buffer_length(&bytes));
+
+        texts = memory_resize(texts, (count + 2) * sizeof *texts);
+        texts[count++] = memory_format("%.*s", (int)length, text);
+        buffer_consume(&bytes, length + (length < buffer_length(&bytes)));
+    }
+    buffer_fini(&bytes);
+    if (!texts)
+        texts = memory_new(sizeof *texts);
+    texts[count] = NULL;
+    *out = texts;
+    return 0;
+}
+
+static void free_texts(char **texts)
+{
+    for (size_t i = 0; texts && texts[i]; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+int dev_words_read(struct dev_words *out, const struct dev_process *process,
+                   struct error *why)
+{
+    CLEANUP(fd_close) int fd = open_process(process);
+    struct dev_words words = {0};
+
+    if (fd < 0)
+        return error_set(why, ERROR_NOT_FOUND, "%s does not run",
+                         process->name);
+    if (read_texts(&words.argv, process, "cmdline", why) != 0 ||
+        read_texts(&words.environment, process, "environ", why) != 0) {
+        dev_words_fini(&words);
+        return (int)why->code;
+    }
+    *out = words;
+    return 0;
+}
+
+void dev_words_fini(struct dev_words *words)
+{
+    free_texts(words->argv);
+    free_texts(words->environment);
+    *words = (struct dev_words){0};
 }
 
 int dev_program(char **out, const char *name, struct error *why)

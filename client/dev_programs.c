@@ -85,6 +85,20 @@ static int start(struct dev *dev, struct dev_process *process,
     return dev_start(dev, process, &command, why);
 }
 
+int dev_start_master_with(struct dev *dev, unsigned i,
+                          const struct dev_words *words, struct error *why)
+{
+    CLEANUP(free_pointer) char *log = dev_log(dev, &dev->masters[i]);
+    struct dev_command command = {
+        .argv = words->argv,
+        .environment = words->environment,
+        .log = log,
+        .group = (gid_t)dev_master_port(i),
+    };
+
+    return dev_start(dev, &dev->masters[i], &command, why);
+}
+
 static void add_number(struct command_line *line, const char *name,
                        uint64_t value, const char *unit)
 {
@@ -99,6 +113,7 @@ int dev_start_master(struct dev *dev, unsigned i, struct error *why)
     CLEANUP(free_pointer) char *members = list_masters(dev, true);
     CLEANUP(free_pointer) char *program = NULL;
     struct command_line line = {0};
+    const struct dev_words words = {.argv = line.words};
     char address[DEV_ADDRESS_MAX];
     int code;
 
@@ -112,7 +127,7 @@ int dev_start_master(struct dev *dev, unsigned i, struct error *why)
     add_number(&line, "suspect-after", dev->tuning.suspect_after_ms, "ms");
     add_number(&line, "lost-after", dev->tuning.lost_after_ms, "ms");
     add_number(&line, "snapshot-entries", dev->tuning.snapshot_entries, "");
-    code = start(dev, &dev->masters[i], &line, NULL, why);
+    code = dev_start_master_with(dev, i, &words, why);
     drop(&line);
     return code;
 }

@@ -1,9 +1,12 @@
 /* dev_programs.h - the command lines of a dev cluster's programs. */
 #pragma once
 
-#include "client/dev.h"
+#include "client/dev_process.h"
 
 int dev_start_master(struct dev *dev, unsigned i, struct error *why);
+/* The same with other words: those that it was started with before. */
+int dev_start_master_with(struct dev *dev, unsigned i,
+                          const struct dev_words *words, struct error *why);
 int dev_start_node(struct dev *dev, unsigned i, struct error *why);
 int dev_start_relay(struct dev *dev, struct error *why);
 

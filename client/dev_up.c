@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/quantity.h"
 #include "client/config.h"
+#include "client/dev_disk.h"
 #include "client/dev_down.h"
 #include "client/dev_net.h"
 #include "client/dev_process.h"
@@ -113,7 +114,7 @@ static int claim(const struct dev *dev, struct error *why)
 static int bring_up(struct dev *dev, struct error *why)
 {
     if (make_pki(dev, why) != 0 || make_network(dev, why) != 0 ||
-        start_all(dev, why) != 0)
+        dev_disk_make(dev, why) != 0 || start_all(dev, why) != 0)
         return (int)why->code;
     if (interrupted)
         return error_set(why, ERROR_CANCELLED, "interrupted");
@@ -218,7 +219,8 @@ static int find(struct dev *dev, bool *there, struct error *why)
     dead = dev_find_dead(&found);
     if (dead || found.master_count != dev->master_count ||
         found.node_count != dev->node_count ||
-        found.registry_port != dev->registry_port)
+        found.registry_port != dev->registry_port ||
+        found.master_disk_bytes != dev->master_disk_bytes)
         return error_set(why, ERROR_ALREADY_EXISTS,
                          "a dev cluster of %u+%u is in %s already%s%s%s; kctl "
                          "dev down --dir %s ends it",
@@ -274,6 +276,8 @@ static int run(struct words *words)
          "its pods are placed anew (15s)"},
         {"snapshot-entries", OPTION_NUMBER, &dev.tuning.snapshot_entries, "N",
          "a master's commands between two snapshots (50000)"},
+        {"master-disk", OPTION_BYTES, &dev.master_disk_bytes, "BYTES",
+         "a disk of its own, in memory, for each master (none)"},
         OUTPUT_OPTION(&format),
         {0}};
     struct error why;
@@ -283,6 +287,7 @@ static int run(struct words *words)
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     if (check_numbers(masters, nodes, port, &why) != 0 ||
+        dev_disk_check(dev.master_disk_bytes, &why) != 0 ||
         dev_folder(&dev, folder, true, &why) != 0)
         return exit_report(&why);
     dev.master_count = (unsigned)masters;
@@ -300,7 +305,8 @@ const struct verb verb_dev_up = {
     .synopsis = "kctl dev up [--masters N] [--nodes N] [--dir DIR] "
                 "[--registry PORT]\n"
                 "            [--suspect-after TIME] [--lost-after TIME] "
-                "[--snapshot-entries N] [-o json]",
+                "[--snapshot-entries N] [--master-disk BYTES]\n"
+                "            [-o json]",
     .details =
         "Each node is a network namespace (kdev-n1 ...) on the bridge kdev0, "
         "as if it were a\nhost; the masters listen on the bridge. Nodes and "

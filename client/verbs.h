@@ -22,4 +22,8 @@ extern const struct verb verb_pki_init;
 extern const struct verb verb_dev_up;
 extern const struct verb verb_dev_down;
 extern const struct verb verb_dev_relay;
+extern const struct verb verb_drill_leader;
+extern const struct verb verb_drill_pause;
+extern const struct verb verb_drill_partition;
+extern const struct verb verb_drill_disk;
 extern const struct verb verb_version;

@@ -1,0 +1,367 @@
+/* drill_run.c - the course of a drill.
+ *
+ *   what runs is noted, clients begin
+ *   each round: all masters whole -> fault -> first acknowledgement -> undo
+ *   clients end -> what they were told is compared with what is there -> their
+ *   pods are stopped
+ *
+ * From `fault` on the victim is undone and started again whatever happens. */
+#include "client/drill_run.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/memory.h"
+#include "base/random.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { WHOLE_MS = 30000, LOOK_MS = 20 };
+/* Between two faults, so that they meet elections and heartbeats at any
+ * moment. */
+enum { REST_MS = 150, REST_JITTER_MS = 300 };
+/* A fault lasts this long at least, and this much longer than the gap. */
+enum { HOLD_MS = 400, HOLD_LONGER_MS = 100 };
+/* What is over the budget is waited for this much longer, then undone. */
+enum { PATIENCE_MS = 4000 };
+
+enum { NOBODY = DEV_MASTERS_MAX };
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* ---- which cluster --------------------------------------------------------
+ */
+
+static int check_masters(const struct dev *dev, const struct config *config,
+                         struct error *why)
+{
+    char address[DEV_ADDRESS_MAX];
+    bool same = config->master_count == dev->master_count;
+
+    for (unsigned i = 0; i < dev->master_count && same; i++)
+        same = strcmp(config->masters[i].address,
+                      dev_master_address(address, i)) == 0;
+    if (!same)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s names other masters than %s/state.json",
+                         config->path, dev->folder);
+    if (dev->master_count < 3)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "with %u master%s nothing is left to go on; a drill "
+                         "needs three",
+                         dev->master_count, dev->master_count == 1 ? "" : "s");
+    for (unsigned i = 0; i < dev->master_count; i++)
+        if (!dev_alive(&dev->masters[i]))
+            return error_set(why, ERROR_FAILED_PRECONDITION,
+                             "%s does not run as kctl dev up started it",
+                             dev->masters[i].name);
+    return 0;
+}
+
+int drill_find(struct drill *drill, const struct contact *contact, int *lock,
+               struct error *why)
+{
+    const struct config *config = contact_config(contact);
+    const char *slash = strrchr(config->path, '/');
+    CLEANUP(free_pointer)
+    char *folder = slash ? memory_format("%.*s/", (int)(slash - config->path),
+                                         config->path)
+                         : memory_string(".");
+    struct dev *dev = &drill->dev;
+    int code;
+
+    code = dev_folder(dev, folder, false, why);
+    if (code == 0)
+        code = dev_load(dev, why);
+    if (code == ERROR_NOT_FOUND)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "a drill harms masters, and %s is of no cluster that "
+                         "kctl dev up made: there is no %s/state.json",
+                         config->path, dev->folder);
+    if (code != 0)
+        return code;
+    if (dev_lock(dev, lock, why) != 0 || check_masters(dev, config, why) != 0)
+        return (int)why->code;
+    for (unsigned i = 0; i < dev->master_count; i++)
+        if (dev_words_read(&drill->words[i], &dev->masters[i], why) != 0)
+            return (int)why->code;
+    return drill->fault->check ? drill->fault->check(dev, why) : 0;
+}
+
+void drill_fini(struct drill *drill)
+{
+    for (unsigned i = 0; i < DEV_MASTERS_MAX; i++)
+        dev_words_fini(&drill->words[i]);
+    drill_history_fini(&drill->history);
+    free(drill->rounds);
+}
+
+/* ---- waiting --------------------------------------------------------------
+ */
+
+static int rest(struct contact *contact, uint64_t until_ms, struct error *why)
+{
+    int code;
+
+    while ((code = contact_wait(contact, until_ms, why)) == 0)
+        ;
+    return code == ERROR_DEADLINE_EXCEEDED ? 0 : code;
+}
+
+/* What the masters say of each other. */
+struct look {
+    unsigned leader; /* NOBODY: none, or none that all know */
+    bool whole;      /* all are up, and have applied `goal` */
+    uint64_t last_index;
+};
+
+static unsigned find_master(const struct dev *dev, const char *name)
+{
+    for (unsigned i = 0; i < dev->master_count; i++)
+        if (strcmp(dev->masters[i].name, name) == 0)
+            return i;
+    return NOBODY;
+}
+
+static int look_at_masters(const struct drill *drill, struct contact *contact,
+                           uint64_t goal, struct look *look, struct error *why)
+{
+    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
+    const Kontor__V1__MastersResponse *response;
+    ProtobufCMessage *message;
+
+    if (contact_call(contact, "Masters", &request.base, &message, why) != 0)
+        return (int)why->code;
+    response = (const Kontor__V1__MastersResponse *)message;
+    *look = (struct look){.leader = NOBODY, .whole = true};
+    for (size_t i = 0; i < response->n_masters; i++) {
+        const Kontor__V1__Master *master = response->masters[i];
+        bool leads = strcmp(master->role, "leader") == 0;
+
+        if (leads && look->leader == NOBODY) {
+            look->leader = find_master(&drill->dev, master->name);
+            look->last_index = master->last_index;
+        } else if (strcmp(master->role, "follower") != 0) {
+            look->whole = false; /* down, a candidate, or a second leader */
+        }
+        if (master->applied_index < goal)
+            look->whole = false;
+    }
+    if (look->leader == NOBODY)
+        look->whole = false;
+    message_free(message);
+    return 0;
+}
+
+/* Until one master leads and the others follow it, with all that it had when
+ * this began. `victim` is started when it has ended; NULL: none is. */
+static int await_whole(struct drill *drill, struct contact *contact,
+                       struct drill_victim *victim, unsigned *leader,
+                       struct error *why)
+{
+    uint64_t deadline_ms = clock_monotonic_ms() + WHOLE_MS;
+    struct look look = {.leader = NOBODY};
+    uint64_t goal = 0;
+
+    do {
+        int code;
+
+        if (victim && drill_revive(victim, why) != 0)
+            return (int)why->code;
+        code = look_at_masters(drill, contact, goal, &look, why);
+        if (code == ERROR_CANCELLED)
+            return code;
+        if (code == 0 && look.whole && goal > 0) {
+            *leader = look.leader;
+            return 0;
+        }
+        if (code == 0 && goal == 0)
+            goal = look.last_index;
+        if (rest(contact, clock_monotonic_ms() + LOOK_MS, why) != 0)
+            return (int)why->code;
+    } while (!contact_expired(deadline_ms));
+    return error_set(why, ERROR_DEADLINE_EXCEEDED,
+                     "the masters were not whole again after %d s",
+                     WHOLE_MS / 1000);
+}
+
+/* Until a write that began after `fault_ns` is acknowledged; not for ever. */
+static int await_recovery(const struct drill *drill, struct contact *contact,
+                          uint64_t fault_ns, uint64_t deadline_ms,
+                          struct error *why)
+{
+    int code = 0;
+
+    while (code == 0 &&
+           drill_history_recovered_ns(&drill->history, fault_ns) == 0)
+        code = contact_wait(contact, deadline_ms, why);
+    return code == ERROR_DEADLINE_EXCEEDED ? 0 : code;
+}
+
+/* ---- a round --------------------------------------------------------------
+ */
+
+/* The fault, and what follows until it is to be undone. */
+static int suffer(struct drill *drill, struct contact *contact,
+                  struct drill_clients *clients,
+                  const struct drill_victim *victim, uint64_t *fault_ns,
+                  struct error *why)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t until_ms = now_ms + HOLD_MS;
+
+    *fault_ns = clock_monotonic_ns();
+    if (drill->fault->inflict(victim, why) != 0)
+        return (int)why->code;
+    drill_clients_hurry(clients);
+    if (await_recovery(drill, contact, *fault_ns,
+                       now_ms + drill->budget_ms + PATIENCE_MS, why) != 0)
+        return (int)why->code;
+    now_ms = clock_monotonic_ms() + HOLD_LONGER_MS;
+    return rest(contact, now_ms > until_ms ? now_ms : until_ms, why);
+}
+
+static int check_ended(const struct drill *drill,
+                       const struct drill_victim *victim, struct error *why)
+{
+    if (victim->started == 0 || drill->fault->ends)
+        return 0;
+    return error_set(why, ERROR_INTERNAL, "%s ended, having been %s",
+                     drill->dev.masters[victim->master].name,
+                     drill->fault->done);
+}
+
+static void note_round(struct drill *drill, unsigned master, uint64_t fault_ns)
+{
+    struct drill_round *round = &drill->rounds[drill->done++];
+
+    *round = (struct drill_round){
+        .master = master,
+        .gap_ns =
+            drill_history_recovered_ns(&drill->history, fault_ns) - fault_ns,
+        .silent_ns = drill_history_silence_ns(&drill->history, fault_ns,
+                                              clock_monotonic_ns()),
+    };
+    fprintf(stderr, "%*u/%u  %s %s  gap %.1f ms\n", 4, drill->done,
+            (unsigned)drill->count, drill->dev.masters[master].name,
+            drill->fault->done, (double)round->gap_ns / 1e6);
+}
+
+static int play_round(struct drill *drill, struct contact *contact,
+                      struct drill_clients *clients, struct random *random,
+                      struct error *why)
+{
+    struct drill_victim victim = {.dev = &drill->dev, .words = drill->words};
+    uint64_t rest_ms = REST_MS + random_below(random, REST_JITTER_MS);
+    uint64_t fault_ns;
+    struct error undoing;
+    unsigned leader;
+    int code;
+
+    if (await_whole(drill, contact, NULL, &victim.master, why) != 0 ||
+        rest(contact, clock_monotonic_ms() + rest_ms, why) != 0 ||
+        await_whole(drill, contact, NULL, &victim.master, why) != 0)
+        return (int)why->code;
+    code = suffer(drill, contact, clients, &victim, &fault_ns, why);
+    if (drill_undo(&victim, &undoing) != 0 ||
+        drill_revive(&victim, &undoing) != 0) {
+        *why = undoing;
+        return (int)why->code;
+    }
+    if (code != 0 || await_whole(drill, contact, &victim, &leader, why) != 0 ||
+        await_recovery(drill, contact, fault_ns,
+                       clock_monotonic_ms() + WHOLE_MS, why) != 0)
+        return (int)why->code;
+    note_round(drill, victim.master, fault_ns);
+    return check_ended(drill, &victim, why);
+}
+
+/* ---- all ------------------------------------------------------------------
+ */
+
+/* What a drill that was killed may have left. */
+static int undo_all(struct drill *drill, struct error *why)
+{
+    struct drill_victim victim = {.dev = &drill->dev, .words = drill->words};
+
+    for (; victim.master < drill->dev.master_count; victim.master++)
+        if (drill_undo(&victim, why) != 0)
+            return (int)why->code;
+    return 0;
+}
+
+static int play(struct drill *drill, struct contact *contact,
+                struct drill_clients *clients, struct error *why)
+{
+    struct random random;
+    int code = 0;
+
+    random_bytes(&random.state, sizeof random.state);
+    drill->rounds = memory_array(drill->count, sizeof *drill->rounds);
+    while (code == 0 && drill->done < drill->count)
+        code = play_round(drill, contact, clients, &random, why);
+    return code;
+}
+
+/* What the clients were told, and what is there. */
+static int compare(struct drill *drill, struct contact *contact,
+                   const char *image, const struct drill_pods *before,
+                   struct error *why)
+{
+    struct drill_pods after;
+
+    if (drill_count_nodes(&drill->counts, contact, why) != 0 ||
+        drill_pods_list(&after, contact, image, why) != 0)
+        return (int)why->code;
+    drill_count_writes(&drill->counts, &drill->history, &after);
+    drill_count_pods(&drill->counts, before, &after);
+    drill_pods_fini(&after);
+    return 0;
+}
+
+/* With a contact of its own: the first may know of Ctrl-C, and then asks
+ * nobody any more. */
+static int settle(struct drill *drill, const struct contact_options *to,
+                  const char *image, const struct drill_pods *before,
+                  struct error *why)
+{
+    struct contact *contact;
+    struct error first = *why;
+    int code;
+
+    if (contact_open(&contact, to, why) != 0)
+        return (int)why->code;
+    code = first.code ? 0 : compare(drill, contact, image, before, why);
+    if (code == 0)
+        code = drill_pods_stop(contact, image, why);
+    contact_close(contact);
+    if (first.code)
+        *why = first;
+    return (int)why->code;
+}
+
+int drill_run(struct drill *drill, const struct contact_options *to,
+              struct error *why)
+{
+    struct drill_clients *clients = NULL;
+    struct drill_pods before = {0};
+    struct contact *contact;
+    int code;
+
+    if (undo_all(drill, why) != 0 || contact_open(&contact, to, why) != 0)
+        return (int)why->code;
+    code = drill_pods_list(&before, contact, "", why);
+    if (code == 0) {
+        clients = drill_clients_open(contact, &drill->history);
+        code = play(drill, contact, clients, why);
+        drill_clients_finish(clients);
+        if (code == 0)
+            error_clear(why);
+        code = settle(drill, to, drill_clients_image(clients), &before, why);
+        drill->counts.duplicated += drill_clients_repeated(clients);
+        drill_clients_close(clients);
+    }
+    contact_close(contact);
+    drill_pods_fini(&before);
+    return code;
+}
