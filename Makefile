@@ -199,6 +199,13 @@ $(B)/test/sim/sim: $(SIM_OBJECTS) $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_b
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))
 
+LINEAR_OBJECTS := $(call objects,test/linear)
+$(B)/test/linear/check: $(B)/test/linear/main.o $(LINEAR_OBJECTS) $(LIB_base)
+	$(call say,LINK,$@)
+	$(call link,$^ -ljansson)
+
+$(B)/test/unit/test_linear: $(LINEAR_OBJECTS)
+
 SEEDS ?= 1-2000
 
 .PHONY: test unit sim e2e
@@ -207,7 +214,7 @@ test: deps ## everything: unit tests, simulator, end to end
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run unit sim e2e
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/test/sim/sim
+tests: $(UNIT_TESTS) $(B)/test/sim/sim $(B)/test/linear/check
 
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
@@ -215,7 +222,7 @@ unit: all $(UNIT_TESTS) ## the unit tests alone
 sim: $(B)/test/sim/sim ## the simulator alone (SEEDS=1-2000)
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
 
-e2e: all ## the end-to-end tests alone
+e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
 
 # The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.
