@@ -57,6 +57,7 @@ struct drill_clients {
     unsigned busy;
     unsigned open; /* handles and channels */
     unsigned repeated;
+    struct error trouble; /* of the last write that was refused */
     struct client clients[CLIENTS];
 };
 
@@ -156,6 +157,7 @@ static void on_ended(struct call *call, const struct error *why)
             client->all->repeated++;
             client->in_doubt = true;
         }
+        client->all->trouble = *why;
         finish(client, client->in_doubt ? DRILL_UNKNOWN : DRILL_FAIL);
     }
 }
@@ -404,4 +406,9 @@ const char *drill_clients_image(const struct drill_clients *clients)
 unsigned drill_clients_repeated(const struct drill_clients *clients)
 {
     return clients->repeated;
+}
+
+const struct error *drill_clients_trouble(const struct drill_clients *clients)
+{
+    return &clients->trouble;
 }

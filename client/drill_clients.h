@@ -31,5 +31,8 @@ const char *drill_clients_image(const struct drill_clients *clients);
 /* Writes that were done twice, as an answer said. */
 unsigned drill_clients_repeated(const struct drill_clients *clients);
 
+/* What the last write that was refused met with; code 0: none was. Borrowed. */
+const struct error *drill_clients_trouble(const struct drill_clients *clients);
+
 /* The value that was written into a pod of theirs, 0 when there is none. */
 uint64_t drill_value_of(const Kontor__V1__Pod *pod);

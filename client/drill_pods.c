@@ -149,7 +149,9 @@ int drill_pods_stop(struct contact *contact, const char *image,
         if (code != 0 || left == 0)
             return code;
     }
-    return error_wrap(why, "pods of %s are left", image);
+    return why->code ? error_wrap(why, "pods of %s are left", image)
+                     : error_set(why, ERROR_INTERNAL, "pods of %s do not stop",
+                                 image);
 }
 
 /* ---- counting -------------------------------------------------------------

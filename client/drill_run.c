@@ -12,11 +12,12 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "client/output.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { WHOLE_MS = 30000, LOOK_MS = 20 };
+enum { WHOLE_MS = 30000, LOOK_MS = 20, FIRST_MS = 5000 };
 /* Between two faults, so that they meet elections and heartbeats at any
  * moment. */
 enum { REST_MS = 150, REST_JITTER_MS = 300 };
@@ -26,8 +27,6 @@ enum { HOLD_MS = 400, HOLD_LONGER_MS = 100 };
 enum { PATIENCE_MS = 4000 };
 
 enum { NOBODY = DEV_MASTERS_MAX };
-
-#define NS_PER_MS UINT64_C(1000000)
 
 /* ---- which cluster --------------------------------------------------------
  */
@@ -185,10 +184,10 @@ static int await_whole(struct drill *drill, struct contact *contact,
                      WHOLE_MS / 1000);
 }
 
-/* Until a write that began after `fault_ns` is acknowledged; not for ever. */
-static int await_recovery(const struct drill *drill, struct contact *contact,
-                          uint64_t fault_ns, uint64_t deadline_ms,
-                          struct error *why)
+/* Until a write that began after `fault_ns` is acknowledged, or it is time. */
+static int look_for_recovery(const struct drill *drill, struct contact *contact,
+                             uint64_t fault_ns, uint64_t deadline_ms,
+                             struct error *why)
 {
     int code = 0;
 
@@ -198,8 +197,35 @@ static int await_recovery(const struct drill *drill, struct contact *contact,
     return code == ERROR_DEADLINE_EXCEEDED ? 0 : code;
 }
 
+static int await_recovery(const struct drill *drill, struct contact *contact,
+                          uint64_t fault_ns, struct error *why)
+{
+    if (look_for_recovery(drill, contact, fault_ns,
+                          clock_monotonic_ms() + WHOLE_MS, why) != 0)
+        return (int)why->code;
+    if (drill_history_recovered_ns(&drill->history, fault_ns) == 0)
+        return error_set(why, ERROR_DEADLINE_EXCEEDED,
+                         "no write was acknowledged for %d s, though the "
+                         "masters are whole",
+                         WHOLE_MS / 1000);
+    return 0;
+}
+
 /* ---- a round --------------------------------------------------------------
  */
+
+/* As if nothing had been done to it. */
+static int restore(struct drill_victim *victim, struct error *why)
+{
+    struct error reviving;
+    int code = drill_undo(victim, why);
+
+    if (drill_revive(victim, &reviving) != 0 && code == 0) {
+        *why = reviving;
+        code = (int)why->code;
+    }
+    return code;
+}
 
 /* The fault, and what follows until it is to be undone. */
 static int suffer(struct drill *drill, struct contact *contact,
@@ -214,8 +240,8 @@ static int suffer(struct drill *drill, struct contact *contact,
     if (drill->fault->inflict(victim, why) != 0)
         return (int)why->code;
     drill_clients_hurry(clients);
-    if (await_recovery(drill, contact, *fault_ns,
-                       now_ms + drill->budget_ms + PATIENCE_MS, why) != 0)
+    if (look_for_recovery(drill, contact, *fault_ns,
+                          now_ms + drill->budget_ms + PATIENCE_MS, why) != 0)
         return (int)why->code;
     now_ms = clock_monotonic_ms() + HOLD_LONGER_MS;
     return rest(contact, now_ms > until_ms ? now_ms : until_ms, why);
@@ -254,7 +280,7 @@ static int play_round(struct drill *drill, struct contact *contact,
     struct drill_victim victim = {.dev = &drill->dev, .words = drill->words};
     uint64_t rest_ms = REST_MS + random_below(random, REST_JITTER_MS);
     uint64_t fault_ns;
-    struct error undoing;
+    struct error restoring;
     unsigned leader;
     int code;
 
@@ -263,14 +289,12 @@ static int play_round(struct drill *drill, struct contact *contact,
         await_whole(drill, contact, NULL, &victim.master, why) != 0)
         return (int)why->code;
     code = suffer(drill, contact, clients, &victim, &fault_ns, why);
-    if (drill_undo(&victim, &undoing) != 0 ||
-        drill_revive(&victim, &undoing) != 0) {
-        *why = undoing;
+    if (restore(&victim, &restoring) != 0) {
+        *why = restoring;
         return (int)why->code;
     }
     if (code != 0 || await_whole(drill, contact, &victim, &leader, why) != 0 ||
-        await_recovery(drill, contact, fault_ns,
-                       clock_monotonic_ms() + WHOLE_MS, why) != 0)
+        await_recovery(drill, contact, fault_ns, why) != 0)
         return (int)why->code;
     note_round(drill, victim.master, fault_ns);
     return check_ended(drill, &victim, why);
@@ -279,22 +303,38 @@ static int play_round(struct drill *drill, struct contact *contact,
 /* ---- all ------------------------------------------------------------------
  */
 
-/* What a drill that was killed may have left. */
-static int undo_all(struct drill *drill, struct error *why)
+/* Every master; before a drill, what one that was killed may have left. */
+static int restore_all(struct drill *drill, struct error *why)
 {
     struct drill_victim victim = {.dev = &drill->dev, .words = drill->words};
 
     for (; victim.master < drill->dev.master_count; victim.master++)
-        if (drill_undo(&victim, why) != 0)
+        if (restore(&victim, why) != 0)
             return (int)why->code;
     return 0;
+}
+
+/* Nothing is harmed before a write was acknowledged. */
+static int await_writes(const struct drill *drill, struct contact *contact,
+                        const struct drill_clients *clients, struct error *why)
+{
+    if (look_for_recovery(drill, contact, 0, clock_monotonic_ms() + FIRST_MS,
+                          why) != 0)
+        return (int)why->code;
+    if (drill_history_recovered_ns(&drill->history, 0) != 0)
+        return 0;
+    *why = *drill_clients_trouble(clients);
+    if (why->code == 0)
+        error_set(why, ERROR_UNAVAILABLE, "nothing was answered in %d s",
+                  FIRST_MS / 1000);
+    return error_wrap(why, "no write is acknowledged, so nothing was harmed");
 }
 
 static int play(struct drill *drill, struct contact *contact,
                 struct drill_clients *clients, struct error *why)
 {
     struct random random;
-    int code = 0;
+    int code = await_writes(drill, contact, clients, why);
 
     random_bytes(&random.state, sizeof random.state);
     drill->rounds = memory_array(drill->count, sizeof *drill->rounds);
@@ -335,8 +375,11 @@ static int settle(struct drill *drill, const struct contact_options *to,
     if (code == 0)
         code = drill_pods_stop(contact, image, why);
     contact_close(contact);
-    if (first.code)
-        *why = first;
+    if (first.code == 0)
+        return code;
+    if (code != 0)
+        output_line(stderr, "kctl: %s", why->message);
+    *why = first;
     return (int)why->code;
 }
 
@@ -346,9 +389,10 @@ int drill_run(struct drill *drill, const struct contact_options *to,
     struct drill_clients *clients = NULL;
     struct drill_pods before = {0};
     struct contact *contact;
+    struct error restoring;
     int code;
 
-    if (undo_all(drill, why) != 0 || contact_open(&contact, to, why) != 0)
+    if (restore_all(drill, why) != 0 || contact_open(&contact, to, why) != 0)
         return (int)why->code;
     code = drill_pods_list(&before, contact, "", why);
     if (code == 0) {
@@ -360,6 +404,10 @@ int drill_run(struct drill *drill, const struct contact_options *to,
         code = settle(drill, to, drill_clients_image(clients), &before, why);
         drill->counts.duplicated += drill_clients_repeated(clients);
         drill_clients_close(clients);
+    }
+    if (restore_all(drill, &restoring) != 0 && code == 0) {
+        *why = restoring;
+        code = (int)why->code;
     }
     contact_close(contact);
     drill_pods_fini(&before);

@@ -4,7 +4,7 @@
 #include "client/drill_faults.h"
 #include "client/drill_pods.h"
 
-enum { DRILL_COUNT_MAX = 10000 };
+enum { DRILL_COUNT_MAX = 1000 };
 
 /* One fault. */
 struct drill_round {
