@@ -281,8 +281,9 @@ int dev_net_masquerade(struct error *why)
                    why);
 }
 
-/* What comes to the master's own connections is known by the mark that they
- * get from what it sends: input has no owner. */
+/* Input has no owner: what comes to connections that the master made is known
+ * by the mark that they get from what it sends. They are tracked from their
+ * beginning, as masquerading was there before. */
 int dev_net_cut(unsigned port, struct error *why)
 {
     CLEANUP(free_pointer)

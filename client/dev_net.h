@@ -23,8 +23,7 @@ int dev_net_set_forwarding(bool on, struct error *why);
 int dev_net_masquerade(struct error *why);
 
 /* Nothing passes from or to the master that listens on `port` and runs as the
- * group of that number, but what this machine's kernel has taken from it
- * already; one master at a time. */
+ * group of that number; one master at a time. */
 int dev_net_cut(unsigned port, struct error *why);
 int dev_net_uncut(struct error *why); /* no master is cut off */
 

@@ -5,10 +5,10 @@
  *                    ^        | no answer in time, no leader
  *                    `- timer-' (the next master, the same request id)
  *
- * Every other thing is a read of what another client wrote last. Of the
- * writes every other one gives its pod a name, so that it can be read while
- * it is under way; the rest do not, so that one that is done twice is seen:
- * names are refused twice. */
+ * Every other thing is a read of what another client wrote last; after it a
+ * client rests. Of the writes every other one gives its pod a name, so that
+ * it can be read while it is under way. The rest do not, so that one that is
+ * done twice is seen: a name is not given twice. */
 #include "client/drill_clients.h"
 
 #include "base/clock.h"
@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CLIENTS = 8, REST_MS = 20, RETRY_MS = 3 };
+enum { CLIENTS = 8, REST_MS = 30, RETRY_MS = 3 };
 /* Attempts last between one and two of these, so that after a fault some
  * client begins one every few milliseconds. */
 enum { ATTEMPT_MS = 50, GIVE_UP_MS = 10000 };
@@ -120,6 +120,11 @@ static void on_read(struct call *call, const ProtobufCMessage *message)
     operation_of(call_data(call))->value = drill_value_of(response->pod);
 }
 
+static uint64_t rest_ms(struct client *client)
+{
+    return REST_MS / 2 + random_below(&client->all->random, REST_MS);
+}
+
 static void finish(struct client *client, enum drill_result result)
 {
     struct drill_operation *operation = operation_of(client);
@@ -129,9 +134,10 @@ static void finish(struct client *client, enum drill_result result)
     operation->returned_ns = clock_monotonic_ns();
     client->busy = false;
     all->busy--;
-    if (!all->finishing)
-        uv_timer_start(&client->timer, on_rested,
-                       REST_MS / 2 + random_below(&all->random, REST_MS), 0);
+    if (all->finishing)
+        return;
+    uv_timer_start(&client->timer, on_rested,
+                   operation->is_read ? rest_ms(client) : 0, 0);
 }
 
 static bool is_worth_a_retry(int code)

@@ -9,7 +9,7 @@ setup_file() {
     work_make
     registry_up
     image_push
-    cluster_up --nodes 1 --master-disk 64M
+    MARK=there cluster_up --nodes 1 --master-disk 64M
     kctl schedule "$IMAGE" --cpu 10m --mem 16M --name kept
     kept >"$WORK/kept"
 }
@@ -33,6 +33,14 @@ pids() { # masters of state.json, which runs
 import json, sys
 print(*(p["pid"] for p in json.load(open(sys.argv[1]))["masters"]))' \
         "$WORK/cluster/state.json"
+}
+
+how_started() {
+    for pid in $(pids); do
+        tr '\0' '\n' <"/proc/$pid/cmdline"
+        tr '\0' '\n' <"/proc/$pid/environ"
+        grep '^[UG]id' "/proc/$pid/status"
+    done
 }
 
 # One leads, two follow, nobody lags.
@@ -89,10 +97,11 @@ print("gap", said["gap_ms"], "silence", said["silence_ms"])' "$WORK/$1.json")" >
 
 @test "the leader is killed: nothing lost, nothing twice, it is started again" {
     local before
-    before=$(for pid in $(pids); do tr '\0' ' ' <"/proc/$pid/cmdline"; done)
+    before=$(how_started)
     drill leader 2
-    # With the same words; and a master did die.
-    [ "$before" = "$(for pid in $(pids); do tr '\0' ' ' <"/proc/$pid/cmdline"; done)" ]
+    # With the same words and environment; and masters did die.
+    [[ $before == *MARK=there* ]]
+    [ "$before" = "$(how_started)" ]
     [ "$(cat "$WORK"/cluster/m?.log | grep -c 'kmaster .* listens')" = 5 ]
 }
 
