@@ -52,7 +52,6 @@ struct drill_clients {
     struct drill_history *history;
     struct random random;
     char run[DRILL_NAME_MAX]; /* "drill-1a2b3c4d" */
-    char image[DRILL_NAME_MAX];
     bool finishing;
     unsigned busy;
     unsigned open; /* handles and channels */
@@ -89,7 +88,8 @@ uint64_t drill_value_of(const Kontor__V1__Pod *pod)
             ? pod->spec->containers[0]
             : NULL;
 
-    if (!container || container->n_env == 0 ||
+    if (!container || strcmp(container->image, DRILL_IMAGE) != 0 ||
+        container->n_env == 0 ||
         strncmp(container->env[0], VARIABLE, sizeof VARIABLE - 1) != 0)
         return 0;
     return strtoull(container->env[0] + sizeof VARIABLE - 1, NULL, 16);
@@ -213,7 +213,7 @@ static void ask_to_write(struct client *client, struct channel *channel)
     };
 
     snprintf(variable, sizeof variable, VARIABLE "%016" PRIx64, client->id.low);
-    container.image = client->all->image;
+    container.image = message_text(DRILL_IMAGE);
     container.env = variables;
     container.n_env = 1;
     resources.cpu_milli = CPU_MILLI;
@@ -353,7 +353,6 @@ struct drill_clients *drill_clients_open(struct contact *contact,
     random_bytes(&clients->random.state, sizeof clients->random.state);
     random_bytes(&run, sizeof run);
     snprintf(clients->run, sizeof clients->run, "drill-%08" PRIx32, run);
-    snprintf(clients->image, sizeof clients->image, "%.20s:1", clients->run);
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients->clients[i].all = clients;
         clients->clients[i].number = i;
@@ -402,11 +401,6 @@ void drill_clients_close(struct drill_clients *clients)
     while (clients->open > 0)
         contact_turn(clients->contact);
     free(clients);
-}
-
-const char *drill_clients_image(const struct drill_clients *clients)
-{
-    return clients->image;
 }
 
 unsigned drill_clients_repeated(const struct drill_clients *clients)

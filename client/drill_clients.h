@@ -10,6 +10,9 @@
 #include "client/contact.h"
 #include "client/drill_history.h"
 
+/* Of their pods, and of no others. */
+#define DRILL_IMAGE "kontor.invalid/drill:1"
+
 struct drill_clients;
 
 /* Connects, and begins to work on the loop of `contact`; what is asked for
@@ -25,14 +28,11 @@ void drill_clients_hurry(struct drill_clients *clients);
 void drill_clients_finish(struct drill_clients *clients);
 void drill_clients_close(struct drill_clients *clients);
 
-/* The image of their pods, which no others have. Borrowed. */
-const char *drill_clients_image(const struct drill_clients *clients);
-
 /* Writes that were done twice, as an answer said. */
 unsigned drill_clients_repeated(const struct drill_clients *clients);
 
 /* What the last write that was refused met with; code 0: none was. Borrowed. */
 const struct error *drill_clients_trouble(const struct drill_clients *clients);
 
-/* The value that was written into a pod of theirs, 0 when there is none. */
+/* The value that was written into a pod of theirs; 0: it is none. */
 uint64_t drill_value_of(const Kontor__V1__Pod *pod);

@@ -12,18 +12,12 @@ enum { STOPS_UNDER_WAY = 32, STOP_MS = 5000, STOP_ROUNDS = 5 };
 /* ---- listing --------------------------------------------------------------
  */
 
-static bool has_image(const Kontor__V1__Pod *pod, const char *image)
-{
-    return pod->spec && pod->spec->n_containers > 0 &&
-           strcmp(pod->spec->containers[0]->image, image) == 0;
-}
-
-static struct drill_pod pod_of(const Kontor__V1__Pod *in, const char *image)
+static struct drill_pod pod_of(const Kontor__V1__Pod *in)
 {
     int phase = in->status ? (int)in->status->phase : 0;
     struct drill_pod pod = {
         .id = in->id,
-        .value = has_image(in, image) ? drill_value_of(in) : 0,
+        .value = drill_value_of(in),
         .generation = in->status ? in->status->generation : 0,
         .restarts = in->status ? in->status->restarts : 0,
         .ended = phase >= KONTOR__V1__POD_PHASE__POD_SUCCEEDED,
@@ -35,7 +29,7 @@ static struct drill_pod pod_of(const Kontor__V1__Pod *in, const char *image)
 }
 
 int drill_pods_list(struct drill_pods *out, struct contact *contact,
-                    const char *image, struct error *why)
+                    struct error *why)
 {
     Kontor__V1__ListPodsRequest request = KONTOR__V1__LIST_PODS_REQUEST__INIT;
     struct drill_pods list = {0};
@@ -54,7 +48,7 @@ int drill_pods_list(struct drill_pods *out, struct contact *contact,
         list.pods = memory_resize(list.pods, (list.count + response->n_pods) *
                                                  sizeof *list.pods);
         for (size_t i = 0; i < response->n_pods; i++)
-            list.pods[list.count++] = pod_of(response->pods[i], image);
+            list.pods[list.count++] = pod_of(response->pods[i]);
         request.page_token = response->next_page_token;
         message_free(message);
     } while (request.page_token != 0);
@@ -134,24 +128,22 @@ static int stop_all(struct drill_pods *pods, struct contact *contact,
     return code;
 }
 
-int drill_pods_stop(struct contact *contact, const char *image,
-                    struct error *why)
+int drill_pods_stop(struct contact *contact, struct error *why)
 {
     for (unsigned round = 0; round < STOP_ROUNDS; round++) {
         struct drill_pods pods;
         unsigned left;
         int code;
 
-        if (drill_pods_list(&pods, contact, image, why) != 0)
+        if (drill_pods_list(&pods, contact, why) != 0)
             return (int)why->code;
         code = stop_all(&pods, contact, &left, why);
         drill_pods_fini(&pods);
         if (code != 0 || left == 0)
             return code;
     }
-    return why->code ? error_wrap(why, "pods of %s are left", image)
-                     : error_set(why, ERROR_INTERNAL, "pods of %s do not stop",
-                                 image);
+    return why->code ? error_wrap(why, "pods of drills are left")
+                     : error_set(why, ERROR_INTERNAL, "pods do not stop");
 }
 
 /* ---- counting -------------------------------------------------------------

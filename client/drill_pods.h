@@ -6,7 +6,7 @@
 
 struct drill_pod {
     uint64_t id;
-    uint64_t value; /* that a client of the drill wrote; 0: not one of those */
+    uint64_t value; /* that a client of a drill wrote; 0: not one of those */
     uint32_t generation;
     uint32_t restarts;
     bool ended;
@@ -19,14 +19,13 @@ struct drill_pods {
     size_t count;
 };
 
-/* All pods that the cluster knows. `image` is that of the drill's clients. */
+/* All pods that the cluster knows. */
 int drill_pods_list(struct drill_pods *out, struct contact *contact,
-                    const char *image, struct error *why);
+                    struct error *why);
 void drill_pods_fini(struct drill_pods *pods);
 
-/* Stop those of the drill's clients. CANCELLED: Ctrl-C. */
-int drill_pods_stop(struct contact *contact, const char *image,
-                    struct error *why);
+/* Stop those of drills. CANCELLED: Ctrl-C. */
+int drill_pods_stop(struct contact *contact, struct error *why);
 
 struct drill_counts {
     unsigned acknowledged; /* writes */

@@ -318,16 +318,18 @@ static int restore_all(struct drill *drill, struct error *why)
 static int await_writes(const struct drill *drill, struct contact *contact,
                         const struct drill_clients *clients, struct error *why)
 {
-    if (look_for_recovery(drill, contact, 0, clock_monotonic_ms() + FIRST_MS,
-                          why) != 0)
-        return (int)why->code;
-    if (drill_history_recovered_ns(&drill->history, 0) != 0)
+    const struct error *trouble = drill_clients_trouble(clients);
+    uint64_t deadline_ms = clock_monotonic_ms() + FIRST_MS;
+    int code = 0;
+
+    while (code == 0 && trouble->code == 0 &&
+           drill_history_recovered_ns(&drill->history, 0) == 0)
+        code = contact_wait(contact, deadline_ms, why);
+    if (code == 0 && trouble->code == 0)
         return 0;
-    *why = *drill_clients_trouble(clients);
-    if (why->code == 0)
-        error_set(why, ERROR_UNAVAILABLE, "nothing was answered in %d s",
-                  FIRST_MS / 1000);
-    return error_wrap(why, "no write is acknowledged, so nothing was harmed");
+    if (code == 0)
+        *why = *trouble;
+    return error_wrap(why, "no write is acknowledged, so nothing is harmed");
 }
 
 static int play(struct drill *drill, struct contact *contact,
@@ -345,13 +347,12 @@ static int play(struct drill *drill, struct contact *contact,
 
 /* What the clients were told, and what is there. */
 static int compare(struct drill *drill, struct contact *contact,
-                   const char *image, const struct drill_pods *before,
-                   struct error *why)
+                   const struct drill_pods *before, struct error *why)
 {
     struct drill_pods after;
 
     if (drill_count_nodes(&drill->counts, contact, why) != 0 ||
-        drill_pods_list(&after, contact, image, why) != 0)
+        drill_pods_list(&after, contact, why) != 0)
         return (int)why->code;
     drill_count_writes(&drill->counts, &drill->history, &after);
     drill_count_pods(&drill->counts, before, &after);
@@ -362,8 +363,7 @@ static int compare(struct drill *drill, struct contact *contact,
 /* With a contact of its own: the first may know of Ctrl-C, and then asks
  * nobody any more. */
 static int settle(struct drill *drill, const struct contact_options *to,
-                  const char *image, const struct drill_pods *before,
-                  struct error *why)
+                  const struct drill_pods *before, struct error *why)
 {
     struct contact *contact;
     struct error first = *why;
@@ -371,9 +371,9 @@ static int settle(struct drill *drill, const struct contact_options *to,
 
     if (contact_open(&contact, to, why) != 0)
         return (int)why->code;
-    code = first.code ? 0 : compare(drill, contact, image, before, why);
+    code = first.code ? 0 : compare(drill, contact, before, why);
     if (code == 0)
-        code = drill_pods_stop(contact, image, why);
+        code = drill_pods_stop(contact, why);
     contact_close(contact);
     if (first.code == 0)
         return code;
@@ -394,14 +394,16 @@ int drill_run(struct drill *drill, const struct contact_options *to,
 
     if (restore_all(drill, why) != 0 || contact_open(&contact, to, why) != 0)
         return (int)why->code;
-    code = drill_pods_list(&before, contact, "", why);
+    code = drill_pods_stop(contact, why); /* of a drill that was killed */
+    if (code == 0)
+        code = drill_pods_list(&before, contact, why);
     if (code == 0) {
         clients = drill_clients_open(contact, &drill->history);
         code = play(drill, contact, clients, why);
         drill_clients_finish(clients);
         if (code == 0)
             error_clear(why);
-        code = settle(drill, to, drill_clients_image(clients), &before, why);
+        code = settle(drill, to, &before, why);
         drill->counts.duplicated += drill_clients_repeated(clients);
         drill_clients_close(clients);
     }
