@@ -131,7 +131,7 @@ static int stop_all(struct drill_pods *pods, struct contact *contact,
 int drill_pods_stop(struct contact *contact, struct error *why)
 {
     for (unsigned round = 0; round < STOP_ROUNDS; round++) {
-        struct drill_pods pods;
+        struct drill_pods pods = {0};
         unsigned left;
         int code;
 
