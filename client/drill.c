@@ -117,4 +117,6 @@ DRILL_VERB(pause, "Stop the leader of a dev cluster, again and again",
 DRILL_VERB(partition, "Cut the leader of a dev cluster off, again and again",
            "All packets from and to the leading kmaster are dropped.");
 DRILL_VERB(disk, "Fill the disk of a dev cluster's leader, again and again",
-           "Needs kctl dev up --master-disk.");
+           "Needs kctl dev up --master-disk. A leader that has no room refuses "
+           "new work; it has some\nagain after 0.4 s, or starts again when it "
+           "has ended meanwhile.");

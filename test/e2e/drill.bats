@@ -81,7 +81,9 @@ for which in "gap_ms", "silence_ms":
     assert 0 < times["median"] <= times["p99"] <= times["max"] <= 1000, said
     assert times["max"] == max(r[which] for r in said["rounds"]), said
 assert said["acknowledged"] > 20 and said["reads"] > 20, said
-assert said["lost"] == said["duplicated"] == said["unknown"] == 0, said
+assert said["lost"] == said["duplicated"] == 0, said
+# A leader without room may refuse what was asked of the one before it.
+assert said["unknown"] == 0 or fault == "disk", said
 assert said["pods"] == 1 and said["pods_restarted"] == 0, said
 assert said["nodes"] == said["nodes_ready"] == 1, said
 assert {r["master"] for r in said["rounds"]} <= {"m1", "m2", "m3"}, said
@@ -187,6 +189,7 @@ interrupt() {
     wait "$pid" || code=$?
     cat "$WORK/said"
     [ "$code" = "$4" ]
+    [ "$code" != 130 ] || grep -q 'as it was' "$WORK/said"
 }
 
 @test "Ctrl-C in the midst of it leaves the cluster as it was" {
