@@ -9,7 +9,6 @@
 #include "client/drill_run.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "client/output.h"
