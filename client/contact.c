@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A call that is not answered for this long goes to another master. */
-enum { ATTEMPT_MS = 5000 };
+enum { ATTEMPT_MS = 1000 };
 /* Let a master that could not serve alone for this long. */
 enum { AVOID_MS = 20 };
 /* When all masters refuse connections, they will not come back soon. */

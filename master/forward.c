@@ -6,15 +6,17 @@
 #include "master/pipe.h"
 #include "master/service.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { LOOK_AGAIN_MS = 20 };
 
 struct forward {
-    struct list link; /* among the waiting, or on no list */
+    struct list link; /* among the waiting, or the sent */
     struct forwarder *forwarder;
-    struct call *down; /* the caller's; lives as long as this */
-    struct call *up;   /* to the leader; NULL while waiting */
+    struct call *down;          /* the caller's; lives as long as this */
+    struct call *up;            /* to the leader; NULL while waiting */
+    char leader[RAFT_NAME_MAX]; /* whom it was sent to */
     const struct method *method;
     bool answered;       /* something was passed on */
     uint64_t give_up_ms; /* 0: there has been a leader so far */
@@ -31,6 +33,7 @@ void forwarder_init(struct forwarder *forwarder, struct master *master)
 {
     *forwarder = (struct forwarder){.master = master};
     list_init(&forwarder->waiting);
+    list_init(&forwarder->sent);
     uv_timer_init(master->loop, &forwarder->timer);
     forwarder->timer.data = forwarder;
 }
@@ -99,6 +102,7 @@ static void on_up_ended(struct call *call, const struct error *why)
     struct forward *forward = call_data(call);
 
     forward->up = NULL;
+    list_remove(&forward->link);
     if (why->code == ERROR_UNAVAILABLE && !forward->answered)
         wait_for_leader(forward);
     else
@@ -121,6 +125,7 @@ static void send_to(struct forward *forward, struct channel *channel)
     ProtobufCMessage *request = request_of(forward);
     uint64_t remaining_ms = call_remaining_ms(forward->down);
 
+    list_append(&forward->forwarder->sent, &forward->link);
     forward->up = channel_call_unary(
         channel,
         &(struct call_request){
@@ -166,6 +171,7 @@ static bool try_forward(struct forward *forward)
     channel = replica_channel(master->replica, status.leader);
     if (!channel || !channel_connected(channel))
         return false;
+    snprintf(forward->leader, sizeof forward->leader, "%s", status.leader);
     send_to(forward, channel);
     return true;
 }
@@ -217,11 +223,33 @@ void forward_bytes(struct forwarder *forwarder, struct call *call,
     wait_for_leader(forward);
 }
 
+/* Another leads: whoever they were sent to may never answer. One that has, in
+ * part, is for its caller to go on with. */
+static void take_back(struct forwarder *forwarder, const char *leader)
+{
+    list_for_each(link, next, &forwarder->sent)
+    {
+        struct forward *forward = container_of(link, struct forward, link);
+
+        if (strcmp(forward->leader, leader) == 0)
+            continue;
+        pipe_drop(&forward->up);
+        list_remove(&forward->link);
+        if (forward->answered)
+            call_fail(forward->down, ERROR_UNAVAILABLE, "the leader changed");
+        else
+            wait_for_leader(forward);
+    }
+}
+
 void forwarder_kick(struct forwarder *forwarder)
 {
+    struct replica_status status = replica_status(forwarder->master->replica);
     uint64_t now_ms = clock_monotonic_ms();
     struct list moved;
 
+    if (status.leader)
+        take_back(forwarder, status.leader);
     /* A call that fails again at once must not be met again in this pass. */
     list_init(&moved);
     while (!list_empty(&forwarder->waiting)) {

@@ -2,8 +2,10 @@
  *
  *   WAITING --leader known--> SENT --status--> ended
  *      ^                        |
- *      +---- UNAVAILABLE, nothing answered yet
+ *      +---- UNAVAILABLE, or another leads, and nothing is answered yet
  *
+ * A leader that is cut off or stopped does not answer: who waits for it is
+ * brought to the next one as soon as that is known.
  * With no leader a call waits for its deadline or two election timeouts,
  * whichever is first, then fails with UNAVAILABLE. Sending again is safe:
  * reads change nothing and writes carry a request id. */
@@ -18,6 +20,7 @@ struct master;
 struct forwarder {
     struct master *master; /* borrowed */
     struct list waiting;
+    struct list sent;
     uv_timer_t timer; /* runs while calls wait */
     size_t count;     /* of calls, waiting or sent */
 };
@@ -36,7 +39,8 @@ void forward_call(struct forwarder *forwarder, struct call *call,
 void forward_bytes(struct forwarder *forwarder, struct call *call,
                    const uint8_t *bytes, size_t length);
 
-/* Who leads may have changed: look after those that wait. */
+/* Who leads may have changed: look after those that wait, for a leader or for
+ * the answer of one that is none any more. */
 void forwarder_kick(struct forwarder *forwarder);
 
 /* Fail those that wait, and stop the timer (closed with the loop). */

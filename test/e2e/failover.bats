@@ -236,6 +236,29 @@ one_master_gone() {
     stock retry_of_many 127.0.0.1:1/none:1
 }
 
+# kctl knows one follower only, whose connection to the leader stands.
+@test "a leader that is stopped: a call that a follower had passed on is answered by the next" {
+    local old follower began
+    old=$(leader)
+    follower=$(kctl masters | awk '$3 == "follower" {print $1; exit}')
+    python3 - "$KONTOR_CONFIG" "$WORK/cluster/one.json" "$follower" <<'PY'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["masters"] = [m for m in config["masters"] if m["name"] == sys.argv[3]]
+json.dump(config, open(sys.argv[2], "w"))
+PY
+    kill -STOP "$(pid_of "$old")"
+    began=$(date +%s%N)
+    run kctl schedule "$IMAGE" --config "$WORK/cluster/one.json" \
+        --cpu 10m --mem 16M --name stopped --detach
+    took=$((($(date +%s%N) - began) / 1000000))
+    kill -CONT "$(pid_of "$old")"
+    echo "$output, $took ms"
+    [ "$status" = 0 ]
+    [ "$took" -lt 900 ]
+    await 10 masters_agree
+}
+
 @test "the leader dies five times in a row" {
     start steady
     pid=$(pod steady-1 .status.pid)
