@@ -73,6 +73,8 @@ static void propose(struct replica *replica)
     size_t taken = 0;
     uint64_t first = raft_last_index(replica->raft) + 1;
 
+    if (store_free_bytes(replica->store) < STORE_RESERVE_BYTES)
+        replica_make_way(replica);
     replica->commands = NULL; /* a callback may bring new ones */
     replica->command_count = 0;
     replica->command_capacity = 0;

@@ -14,6 +14,8 @@
 /* A learner that lacks no more than this is made a voter. */
 enum { PROMOTE_LAG_ENTRIES = 64 };
 
+enum { MAKE_WAY_EVERY_MS = 10000 };
+
 const Kontor__V1__RaftConfiguration *
 replica_members(const struct replica *replica)
 {
@@ -379,4 +381,17 @@ int replica_transfer(struct replica *replica, const char *name,
                   &replica->out);
     replica->stepped = true;
     return 0;
+}
+
+void replica_make_way(struct replica *replica)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    struct error why;
+
+    if (raft_role(replica->raft) != RAFT_LEADER ||
+        now_ms < replica->way_again_ms)
+        return;
+    replica->way_again_ms = now_ms + MAKE_WAY_EVERY_MS;
+    if (replica_transfer(replica, NULL, &why) != 0)
+        log_warn("raft: the disk is nearly full, and %s", why.message);
 }

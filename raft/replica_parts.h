@@ -17,6 +17,9 @@ struct raft_payload *replica_founders(const struct replica_config *config,
                                       uint32_t *self, struct error *why);
 /* The core's configuration changed. */
 void replica_take_members(struct replica *replica);
+/* The disk is nearly full: as leader, hand over to another, whose may not be;
+ * at most once in a while, as theirs may be, too. */
+void replica_make_way(struct replica *replica);
 /* Make a learner that has caught up a voter, as leader. */
 void replica_promote(struct replica *replica);
 

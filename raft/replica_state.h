@@ -82,6 +82,7 @@ struct replica {
     uint64_t save_term;
     uint64_t save_started_ms;
     uint64_t save_again_ms; /* after a failure not before then */
+    uint64_t way_again_ms;  /* nor the next replica_make_way() */
     bool compacting;
     struct replica_send sends[RAFT_MEMBERS_MAX];
     struct install_receive *receive; /* NULL: none */
