@@ -16,6 +16,8 @@ const struct verb *const verbs[] = {
     &verb_masters_add,
     &verb_masters_rm,
     &verb_masters_transfer,
+    &verb_backup_save,
+    &verb_backup_inspect,
     &verb_pki_init,
     &verb_dev_up,
     &verb_dev_down,

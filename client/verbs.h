@@ -18,6 +18,8 @@ extern const struct verb verb_masters;
 extern const struct verb verb_masters_add;
 extern const struct verb verb_masters_rm;
 extern const struct verb verb_masters_transfer;
+extern const struct verb verb_backup_save;
+extern const struct verb verb_backup_inspect;
 extern const struct verb verb_pki_init;
 extern const struct verb verb_dev_up;
 extern const struct verb verb_dev_down;

@@ -41,6 +41,7 @@ struct master {
     struct watchers watchers;
     struct forwarder forwarder;
     struct list transfers; /* calls that wait for another leader */
+    unsigned backups;      /* calls that are sent one */
     uv_prepare_t turn;
     bool role_changed;   /* since the last turn */
     bool state_replaced; /* by a snapshot, since the last turn */

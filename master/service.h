@@ -86,6 +86,7 @@ void service_add_master(struct call *call, const ProtobufCMessage *request);
 void service_remove_master(struct call *call, const ProtobufCMessage *request);
 void service_transfer_leadership(struct call *call,
                                  const ProtobufCMessage *request);
+void service_backup(struct call *call, const ProtobufCMessage *request);
 
 /* Who leads may have changed: answer those who asked for it. */
 void service_transfers_step(struct master *master);

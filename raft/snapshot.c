@@ -1,18 +1,10 @@
-/* snapshot.c - saving runs in a forked child, on its copy of memory, as Redis
- * does it.
- *
- * The child is a fork of a process with threads (the store's, libuv's pool),
- * so whatever lock one of those held stays locked in it. It therefore uses
- * memory (glibc makes malloc whole again after fork), plain system calls and
- * SHA-256, which no other thread uses; no SQLite, no log, no loop.
- *
- * It closes all descriptors but its own at once: a master that is killed
- * while its child lives must look dead to its peers. It dies with its parent.
+/* snapshot.c - saving runs in a forked child (base/child.h).
  *
  *   child:  write FILE.tmp, sync, hash, rename, sync folder, report on a pipe
  *   parent: end of pipe -> wait for the child -> done                       */
 #include "raft/snapshot.h"
 
+#include "base/child.h"
 #include "base/fd.h"
 #include "base/memory.h"
 
@@ -24,12 +16,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HASH_CHUNK_BYTES = 64 << 10, CHILD_NICE = 10, CHILD_PIPE_FD = 3 };
+enum { HASH_CHUNK_BYTES = 64 << 10 };
 
 /* What the child reports: at most PIPE_BUF bytes, so in one piece. */
 struct report {
@@ -182,7 +172,7 @@ void snapshot_remove(uv_loop_t *loop, const char *folder, uint64_t index)
     uv_fs_unlink(loop, request, path, on_removed);
 }
 
-/* ---- the child ---- */
+/* ---- writing ---- */
 
 static int save_file(const char *path, const struct replica_machine *machine,
                      uint8_t sha256[STORE_SHA256_BYTES], struct error *why)
@@ -216,14 +206,14 @@ static int rename_durably(const char *folder, const char *from, const char *to,
     return 0;
 }
 
-static int save(const char *folder, uint64_t index,
-                const struct replica_machine *machine, struct report *report)
+int snapshot_write(const char *folder, uint64_t index,
+                   const struct replica_machine *machine,
+                   uint8_t sha256[STORE_SHA256_BYTES], struct error *why)
 {
     CLEANUP(free_pointer) char *fresh = snapshot_path(folder, index, ".tmp");
     CLEANUP(free_pointer) char *path = snapshot_path(folder, index, "");
-    struct error *why = &report->why;
 
-    if (save_file(fresh, machine, report->sha256, why) != 0 ||
+    if (save_file(fresh, machine, sha256, why) != 0 ||
         rename_durably(folder, fresh, path, why) != 0) {
         unlink(fresh);
         return why->code;
@@ -231,22 +221,18 @@ static int save(const char *folder, uint64_t index,
     return 0;
 }
 
+/* ---- the child ---- */
+
 static _Noreturn void run_child(const struct snapshot_save *save_op,
                                 const char *folder,
-                                const struct replica_machine *machine,
-                                int pipe_fd)
+                                const struct replica_machine *machine)
 {
     struct report report = {0};
     struct error why;
 
-    prctl(PR_SET_NAME, "snapshot");
-    setpriority(PRIO_PROCESS, 0, CHILD_NICE);
-    if (pipe_fd != CHILD_PIPE_FD && dup2(pipe_fd, CHILD_PIPE_FD) < 0)
-        _exit(EXIT_FAILURE);
-    if (close_range(CHILD_PIPE_FD + 1, ~0U, 0) != 0)
-        _exit(EXIT_FAILURE);
-    (void)save(folder, save_op->index, machine, &report);
-    if (fd_write_all(CHILD_PIPE_FD, &report, sizeof report, &why) != 0)
+    (void)snapshot_write(folder, save_op->index, machine, report.sha256,
+                         &report.why);
+    if (fd_write_all(CHILD_FD, &report, sizeof report, &why) != 0)
         _exit(EXIT_FAILURE);
     _exit(EXIT_SUCCESS);
 }
@@ -261,10 +247,8 @@ static void on_poll_closed(uv_handle_t *handle)
 /* The child has ended or is being killed: no wait of any length. */
 static int reap(struct snapshot_save *save_op)
 {
-    int status = 0;
+    int status = child_reap(save_op->child);
 
-    while (waitpid(save_op->child, &status, 0) < 0 && errno == EINTR)
-        ;
     uv_poll_stop(save_op->poll);
     uv_close((uv_handle_t *)save_op->poll, on_poll_closed);
     fd_reset(&save_op->result_fd);
@@ -300,28 +284,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     save_op->done(save_op, &report.why); /* may free it */
 }
 
-/* Signals stay blocked in the child: their handlers are the parent's. */
-static pid_t fork_child(const struct snapshot_save *save_op, const char *folder,
-                        const struct replica_machine *machine, int pipe_fd)
-{
-    pid_t parent = getpid();
-    sigset_t all;
-    sigset_t kept;
-    pid_t child;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &kept);
-    child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(EXIT_FAILURE);
-        run_child(save_op, folder, machine, pipe_fd);
-    }
-    pthread_sigmask(SIG_SETMASK, &kept, NULL);
-    return child;
-}
-
 int snapshot_save_start(struct snapshot_save *save_op, uv_loop_t *loop,
                         const char *folder,
                         const struct replica_machine *machine,
@@ -335,7 +297,9 @@ int snapshot_save_start(struct snapshot_save *save_op, uv_loop_t *loop,
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
         return error_errno(why, "make a pipe");
     write_end = ends[1];
-    save_op->child = fork_child(save_op, folder, machine, write_end);
+    save_op->child = child_fork(write_end, "snapshot");
+    if (save_op->child == 0)
+        run_child(save_op, folder, machine);
     if (save_op->child < 0) {
         error_errno(why, "fork");
         close(ends[0]);

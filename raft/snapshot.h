@@ -34,6 +34,11 @@ int snapshot_open(const char *folder, uint64_t index, int *fd,
 int snapshot_restore(const char *folder, const struct snapshot *snapshot,
                      const struct replica_machine *machine, struct error *why);
 
+/* Write what `machine` saves, durably, and its SHA-256. Blocks; see below. */
+int snapshot_write(const char *folder, uint64_t index,
+                   const struct replica_machine *machine,
+                   uint8_t sha256[STORE_SHA256_BYTES], struct error *why);
+
 /* Remove what is not snapshot `keep` (0: all). */
 int snapshot_clean(const char *folder, uint64_t keep, struct error *why);
 
