@@ -1,13 +1,24 @@
 /* backup.h - the state in a file that outlives the cluster: what it is, and
- * the commands that make a cluster of it, or of one master that is left.
+ * the commands that make a cluster of it, or of the one master that is left.
  *
  * See proto/kontor/v1/backup.proto for the file. */
 #pragma once
 
+#include "base/exit.h"
+#include "raft/recover.h"
+
 #define BACKUP_KIND "kontor-backup 1\n"
 
-/* kmaster restore FILE, kmaster recover: parse argv[1..], do it, say what was
- * done on stdout. Both work on the folder of a master that does not run.
- * Return the exit code, having reported what went wrong. */
+/* kmaster restore FILE, kmaster recover: parse argv[1..], do it to the folder
+ * of a master that does not run, say on stdout what was done. Return the exit
+ * code, having reported what went wrong. */
 int backup_restore_main(int argc, char **argv);
 int backup_recover_main(int argc, char **argv);
+
+/* ---- what the two share ---- */
+
+/* On stderr; returns the exit code. */
+int backup_report(const struct error *why);
+/* INVALID_ARGUMENT: an option that must be given was not. */
+int backup_need(const char *value, const char *option, struct error *why);
+void backup_print_members(const struct recover_log *log);

@@ -4,8 +4,10 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/options.h"
+#include "master/backup.h"
 #include "master/join.h"
 #include "master/master.h"
+#include "master/member_list.h"
 #include "raft/store.h"
 
 #include <signal.h>
@@ -31,6 +33,11 @@ static const char usage[] =
     "\n"
     "Runs one master of a cluster: its replica of the log, placement, orders\n"
     "to the nodes, and the service that kctl speaks to.\n"
+    "\n"
+    "When things are lost, see deploy/RECOVERY.md:\n"
+    "\n"
+    "  kmaster restore FILE ...   make a new cluster of a backup\n"
+    "  kmaster recover ...        go on alone when the quorum is lost\n"
     "\n";
 
 struct command_line {
@@ -56,9 +63,7 @@ struct program {
     uv_signal_t interrupt;
     struct master *master;
     struct tls_context *tls;
-    struct replica_member members[RAFT_MEMBERS_MAX];
-    unsigned member_count;
-    char *member_text; /* owned; what the members borrow */
+    struct member_list members;
     struct join_members joined;
     bool closing;
 };
@@ -152,45 +157,6 @@ static int check_line(const struct command_line *line, struct error *why)
     return 0;
 }
 
-/* "m1=HOST:PORT,m2=..." into program->members. */
-static int parse_members(struct program *program, const char *text,
-                         struct error *why)
-{
-    char *rest;
-
-    program->member_text = memory_string(text);
-    for (char *item = strtok_r(program->member_text, ",", &rest); item;
-         item = strtok_r(NULL, ",", &rest)) {
-        char *equals = strchr(item, '=');
-
-        if (!equals || equals == item || equals[1] == '\0')
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "--members: \"%s\" should be NAME=HOST:PORT",
-                             item);
-        if (program->member_count == RAFT_MEMBERS_MAX)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "--members: more than %d", RAFT_MEMBERS_MAX);
-        *equals = '\0';
-        program->members[program->member_count++] =
-            (struct replica_member){.name = item, .address = equals + 1};
-    }
-    return 0;
-}
-
-/* The address that `name` has among the members. */
-static int find_address(const struct program *program, const char *name,
-                        const char **address, struct error *why)
-{
-    for (unsigned i = 0; i < program->member_count; i++) {
-        if (strcmp(program->members[i].name, name) == 0) {
-            *address = program->members[i].address;
-            return 0;
-        }
-    }
-    return error_set(why, ERROR_INVALID_ARGUMENT,
-                     "--name %s is not among --members", name);
-}
-
 static int load_identity(struct program *program,
                          const struct command_line *line, struct error *why)
 {
@@ -259,7 +225,7 @@ static int join_cluster(struct program *program,
                         const struct command_line *line,
                         struct master_config *config, struct error *why)
 {
-    if (join_wait(program->members, program->member_count, line->name,
+    if (join_wait(program->members.members, program->members.count, line->name,
                   program->tls, &program->joined, why) != 0)
         return why->code;
     config->members = program->joined.members;
@@ -273,8 +239,8 @@ static int prepare(struct program *program, const struct command_line *line,
     const char *address = NULL;
 
     if (check_line(line, why) != 0 ||
-        parse_members(program, line->members, why) != 0 ||
-        find_address(program, line->name, &address, why) != 0 ||
+        member_list_parse(&program->members, line->members, why) != 0 ||
+        member_list_find(&program->members, line->name, &address, why) != 0 ||
         pod_network_parse(line->pod_network, &config->pod_network, why) != 0 ||
         load_identity(program, line, why) != 0 ||
         folder_make(line->data, 0700, why) != 0)
@@ -282,8 +248,8 @@ static int prepare(struct program *program, const struct command_line *line,
     config->name = line->name;
     config->listen = line->listen ? line->listen : address;
     config->folder = line->data;
-    config->members = program->members;
-    config->member_count = program->member_count;
+    config->members = program->members.members;
+    config->member_count = program->members.count;
     config->tls = program->tls;
     config->lease_drift_permille = (unsigned)line->lease_drift_permille;
     config->election_timeout_ms = line->election_timeout_ms;
@@ -313,7 +279,7 @@ static int run(const struct command_line *line, struct error *why)
     uv_run(&program.loop, UV_RUN_DEFAULT);
     uv_loop_close(&program.loop);
     tls_context_free(program.tls);
-    free(program.member_text);
+    member_list_fini(&program.members);
     return 0;
 }
 
@@ -329,6 +295,10 @@ int main(int argc, char **argv)
     struct error why = {0};
     bool done = false;
 
+    if (argc > 1 && strcmp(argv[1], "restore") == 0)
+        return backup_restore_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "recover") == 0)
+        return backup_recover_main(argc - 1, argv + 1);
     if (parse_line(&line, argc, argv, &done, &why) != 0) {
         fprintf(stderr, "kmaster: %s\n", why.message);
         return EXIT_CODE_USAGE;

@@ -42,6 +42,11 @@ struct store_options {
      * it, begins with. */
     uint32_t id;
     struct raft_payload *configuration;
+    /* Of a restored one: its file is there, and the log goes on after it. */
+    uint64_t term;
+    uint64_t snapshot_index; /* 0: none */
+    uint64_t snapshot_term;
+    uint8_t snapshot_sha256[STORE_SHA256_BYTES];
 };
 
 /* Is there a store in `folder`? */

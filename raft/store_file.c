@@ -204,9 +204,14 @@ static int fill(struct store_file *file, const struct store_options *options,
                       STORE_APPLICATION_ID, STORE_VERSION);
 
     file->state = (struct store_state){
+        .term = options->term,
+        .snapshot_index = options->snapshot_index,
+        .snapshot_term = options->snapshot_term,
         .configuration = options->configuration,
-        .first_index = 1,
+        .first_index = options->snapshot_index + 1,
     };
+    memcpy(file->state.snapshot_sha256, options->snapshot_sha256,
+           sizeof file->state.snapshot_sha256);
     if (execute(file, "PRAGMA synchronous = FULL; BEGIN", why) != 0 ||
         execute(file, version, why) != 0 || execute(file, schema, why) != 0 ||
         insert_identity(file, options, why) != 0 || prepare(file, why) != 0 ||

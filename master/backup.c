@@ -1,0 +1,26 @@
+#include "master/backup.h"
+
+#include "base/exit.h"
+
+#include <stdio.h>
+
+int backup_report(const struct error *why)
+{
+    fprintf(stderr, "kmaster: %s\n", why->message);
+    return exit_code_of((int)why->code);
+}
+
+int backup_need(const char *value, const char *option, struct error *why)
+{
+    if (value)
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT, "--%s is missing", option);
+}
+
+void backup_print_members(const struct recover_log *log)
+{
+    for (size_t i = 0; i < log->members->n_members; i++)
+        printf("%s%s %s", i ? ", " : "", log->members->members[i]->name,
+               log->members->members[i]->address);
+    printf("\n");
+}
