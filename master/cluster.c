@@ -3,6 +3,8 @@
 #include "base/memory.h"
 #include "master/cluster_apply.h"
 
+#include <inttypes.h>
+
 struct cluster *cluster_new(void)
 {
     struct cluster *cluster = memory_new(sizeof *cluster);
@@ -125,14 +127,22 @@ void cluster_apply(struct cluster *cluster, uint64_t index,
     result->index = index;
     result->subject_id = 0;
     result->replayed = false;
+    result->beyond = command && command->format > CLUSTER_FORMAT;
     error_clear(&result->error);
-    cluster->index = index;
+    if (!result->beyond)
+        cluster->index = index;
     if (!command) {
         error_set(&result->error, ERROR_INVALID_ARGUMENT,
                   "command of %zu bytes is not readable", length);
         return;
     }
-    apply_command(cluster, index, command, result);
+    if (result->beyond)
+        error_set(&result->error, ERROR_UNIMPLEMENTED,
+                  "entry %" PRIu64 " has format %u, this program knows %d: it "
+                  "must be upgraded",
+                  index, command->format, CLUSTER_FORMAT);
+    else
+        apply_command(cluster, index, command, result);
     kontor__v1__command__free_unpacked(command, NULL);
 }
 

@@ -16,7 +16,8 @@
  * 3. Ids of pods and nodes never return.
  * 4. A write with a remembered request id is answered again, not done again.
  * 5. A command that cannot be done, or read, changes nothing but that the
- *    refusal is remembered. */
+ *    refusal is remembered.
+ * 6. A command of a newer format than this program knows is not applied. */
 #pragma once
 
 #include "master/cluster_events.h"
@@ -36,6 +37,11 @@ struct cluster {
     struct events events;
 };
 
+/* The newest Command.format that is known here. A release writes no newer one
+ * than the release before it knows, so that masters one release apart run
+ * together. */
+enum { CLUSTER_FORMAT = 0 };
+
 struct cluster *cluster_new(void);
 void cluster_free(struct cluster *cluster);
 
@@ -45,6 +51,8 @@ struct cluster_result {
     uint64_t index;      /* of the command that did it: the first one's */
     uint64_t subject_id; /* the pod or node; 0 for batches */
     bool replayed;       /* the request was remembered; nothing was done */
+    bool beyond;         /* of a newer format; nothing was done, and this state
+                            is not the others' from here on */
 };
 
 /* Apply the command that was committed at `index`, greater than any before.

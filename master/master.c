@@ -1,11 +1,21 @@
 #include "master/master.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "master/service.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 /* ---- the state machine, as the replica drives it ---- */
+
+/* The others know what to do and we do not: whatever we did would be another
+ * state than theirs. The log keeps the entry for a program that knows it. */
+static _Noreturn void die(const struct error *why)
+{
+    log_error("this master ends: %s", why->message);
+    _exit(EXIT_FAILURE);
+}
 
 static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
                      size_t length)
@@ -14,6 +24,8 @@ static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
     struct cluster_result result;
 
     cluster_apply(master->cluster, index, bytes, length, &result);
+    if (result.beyond)
+        die(&result.error);
     placer_refresh(&master->placer);
 }
 

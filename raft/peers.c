@@ -15,6 +15,7 @@
 #include "raft/peers.h"
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "raft/codec.h"
 #include "raft/core/configuration.h"
@@ -38,6 +39,7 @@ struct peer {
     struct call *out; /* NULL: none */
     struct call *in;  /* NULL: none */
     uv_timer_t timer; /* to open the stream again, or to part */
+    bool refused;     /* on this connection; that was told */
     bool leaving;
     bool parting; /* the channel is being closed */
 };
@@ -188,14 +190,26 @@ static void on_out_message(struct call *call, const ProtobufCMessage *in)
     raft_message_fini(&message);
 }
 
+/* It is of another cluster, or of a version that does not understand us: only
+ * an operator can mend that. */
+static void tell_refused(struct peer *peer, const struct error *why)
+{
+    if (peer->refused || peer->leaving ||
+        (why->code != ERROR_INVALID_ARGUMENT &&
+         why->code != ERROR_PERMISSION_DENIED))
+        return;
+    peer->refused = true;
+    log_warn("raft: %s refuses us: %s", peer->name, why->message);
+}
+
 static void on_out_ended(struct call *call, const struct error *why)
 {
     struct peer *peer = call_data(call);
 
-    (void)why;
     if (peer->out != call)
         return; /* of a connection that is gone already */
     peer->out = NULL;
+    tell_refused(peer, why);
     if (peer->connected && !peer->leaving)
         uv_timer_start(&peer->timer, on_reopen, REOPEN_MS, 0);
 }
@@ -225,6 +239,7 @@ static void on_changed(void *data, bool connected, const struct error *why)
     peer->connected = connected && !peer->leaving;
     if (peer->connected) {
         assert(!peer->out);
+        peer->refused = false;
         open_stream(peer);
         return;
     }
@@ -272,8 +287,10 @@ static void on_in_message(struct call *call, const ProtobufCMessage *in)
         return;
     if (received->to != peer->peers->config.self)
         call_fail(call, ERROR_INVALID_ARGUMENT,
-                  "%s sent a message to %u, this is %u", peer->name,
-                  received->to, peer->peers->config.self);
+                  "%s takes this master for number %u, which is number %u: "
+                  "they are not of one cluster, or not restored from one "
+                  "backup",
+                  peer->name, received->to, peer->peers->config.self);
     else if (check_sender(peer, call, received->from))
         take(peer, call, received);
 }

@@ -207,6 +207,12 @@ static int check_entry(const struct store_file *file, sqlite3_stmt *statement,
         return error_set(why, ERROR_DATA_LOSS,
                          "%s: entry %llu has a wrong checksum", file->path,
                          (unsigned long long)index);
+    if (entry->kind > RAFT_ENTRY_CONFIGURATION)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s: entry %llu is of a kind (%d) that this program "
+                         "does not know: it must be upgraded",
+                         file->path, (unsigned long long)index,
+                         (int)entry->kind);
     if (entry->kind == RAFT_ENTRY_CONFIGURATION &&
         !raft_configuration_valid(entry->payload))
         return error_set(why, ERROR_DATA_LOSS,
