@@ -131,6 +131,8 @@ static int check_resources(const Kontor__V1__PodSpec *spec,
                              fields[i], want.amount[i]);
     }
     kontor__v1__resources__init(&out->resources);
+    if (spec->resources)
+        out->resources.base = spec->resources->base;
     resources_tell(&want, &out->resources);
     out->spec.resources = &out->resources;
     return 0;
@@ -158,9 +160,7 @@ int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
 {
     if (!spec)
         return error_set(why, ERROR_INVALID_ARGUMENT, "spec is missing");
-    out->spec = *spec;
-    out->spec.base.n_unknown_fields = 0; /* not ours to keep */
-    out->spec.base.unknown_fields = NULL;
+    out->spec = *spec; /* with what a newer node may understand */
     if (check_container(spec, out, why) != 0 ||
         check_resources(spec, out, why) != 0 || check_app(spec, out, why) != 0)
         return why->code;

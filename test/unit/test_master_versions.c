@@ -1,0 +1,208 @@
+/* Masters of two versions in one cluster: what a newer one writes is kept by
+ * the older, or stops it. */
+#include "base/fd.h"
+#include "base/memory.h"
+#include "master_commands.h"
+#include "master_world.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A field that is not known here. */
+static void mark(ProtobufCMessage *message)
+{
+    static uint8_t one = 1;
+    static ProtobufCMessageUnknownField field = {
+        .tag = 100,
+        .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT,
+        .len = 1,
+        .data = &one,
+    };
+
+    message->n_unknown_fields = 1;
+    message->unknown_fields = &field;
+}
+
+/* ---- fields ---- */
+
+static const struct spec *only_spec(unsigned master)
+{
+    const struct list *pods = &world.masters[master].master->cluster->pods.all;
+
+    return list_empty(pods)
+               ? NULL
+               : container_of(pods->next, struct pod, all)->facts.spec;
+}
+
+static bool all_have_it(void *data)
+{
+    (void)data;
+    for (unsigned i = 0; i < world.master_count; i++)
+        if (!only_spec(i))
+            return false;
+    return true;
+}
+
+static bool is_marked(const struct spec *spec)
+{
+    return spec && spec->message->base.n_unknown_fields == 1 &&
+           spec->message->resources->base.n_unknown_fields == 1 &&
+           spec->message->containers[0]->base.n_unknown_fields == 1;
+}
+
+/* From a newer kctl by way of a follower into the log, the state and its
+ * snapshot: to be there for a newer node. */
+static void unknown_fields_of_a_spec_are_kept(void **state)
+{
+    Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+    Kontor__V1__ContainerSpec *containers[] = {&container};
+    CLEANUP(fd_close) int saved = -1;
+    struct cluster *loaded;
+    struct error why;
+    void *response;
+
+    (void)state;
+    world_start(3, 3);
+    container.image = (char[]){"registry.local/web:1"};
+    mark(&container.base);
+    spec.containers = containers;
+    spec.n_containers = 1;
+    mark(&resources.base);
+    spec.resources = &resources;
+    mark(&spec.base);
+    request.spec = &spec;
+    response = world_call(world_channel((world_leader() + 1) % 3, "admin"),
+                          "Schedule", &request.base, &why);
+    if (!response)
+        fail_msg("%s", why.message);
+    protobuf_c_message_free_unpacked(response, NULL);
+    world_until(all_have_it, NULL, "the pod on all masters");
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(is_marked(only_spec(i)));
+    saved = save_to_file(world.masters[0].master->cluster);
+    assert_int_equal(cluster_load(&loaded, saved, &why), 0);
+    assert_true(is_marked(
+        container_of(loaded->pods.all.next, struct pod, all)->facts.spec));
+    cluster_free(loaded);
+}
+
+/* ---- commands ---- */
+
+static Kontor__V1__Command command_of_tomorrow(Kontor__V1__SetCordon *operation)
+{
+    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
+
+    kontor__v1__set_cordon__init(operation);
+    operation->node_id = 1;
+    operation->cordoned = true;
+    command.format = CLUSTER_FORMAT + 1;
+    command.operation_case = KONTOR__V1__COMMAND__OPERATION_SET_CORDON;
+    command.set_cordon = operation;
+    return command;
+}
+
+static void a_newer_format_changes_nothing(void **state)
+{
+    struct cluster *cluster = cluster_new();
+    struct cluster *untouched = cluster_new();
+    struct wanted capacity = {4000, 1, 1, 1};
+    Kontor__V1__SetCordon operation;
+    Kontor__V1__Command command = command_of_tomorrow(&operation);
+    struct cluster_result result;
+
+    (void)state;
+    do_register(cluster, "n1", capacity);
+    do_register(untouched, "n1", capacity);
+    result = apply_message(cluster, &command);
+    assert_true(result.beyond);
+    assert_int_equal(result.error.code, ERROR_UNIMPLEMENTED);
+    assert_non_null(strstr(result.error.message, "entry 2 has format 1"));
+    assert_true(same_state(cluster, untouched));
+
+    command.format = CLUSTER_FORMAT;
+    assert_false(apply_message(cluster, &command).beyond);
+    assert_false(same_state(cluster, untouched));
+    cluster_free(cluster);
+    cluster_free(untouched);
+}
+
+static void on_proposed(struct replica_proposal *proposal, uint64_t index,
+                        const struct error *why)
+{
+    (void)proposal;
+    (void)index;
+    (void)why;
+}
+
+static bool never(void *data)
+{
+    (void)data;
+    return false;
+}
+
+/* What the process leaves behind. */
+struct folders {
+    char world[64];
+    char pki[64];
+};
+
+static _Noreturn void run_a_master(struct folders *folders)
+{
+    Kontor__V1__SetCordon operation;
+    Kontor__V1__Command command = command_of_tomorrow(&operation);
+    struct replica_proposal proposal = {.done = on_proposed};
+    size_t length = kontor__v1__command__get_packed_size(&command);
+    CLEANUP(free_pointer) uint8_t *bytes = memory_new(length);
+
+    world_start(1, 1);
+    snprintf(folders->world, sizeof folders->world, "%s", world.folder);
+    snprintf(folders->pki, sizeof folders->pki, "%s", world.pki.folder);
+    kontor__v1__command__pack(&command, bytes);
+    replica_propose(world.masters[0].master->replica, &proposal, bytes, length);
+    world_until(never, NULL, "the end of the process");
+    _exit(EXIT_SUCCESS);
+}
+
+/* Rather than to go on with another state than the others'. */
+static void a_newer_format_ends_the_master(void **state)
+{
+    struct folders *folders =
+        mmap(NULL, sizeof *folders, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t child = fork();
+    struct error why;
+    int status;
+
+    (void)state;
+    if (child == 0)
+        run_a_master(folders);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EXIT_FAILURE);
+    assert_int_equal(folder_remove(AT_FDCWD, folders->world, &why), 0);
+    assert_int_equal(folder_remove(AT_FDCWD, folders->pki, &why), 0);
+    munmap(folders, sizeof *folders);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(unknown_fields_of_a_spec_are_kept,
+                                  world_tear_down),
+        cmocka_unit_test(a_newer_format_changes_nothing),
+        cmocka_unit_test(a_newer_format_ends_the_master),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
