@@ -32,6 +32,7 @@ static int target_open(struct target *target, const char *path, bool force,
 
     *target = (struct target){.path = path, .fd = -1};
     progress_init(&target->progress, stderr);
+    target->progress.printed_ms = clock_monotonic_ms(); /* not at once */
     if (strcmp(path, "-") == 0) {
         if (!folder)
             folder = "/tmp";
