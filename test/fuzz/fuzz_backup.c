@@ -1,9 +1,9 @@
 /* A backup's reader. The first byte chooses: the bytes are the file, or its
  * header and state, which are then sealed as they should be, as a damaged seal
  * keeps all else from being looked at. Nothing may crash. */
-#include "backup_made.h"
 #include "base/fd.h"
 #include "client/backup_file.h"
+#include "test/unit/backup_made.h"
 
 #include <assert.h>
 #include <sys/mman.h>
