@@ -8,6 +8,7 @@
 #include "master/cluster.h"
 #include "master/member_list.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
@@ -24,17 +25,14 @@ struct line {
 };
 
 struct restore {
-    const char *path;
     int fd;
     struct envelope envelope;
-    Kontor__V1__BackupHeader *header; /* owned */
-    struct cluster *cluster;          /* owned: the state */
+    struct recover_backup backup;
+    struct cluster *cluster; /* owned: the state */
 };
 
 static void restore_fini(struct restore *restore)
 {
-    if (restore->header)
-        kontor__v1__backup_header__free_unpacked(restore->header, NULL);
     cluster_free(restore->cluster);
     free(restore->envelope.header);
     fd_close(&restore->fd);
@@ -74,25 +72,46 @@ static int load_state(struct restore *restore, struct error *why)
         return error_errno(why, "seek");
     if (cluster_load(&restore->cluster, state, why) != 0)
         return (int)why->code;
-    if (restore->cluster->index > restore->header->index)
+    if (restore->cluster->index > restore->backup.index)
         return error_set(why, ERROR_DATA_LOSS,
                          "its state is newer than it says");
     return 0;
 }
 
-static int read_backup(struct restore *restore, struct error *why)
+static int read_header(struct restore *restore, struct error *why)
 {
-    restore->fd = open(restore->path, O_RDONLY | O_CLOEXEC);
+    const struct envelope *envelope = &restore->envelope;
+    Kontor__V1__BackupHeader *header = kontor__v1__backup_header__unpack(
+        NULL, envelope->header_length, envelope->header);
+    bool good = header && header->members;
+
+    if (good) {
+        restore->backup = (struct recover_backup){
+            .index = header->index,
+            .term = header->term,
+            .next_id = header->members->next_id,
+        };
+        memcpy(restore->backup.sha256, envelope->sha256,
+               sizeof envelope->sha256);
+    }
+    if (header)
+        kontor__v1__backup_header__free_unpacked(header, NULL);
+    return good ? 0
+                : error_set(why, ERROR_DATA_LOSS,
+                            "it is damaged: its header is none");
+}
+
+static int read_backup(struct restore *restore, const char *path,
+                       struct error *why)
+{
+    restore->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (restore->fd < 0)
-        return error_errno(why, "open");
-    if (envelope_check(restore->fd, BACKUP_KIND, &restore->envelope, why) != 0)
-        return (int)why->code;
-    restore->header = kontor__v1__backup_header__unpack(
-        NULL, restore->envelope.header_length, restore->envelope.header);
-    if (!restore->header || !restore->header->members)
-        return error_set(why, ERROR_DATA_LOSS,
-                         "it is damaged: its header is none");
-    return load_state(restore, why);
+        return error_errno(why, "open %s", path);
+    if (envelope_check(restore->fd, BACKUP_KIND, &restore->envelope, why) !=
+            0 ||
+        read_header(restore, why) != 0 || load_state(restore, why) != 0)
+        return error_wrap(why, "%s", path);
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -122,21 +141,16 @@ static int make_store(const struct restore *restore, const struct line *line,
         .member_count = founders->count,
         .machine = {.save = save_state, .data = restore->cluster},
     };
-    struct recover_backup backup = {
-        .index = restore->header->index,
-        .term = restore->header->term,
-        .next_id = restore->header->members->next_id,
-    };
 
-    memcpy(backup.sha256, restore->envelope.sha256, sizeof backup.sha256);
+    assert(restore->cluster);
     leave_out_ids(restore->cluster);
-    return recover_restore(&config, &backup, out, why);
+    return recover_restore(&config, &restore->backup, out, why);
 }
 
 static int restore(const struct line *line, struct error *why)
 {
     CLEANUP(restore_fini)
-    struct restore restore = {.path = line->file, .fd = -1};
+    struct restore restore = {.fd = -1};
     CLEANUP(member_list_fini) struct member_list founders = {0};
     struct recover_log made;
 
@@ -145,14 +159,13 @@ static int restore(const struct line *line, struct error *why)
         backup_need(line->members, "members", why) != 0 ||
         member_list_parse(&founders, line->members, why) != 0)
         return (int)why->code;
-    if (read_backup(&restore, why) != 0)
-        return error_wrap(why, "%s", line->file);
-    if (make_store(&restore, line, &founders, &made, why) != 0)
+    if (read_backup(&restore, line->file, why) != 0 ||
+        make_store(&restore, line, &founders, &made, why) != 0)
         return (int)why->code;
     printf("%s holds the state at index %" PRIu64 ", term %" PRIu64
            ", and goes on after index %" PRIu64 ", term %" PRIu64 "\n"
            "masters: ",
-           line->name, restore.header->index, restore.header->term,
+           line->name, restore.backup.index, restore.backup.term,
            made.last_index, made.term);
     backup_print_members(&made);
     recover_log_fini(&made);

@@ -110,6 +110,7 @@ static int append_alone(struct store_file *file, const struct recover_log *log,
 static const Kontor__V1__RaftMember *find(const struct recover_log *log,
                                           uint32_t id)
 {
+    assert(log->members); /* checked when the store was read */
     for (size_t i = 0; i < log->members->n_members; i++)
         if (log->members->members[i]->id == id)
             return log->members->members[i];
@@ -120,9 +121,9 @@ int recover_alone(const char *folder, const char *name, struct recover_log *out,
                   struct error *why)
 {
     const Kontor__V1__RaftMember *self;
-    struct recover_log log;
-    struct store_file file;
-    uint32_t id;
+    struct recover_log log = {0};
+    struct store_file file = {0};
+    uint32_t id = RAFT_NOBODY;
     int code;
 
     if (open_log(folder, name, &file, &log, &id, why) != 0)
