@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "kontor/v1/backup.pb-c.h"
 #include "master/backup.h"
+#include "raft/replica_members.h"
 
 #include <assert.h>
 #include <errno.h>
