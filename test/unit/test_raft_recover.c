@@ -38,6 +38,21 @@ static void expect_refused(int code, enum error_code expected,
         fail_msg("\"%s\" does not say \"%s\"", why->message, text);
 }
 
+/* The cluster goes on, by whoever leads it on a busy machine. */
+static struct member *commit_some(const char *text)
+{
+    struct member *leading = NULL;
+
+    for (int done = 0; done < 50;) {
+        struct asked asked;
+
+        leading = cluster_wait_leader();
+        asked = member_propose(leading, text);
+        done += asked.why.code == 0;
+    }
+    return leading;
+}
+
 /* ---- the quorum is lost ---- */
 
 static void recover(const struct member *member, struct recover_log *log)
@@ -100,8 +115,7 @@ static void the_one_that_is_left_goes_on(void **state)
     cluster_wait(votes, m4, "m4's vote");
 
     member_start(m1); /* from the dead */
-    for (int i = 0; i < 50; i++)
-        member_commit(m2, "with m4");
+    commit_some("with m4");
     assert_int_equal(replica_members(m2->replica)->n_members, 2);
     assert_null(replica_status(m1->replica).leader);
     assert_int_equal(m1->state.count, 0);
@@ -292,6 +306,8 @@ static struct saved save_and_destroy(void)
         member_stop(&cluster.members[i]);
         destroy(&cluster.members[i]);
     }
+    /* One member's child would hold another's address while it begins. */
+    cluster.snapshot_entries = 0;
     return saved;
 }
 
@@ -367,10 +383,7 @@ static void founders_without_the_backup_are_strangers(void **state)
     (void)state;
     restore(m1, &saved);
     cluster_start();
-    leading = cluster_wait_leader();
-    assert_ptr_not_equal(leading, m1);
-    for (int i = 0; i < 50; i++)
-        member_commit(leading, "nothing of it is there");
+    assert_ptr_not_equal(commit_some("nothing of it is there"), m1);
     assert_int_equal(m1->state.hash, saved.state.hash);
     assert_null(replica_status(m1->replica).leader);
 
@@ -383,8 +396,7 @@ static void founders_without_the_backup_are_strangers(void **state)
     leading = cluster_wait_leader();
     assert_int_equal(leading->state.hash, saved.state.hash);
     member_start(m3); /* a single one that was forgotten */
-    for (int i = 0; i < 50; i++)
-        member_commit(leading, "without m3");
+    commit_some("without m3");
     assert_int_equal(m3->state.count, 0);
     member_stop(m3);
     destroy(m3);
@@ -399,7 +411,6 @@ static void founders_of_two_backups_are_strangers(void **state)
 {
     struct saved saved = save_and_destroy();
     struct saved other = saved;
-    struct member *leading;
 
     (void)state;
     other.backup.sha256[0]++;
@@ -408,10 +419,7 @@ static void founders_of_two_backups_are_strangers(void **state)
     restore(m2, &saved);
     restore(m3, &other);
     cluster_start();
-    leading = cluster_wait_leader();
-    assert_ptr_not_equal(leading, m3);
-    for (int i = 0; i < 50; i++)
-        member_commit(leading, "without m3");
+    assert_ptr_not_equal(commit_some("without m3"), m3);
     assert_int_equal(m3->state.hash, saved.state.hash);
     assert_null(replica_status(m3->replica).leader);
     fd_close(&saved.fd);
