@@ -17,17 +17,23 @@
 #include "raft/store_file.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 /* A checkpoint costs a few ms, so it waits until nothing else does; yet the
  * write-ahead log stays bounded. In pages of 4 KiB. When it is due is drawn
  * from [IDLE, 2 x IDLE), as members that write the same would otherwise all
  * stand still at the same time. */
 enum { CHECKPOINT_IDLE_PAGES = 1000, CHECKPOINT_PAGES_MAX = 4000 };
+
+/* After so long without work what was committed is settled: one sync more that
+ * nobody waits for. */
+enum { SETTLE_AFTER_MS = 500 };
 
 enum { THREAD_STACK_BYTES = 512 << 10 };
 
@@ -134,15 +140,32 @@ static void measure_free(struct store *store)
                      (uint64_t)disk.f_bavail * disk.f_frsize);
 }
 
-/* Wait for requests and move them to `batch`. With `idle_work` do not wait.
- * False when closing and nothing is left. */
-static bool take(struct store *store, struct queue *batch, bool idle_work)
+static bool has_idle_work(const struct store *store)
 {
+    return store->file.wal_pages >= store->checkpoint_pages ||
+           store_file_has_garbage(&store->file);
+}
+
+/* Wait for requests and move them to `batch`: not at all when there is other
+ * work, and not for ever when there is something to settle. False when closing
+ * and nothing is left. */
+static bool take(struct store *store, struct queue *batch)
+{
+    struct timespec due;
+    bool waits = !has_idle_work(store);
     bool go_on;
 
+    clock_gettime(CLOCK_MONOTONIC, &due);
+    due.tv_nsec += SETTLE_AFTER_MS * 1000000L;
+    due.tv_sec += due.tv_nsec / 1000000000L;
+    due.tv_nsec %= 1000000000L;
     pthread_mutex_lock(&store->lock);
-    while (store->waiting.count == 0 && !store->closing && !idle_work)
-        pthread_cond_wait(&store->work, &store->lock);
+    while (store->waiting.count == 0 && !store->closing && waits)
+        if (!store_file_is_unsettled(&store->file))
+            pthread_cond_wait(&store->work, &store->lock);
+        else
+            waits = pthread_cond_timedwait(&store->work, &store->lock, &due) !=
+                    ETIMEDOUT;
     queue_swap(&store->waiting, batch);
     go_on = batch->count > 0 || !store->closing;
     pthread_mutex_unlock(&store->lock);
@@ -166,20 +189,16 @@ static int checkpoint(struct store *store, struct error *why)
     return store_file_checkpoint(&store->file, why);
 }
 
-/* One thing that can wait: delete some garbage or make a checkpoint. */
+/* One thing that can wait: delete some garbage, make a checkpoint, settle. */
 static int do_idle_work(struct store *store, struct error *why)
 {
+    if (!has_idle_work(store))
+        return store_file_settle(&store->file, why);
     if (store->file.wal_pages >= store->checkpoint_pages)
         return checkpoint(store, why);
     if (store_file_begin(&store->file, why) != 0)
         return why->code;
     return store_file_commit(&store->file, why);
-}
-
-static bool has_idle_work(const struct store *store)
-{
-    return store->file.wal_pages >= store->checkpoint_pages ||
-           store_file_has_garbage(&store->file);
 }
 
 static void *run(void *data)
@@ -189,7 +208,7 @@ static void *run(void *data)
     struct error why;
 
     prctl(PR_SET_NAME, "store");
-    while (take(store, &batch, has_idle_work(store))) {
+    while (take(store, &batch)) {
         if (batch.count == 0) {
             if (do_idle_work(store, &why) != 0)
                 die(&why);
@@ -332,10 +351,14 @@ void store_free(struct store *store)
 
 void store_start(struct store *store, uv_loop_t *loop)
 {
+    pthread_condattr_t monotonic;
     int result;
 
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&store->lock, NULL);
-    pthread_cond_init(&store->work, NULL);
+    pthread_cond_init(&store->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     result = uv_async_init(loop, &store->async, on_finished);
     assert(result == 0);
     result = start_thread(store);

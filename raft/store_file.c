@@ -9,7 +9,8 @@
  * 1. raft.db is created under another name and renamed when it is complete,
  *    so that a file that is empty or lacks a table is damaged, never new.
  * 2. Rows [state.first_index, last_index] are contiguous, terms never fall,
- *    each carries a CRC-32 of its index, term, kind and bytes; so does state.
+ *    each carries a CRC-32 of its index, term, kind and bytes; so does state,
+ *    of identity, too.
  * 3. Rows before state.first_index are garbage: they are dropped by moving
  *    first_index and deleted a slice a transaction, so that no transaction
  *    waits for a long deletion.
@@ -20,7 +21,6 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "raft/store_load.h"
-#include "raft/store_wal.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -30,8 +30,6 @@
 #include <unistd.h>
 
 enum { TRIM_ROWS_MAX = 500 }; /* deleted in one transaction; < 1 ms */
-
-enum { WAL_PREPARED_BYTES = 4 << 20 };
 
 static const char update_state_text[] =
     "UPDATE state SET term = ?1, voted_for = ?2, snapshot_index = ?3, "
@@ -173,7 +171,8 @@ static int update_state(struct store_file *file, struct error *why)
     bind_bytes(file, STORE_STATE, 6, state->configuration->bytes,
                state->configuration->length);
     bind_number(file, STORE_STATE, 7, state->first_index);
-    bind_number(file, STORE_STATE, 8, store_state_checksum(state));
+    bind_number(file, STORE_STATE, 8,
+                store_state_checksum(state, file->identity));
     return run(file, STORE_STATE, why);
 }
 
@@ -203,6 +202,7 @@ static int fill(struct store_file *file, const struct store_options *options,
         memory_format("PRAGMA application_id = %d; PRAGMA user_version = %d",
                       STORE_APPLICATION_ID, STORE_VERSION);
 
+    file->identity = store_identity_checksum(options->self, options->id);
     file->state = (struct store_state){
         .term = options->term,
         .snapshot_index = options->snapshot_index,
@@ -240,6 +240,7 @@ static int create(const char *path, const struct store_options *options,
     CLEANUP(free_pointer) char *wal = memory_format("%s-wal", path);
     CLEANUP(free_pointer) char *fresh = memory_format("%s.new", path);
     CLEANUP(free_pointer) char *journal = memory_format("%s-journal", fresh);
+    CLEANUP(free_pointer) char *mark = memory_format("%s-mark", path);
     struct store_file file = {.path = fresh};
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
                 SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -251,6 +252,7 @@ static int create(const char *path, const struct store_options *options,
                          wal, path);
     unlink(fresh);
     unlink(journal);
+    unlink(mark);
     result = sqlite3_open_v2(fresh, &file.db, flags, NULL);
     code = result == SQLITE_OK ? fill(&file, options, why)
                                : store_file_error(&file, result, why);
@@ -277,24 +279,28 @@ static int count_pages(void *data, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-/* A transaction takes the lock that is then kept (invariant 4). The
- * checkpoint starts the write-ahead log again, so that what a crash left
- * behind in it cannot be taken for part of the next one (store_wal.h). */
+/* A transaction takes the lock that is then kept (invariant 4). What a crash
+ * left in the write-ahead log is moved into the file, and cannot be taken for
+ * part of the next log (store_wal.h). */
 static int take(struct store_file *file, struct error *why)
 {
+    bool recovers = file->wal.needed;
+
+    /* Closing after an error changes nothing more. */
+    sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (execute(file, pragmas, why) != 0 ||
         execute(file, "PRAGMA journal_mode = WAL", why) != 0 ||
         execute(file, "BEGIN IMMEDIATE; COMMIT", why) != 0)
         return why->code;
-    sqlite3_wal_hook(file->db, count_pages, file);
-    return store_file_checkpoint(file, why);
+    if (store_file_checkpoint(file, why) != 0)
+        return why->code;
+    return recovers ? store_wal_clear(&file->wal, why) : 0;
 }
 
 static int open_existing(struct store_file *file,
                          const struct store_options *options,
                          struct store_content *content, struct error *why)
 {
-    CLEANUP(free_pointer) char *wal = memory_format("%s-wal", file->path);
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     struct stat info;
@@ -304,10 +310,8 @@ static int open_existing(struct store_file *file,
         return error_errno(why, "stat %s", file->path);
     if (info.st_size == 0)
         return error_set(why, ERROR_DATA_LOSS, "%s is empty", file->path);
-    if (store_wal_check(wal, why) != 0)
-        return why->code;
-    if (store_wal_prepare(wal, WAL_PREPARED_BYTES, why) != 0 &&
-        why->code != ERROR_RESOURCE_EXHAUSTED) /* a full disk can do without */
+    if (store_wal_open(&file->wal, file->path, why) != 0 ||
+        sync_folder(options->folder, why) != 0)
         return why->code;
     result = sqlite3_open_v2(file->path, &file->db, flags, NULL);
     if (result != SQLITE_OK)
@@ -317,12 +321,24 @@ static int open_existing(struct store_file *file,
     return store_load(file, options, content, why);
 }
 
+static void release(struct store_file *file)
+{
+    finalize(file);
+    sqlite3_close(file->db);
+    store_wal_close(&file->wal);
+    raft_payload_drop(file->state.configuration);
+    free(file->path);
+}
+
 int store_file_open(struct store_file *file,
                     const struct store_options *options,
                     struct store_content *content, struct error *why)
 {
     struct store_file opened = {
-        .path = memory_format("%s/raft.db", options->folder)};
+        .path = memory_format("%s/raft.db", options->folder),
+        .wal.fd = -1,
+        .wal.mark.fd = -1,
+    };
     int code;
 
     *content = (struct store_content){0};
@@ -333,7 +349,7 @@ int store_file_open(struct store_file *file,
         code = open_existing(&opened, options, content, why);
     if (code) {
         store_content_fini(content);
-        store_file_close(&opened);
+        release(&opened);
         return code;
     }
     *file = opened;
@@ -341,12 +357,14 @@ int store_file_open(struct store_file *file,
     return 0;
 }
 
+/* SQLite removes a write-ahead log that is of no more use. */
 void store_file_close(struct store_file *file)
 {
-    finalize(file);
-    sqlite3_close(file->db);
-    raft_payload_drop(file->state.configuration);
-    free(file->path);
+    struct error why;
+
+    if (store_file_checkpoint(file, &why) == 0)
+        sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    release(file);
 }
 
 bool store_exists(const char *folder)
@@ -448,7 +466,9 @@ int store_file_commit(struct store_file *file, struct error *why)
         return why->code;
     if (file->state_changed && update_state(file, why) != 0)
         return why->code;
-    return run(file, STORE_COMMIT, why);
+    if (run(file, STORE_COMMIT, why) != 0)
+        return why->code;
+    return store_wal_note(&file->wal, file->wal_pages, why);
 }
 
 int store_file_checkpoint(struct store_file *file, struct error *why)
@@ -459,5 +479,10 @@ int store_file_checkpoint(struct store_file *file, struct error *why)
     if (result != SQLITE_OK)
         return store_file_error(file, result, why);
     file->wal_pages = 0;
-    return 0;
+    return file->wal.needed ? store_wal_retire(&file->wal, why) : 0;
+}
+
+int store_file_settle(struct store_file *file, struct error *why)
+{
+    return store_wal_settle(&file->wal, why);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "raft/store.h"
+#include "raft/store_wal.h"
 
 #include <sqlite3.h>
 
@@ -31,8 +32,10 @@ struct store_state {
 
 struct store_file {
     char *path; /* owned */
+    struct store_wal wal;
     sqlite3 *db;
     sqlite3_stmt *statements[STORE_STATEMENT_COUNT];
+    uint32_t identity; /* checksum of whose it is */
     struct store_state state;
     bool state_changed;  /* in this transaction */
     uint64_t last_index; /* first_index - 1 when the log is empty */
@@ -64,3 +67,13 @@ static inline bool store_file_has_garbage(const struct store_file *file)
 
 /* Move what the write-ahead log holds into the file. */
 int store_file_checkpoint(struct store_file *file, struct error *why);
+
+/* Have the last transactions been committed since store_file_settle()? Until
+ * then, should a power cut come first, damage to the very last one would be
+ * taken for its end (store_mark.h). */
+static inline bool store_file_is_unsettled(const struct store_file *file)
+{
+    return file->wal.mark.unsynced;
+}
+
+int store_file_settle(struct store_file *file, struct error *why);

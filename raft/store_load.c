@@ -4,6 +4,7 @@
 
 #include <isa-l/crc.h>
 #include <string.h>
+#include <unistd.h>
 
 static uint32_t sum_number(uint32_t sum, uint64_t number)
 {
@@ -26,9 +27,16 @@ uint32_t store_entry_checksum(uint64_t index, const struct raft_entry *entry)
     return sum;
 }
 
-uint32_t store_state_checksum(const struct store_state *state)
+uint32_t store_identity_checksum(const char *self, uint32_t id)
 {
-    uint32_t sum = sum_number(0, state->term);
+    return sum_number(crc32_gzip_refl(0, (const uint8_t *)self, strlen(self)),
+                      id);
+}
+
+uint32_t store_state_checksum(const struct store_state *state,
+                              uint32_t identity)
+{
+    uint32_t sum = sum_number(identity, state->term);
 
     sum = sum_number(sum, state->voted_for);
     sum = sum_number(sum, state->snapshot_index);
@@ -116,31 +124,19 @@ static int check_version(const struct store_file *file, struct error *why)
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "%s has format %lld, this program knows %d",
                          file->path, (long long)version, STORE_VERSION);
+    /* SQLite does not write what it takes for a newer file format. */
+    if (sqlite3_db_readonly(file->db, "main"))
+        return access(file->path, W_OK) == 0
+                   ? error_set(why, ERROR_DATA_LOSS,
+                               "%s: its header is damaged", file->path)
+                   : error_errno(why, "write %s", file->path);
     return 0;
 }
 
-static int check_identity(const struct store_file *file,
-                          const struct store_options *options, uint32_t *id,
-                          struct error *why)
-{
-    CLEANUP(finalize) sqlite3_stmt *statement = NULL;
-    const char *self;
-
-    if (query_row(file, "SELECT self, id FROM identity", &statement, why) != 0)
-        return why->code;
-    self = column_text(statement, 0);
-    *id = (uint32_t)column(statement, 1);
-    if (strcmp(self, options->self) != 0)
-        return error_set(why, ERROR_FAILED_PRECONDITION,
-                         "%s belongs to the master %s, not to %s", file->path,
-                         self, options->self);
-    if (*id == RAFT_NOBODY)
-        return error_set(why, ERROR_DATA_LOSS, "%s: its id is damaged",
-                         file->path);
-    return 0;
-}
-
-static int load_state(struct store_file *file, struct error *why)
+/* Stores that were made before the identity was summed, too, do not have it in
+ * the sum. */
+static int load_state(struct store_file *file, uint32_t identity,
+                      struct error *why)
 {
     CLEANUP(finalize) sqlite3_stmt *statement = NULL;
     struct store_state *state = &file->state;
@@ -162,9 +158,11 @@ static int load_state(struct store_file *file, struct error *why)
     state->configuration =
         raft_payload_new(sqlite3_column_blob(statement, 7),
                          (size_t)sqlite3_column_bytes(statement, 7));
-    if (column(statement, 5) != store_state_checksum(state))
+    if (column(statement, 5) != store_state_checksum(state, identity) &&
+        column(statement, 5) != store_state_checksum(state, 0))
         return error_set(why, ERROR_DATA_LOSS,
-                         "%s: term and vote have a wrong checksum", file->path);
+                         "%s: id, term and vote have a wrong checksum",
+                         file->path);
     if (!raft_configuration_valid(state->configuration))
         return error_set(why, ERROR_DATA_LOSS, "%s: its members are damaged",
                          file->path);
@@ -174,6 +172,32 @@ static int load_state(struct store_file *file, struct error *why)
                          "%s: the log begins at %llu, after its snapshot %llu",
                          file->path, (unsigned long long)state->first_index,
                          (unsigned long long)state->snapshot_index);
+    return 0;
+}
+
+/* Its name may be none of ours, but only when it has not rotted. */
+static int check_identity(struct store_file *file, const char *self,
+                          uint32_t *id, struct error *why)
+{
+    CLEANUP(finalize) sqlite3_stmt *statement = NULL;
+    const char *name;
+    uint32_t identity;
+
+    if (query_row(file, "SELECT self, id FROM identity", &statement, why) != 0)
+        return why->code;
+    name = column_text(statement, 0);
+    *id = (uint32_t)column(statement, 1);
+    identity = store_identity_checksum(name, *id);
+    if (load_state(file, identity, why) != 0)
+        return why->code;
+    file->identity = identity;
+    if (strcmp(name, self) != 0)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s belongs to the master %s, not to %s", file->path,
+                         name, self);
+    if (*id == RAFT_NOBODY)
+        return error_set(why, ERROR_DATA_LOSS, "%s: its id is damaged",
+                         file->path);
     return 0;
 }
 
@@ -284,8 +308,7 @@ int store_load(struct store_file *file, const struct store_options *options,
     int result;
 
     if (check_version(file, why) != 0 || check_pages(file, why) != 0 ||
-        check_identity(file, options, &id, why) != 0 ||
-        load_state(file, why) != 0)
+        check_identity(file, options->self, &id, why) != 0)
         return why->code;
     *content = (struct store_content){
         .id = id,

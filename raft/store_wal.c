@@ -6,28 +6,36 @@
  *
  * A frame belongs to the log when its salt is the header's, and is whole when
  * the checksum over all before it and itself is right. Frames with another
- * salt are left over from before the log was last started again. */
+ * salt are left over from before the log was last started again.
+ *
+ * Invariants:
+ * 1. A mark names the log whose header is on the disk, or the one before it
+ *    with no frames: it is retired, and that synced, before a header is
+ *    written; SQLite syncs the header before the first frame.
+ * 2. A log that is marked as retired is never recovered. */
 #include "raft/store_wal.h"
 
 #include "base/fd.h"
 #include "base/memory.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
+    PREPARED_BYTES = 4 << 20,
     HEADER_BYTES = 32,
+    HEADER_SALT = 16, /* where it begins */
+    FRAME_SIZE = 4,   /* of the database; 0: more frames follow */
+    FRAME_SALT = 8,
+    SECTOR_BYTES = 512, /* what a disk writes whole, at least */
     HEADER_SUMMED_BYTES = 24,
     FRAME_HEADER_BYTES = 24,
     FRAME_SUMMED_BYTES = 8,
     PAGE_MIN_BYTES = 512,
     PAGE_MAX_BYTES = 65536,
-    ZERO_CHUNK_BYTES = 64 << 10,
+    CHUNK_BYTES = 64 << 10,
 };
 
 static const uint32_t MAGIC = 0x377f0682; /* + 1: sums of big-endian words */
@@ -93,121 +101,249 @@ static bool header_valid(const uint8_t header[HEADER_BYTES], struct sum *sum)
     return sum_is(sum, header + HEADER_SUMMED_BYTES);
 }
 
-/* Read the frames that follow the header. Once one is damaged, count those
- * that end a transaction, it included: a crash leaves one at most. */
-static int check_frames(int fd, const uint8_t header[HEADER_BYTES],
-                        struct sum sum, uint64_t frame_count, struct error *why)
+/* Of the two halves of a salt a restart changes both, rot one. */
+static bool salt_is_ours(const uint8_t *salt, const uint8_t *ours)
+{
+    return memcmp(salt, ours, 4) == 0 || memcmp(salt + 4, ours + 4, 4) == 0;
+}
+
+/* Does the `i`th frame, of this log though damaged, end a transaction? If its
+ * size and its salt are in different sectors, the size may be left over from
+ * another log where a crash lost the one and not the other. */
+static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i,
+                      size_t frame_bytes)
+{
+    uint64_t at = HEADER_BYTES + (i - 1) * frame_bytes;
+
+    return big_endian(frame + FRAME_SIZE) != 0 &&
+           salt_is_ours(frame + FRAME_SALT, header + HEADER_SALT) &&
+           (at + FRAME_SIZE) / SECTOR_BYTES ==
+               (at + FRAME_SALT + STORE_SALT_BYTES - 1) / SECTOR_BYTES;
+}
+
+/* What stands in the log. */
+struct survey {
+    uint64_t frames;      /* that the file has room for */
+    uint64_t whole;       /* of them up to the last whole transaction */
+    uint64_t damaged;     /* the first that is not whole, from 1; 0: none */
+    uint64_t cut_commits; /* transactions that end from there on */
+};
+
+static int survey_frames(const struct store_wal *wal,
+                         const uint8_t header[HEADER_BYTES], struct sum sum,
+                         struct survey *survey, struct error *why)
 {
     uint32_t page_bytes = big_endian(header + 8);
     size_t frame_bytes = FRAME_HEADER_BYTES + page_bytes;
     CLEANUP(free_pointer) uint8_t *frame = memory_new(frame_bytes);
-    uint64_t damaged = 0; /* counted from 1 */
-    uint64_t commits = 0;
 
-    for (uint64_t i = 1; i <= frame_count; i++) {
-        bool ours;
-
-        if (fd_read_exact(fd, frame, frame_bytes, why) != 0)
+    for (uint64_t i = 1; i <= survey->frames; i++) {
+        if (fd_read_exact(wal->fd, frame, frame_bytes, why) != 0)
             return why->code;
-        ours = memcmp(frame + 8, header + 16, 8) == 0;
-        if (!damaged) {
+        if (!survey->damaged) {
             sum_add(&sum, frame, FRAME_SUMMED_BYTES);
             sum_add(&sum, frame + FRAME_HEADER_BYTES, page_bytes);
-            if (ours && sum_is(&sum, frame + 16))
+            if (memcmp(frame + FRAME_SALT, header + HEADER_SALT,
+                       STORE_SALT_BYTES) == 0 &&
+                sum_is(&sum, frame + 16)) {
+                if (big_endian(frame + FRAME_SIZE) != 0)
+                    survey->whole = i;
                 continue;
-            damaged = i;
+            }
+            survey->damaged = i;
         }
-        if (ours && big_endian(frame + 4) != 0)
-            commits++;
+        if (ends_ours(frame, header, i, frame_bytes))
+            survey->cut_commits++;
     }
-    if (commits < 2)
+    return 0;
+}
+
+/* A crash cuts one transaction at most. */
+static int judge_frames(const struct store_mark *mark,
+                        const uint8_t header[HEADER_BYTES],
+                        const struct survey *survey, struct error *why)
+{
+    bool marked = mark->known && mark->frames > 0;
+
+    if (marked &&
+        memcmp(mark->salt, header + HEADER_SALT, STORE_SALT_BYTES) != 0)
+        return error_set(why, ERROR_DATA_LOSS,
+                         "it is not the one of which %llu frames were reported "
+                         "durable",
+                         (unsigned long long)mark->frames);
+    if (marked && survey->whole < mark->frames)
+        return error_set(why, ERROR_DATA_LOSS,
+                         "frame %llu of %llu that were reported durable is "
+                         "damaged",
+                         (unsigned long long)(survey->damaged
+                                                  ? survey->damaged
+                                                  : survey->frames + 1),
+                         (unsigned long long)mark->frames);
+    if (survey->cut_commits < 2)
         return 0;
     return error_set(why, ERROR_DATA_LOSS,
                      "frame %llu of %llu is damaged and %llu transactions "
                      "stand after it",
-                     (unsigned long long)damaged,
-                     (unsigned long long)frame_count,
-                     (unsigned long long)commits);
+                     (unsigned long long)survey->damaged,
+                     (unsigned long long)survey->frames,
+                     (unsigned long long)survey->cut_commits);
 }
 
-/* Nothing but zeros: prepared, or cut short by a crash, and not yet used;
- * SQLite syncs the header before the first frame. */
-static int check_unused(int fd, uint64_t length, struct error *why)
+/* A salt of the marked log, or what is left of one being cleared. */
+static bool salt_is_retired(const uint8_t *salt, const struct store_mark *mark)
 {
-    CLEANUP(free_pointer) uint8_t *chunk = memory_new(ZERO_CHUNK_BYTES);
+    for (unsigned i = 0; i < STORE_SALT_BYTES; i++)
+        if (salt[i] && salt[i] != mark->salt[i])
+            return false;
+    return true;
+}
 
-    while (length > 0) {
+/* Without a valid header. A crash may tear one while it is written over a
+ * retired log, or cleared; then no frame has its salt. */
+static int
+judge_headless(const struct store_wal *wal,
+               const uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES],
+               struct error *why)
+{
+    const struct store_mark *mark = &wal->mark;
+    const uint8_t *salt = start + HEADER_BYTES + FRAME_SALT;
+
+    if (!mark->known && all_zero(start, HEADER_BYTES + FRAME_HEADER_BYTES))
+        return 0;
+    if (mark->known && mark->frames == 0 &&
+        (salt_is_retired(salt, mark) ||
+         !salt_is_ours(salt, start + HEADER_SALT)))
+        return 0;
+    return error_set(why, ERROR_DATA_LOSS,
+                     "its header is damaged; %llu frames were reported durable",
+                     (unsigned long long)mark->frames);
+}
+
+static bool is_retired(const struct store_mark *mark, const uint8_t *salt)
+{
+    return mark->known && mark->frames == 0 &&
+           memcmp(mark->salt, salt, STORE_SALT_BYTES) == 0;
+}
+
+/* Write the file's first bytes again, as they are, and sync them: after a
+ * failed sync the kernel takes pages for written that are not. */
+static int rewrite(const struct store_wal *wal, uint64_t length,
+                   struct error *why)
+{
+    CLEANUP(free_pointer) uint8_t *chunk = memory_new(CHUNK_BYTES);
+
+    for (uint64_t at = 0; at < length;) {
         size_t part =
-            length < ZERO_CHUNK_BYTES ? (size_t)length : ZERO_CHUNK_BYTES;
+            length - at < CHUNK_BYTES ? (size_t)(length - at) : CHUNK_BYTES;
+        ssize_t got = pread(wal->fd, chunk, part, (off_t)at);
 
-        if (fd_read_exact(fd, chunk, part, why) != 0)
-            return why->code;
-        if (!all_zero(chunk, part))
-            return error_set(why, ERROR_DATA_LOSS, "its header is damaged");
-        length -= part;
+        if (got <= 0 || pwrite(wal->fd, chunk, (size_t)got, (off_t)at) != got)
+            return error_errno(why, "write again");
+        at += (uint64_t)got;
     }
-    return 0;
+    return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync");
 }
 
-static int check(int fd, uint64_t length, struct error *why)
+/* Judge it and, where SQLite is to recover it, sync it. */
+static int examine(struct store_wal *wal, struct error *why)
 {
-    uint8_t header[HEADER_BYTES];
+    uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES] = {0};
+    struct survey survey = {0};
+    struct stat info;
     struct sum sum;
+    uint64_t frame_bytes;
 
-    if (length < HEADER_BYTES)
-        return 0; /* SQLite was creating it */
-    if (fd_read_exact(fd, header, sizeof header, why) != 0)
-        return why->code;
-    if (header_valid(header, &sum))
-        return check_frames(fd, header, sum,
-                            (length - HEADER_BYTES) /
-                                (FRAME_HEADER_BYTES + big_endian(header + 8)),
-                            why);
-    if (all_zero(header, sizeof header))
-        return check_unused(fd, length - HEADER_BYTES, why);
-    return error_set(why, ERROR_DATA_LOSS, "its header is damaged");
-}
-
-int store_wal_check(const char *path, struct error *why)
-{
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
-
-    if (fd < 0 && errno == ENOENT)
+    if (fstat(wal->fd, &info) != 0)
+        return error_errno(why, "stat");
+    if (pread(wal->fd, start, sizeof start, 0) < 0)
+        return error_errno(why, "read");
+    if (!header_valid(start, &sum))
+        return judge_headless(wal, start, why);
+    if (is_retired(&wal->mark, start + HEADER_SALT))
         return 0;
-    if (fd < 0)
-        return error_errno(why, "open %s", path);
-    if (fstat(fd, &info) != 0)
-        return error_errno(why, "stat %s", path);
-    if (check(fd, (uint64_t)info.st_size, why) != 0)
-        return error_wrap(why, "%s", path);
-    return 0;
-}
-
-static int append_zeros(int fd, size_t length, struct error *why)
-{
-    CLEANUP(free_pointer) uint8_t *zeros = memory_new(length);
-
-    if (lseek(fd, 0, SEEK_END) < 0)
+    frame_bytes = FRAME_HEADER_BYTES + big_endian(start + 8);
+    survey.frames = ((uint64_t)info.st_size - HEADER_BYTES) / frame_bytes;
+    if (lseek(wal->fd, HEADER_BYTES, SEEK_SET) < 0)
         return error_errno(why, "seek");
-    if (fd_write_all(fd, zeros, length, why) != 0)
+    if (survey_frames(wal, start, sum, &survey, why) != 0 ||
+        judge_frames(&wal->mark, start, &survey, why) != 0)
         return why->code;
-    return fsync(fd) == 0 ? 0 : error_errno(why, "sync");
+    memcpy(wal->mark.salt, start + HEADER_SALT, STORE_SALT_BYTES);
+    wal->needed = survey.whole > 0;
+    if (wal->needed)
+        return rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why);
+    return 0;
 }
 
-int store_wal_prepare(const char *path, size_t length, struct error *why)
+int store_wal_open(struct store_wal *wal, const char *path, struct error *why)
 {
-    CLEANUP(fd_close)
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    struct stat info;
+    CLEANUP(free_pointer) char *mark = memory_format("%s-mark", path);
 
-    if (fd < 0)
-        return error_errno(why, "open %s", path);
-    if (fstat(fd, &info) != 0)
-        return error_errno(why, "stat %s", path);
-    if ((uint64_t)info.st_size >= length)
+    *wal = (struct store_wal){.fd = -1, .path = memory_format("%s-wal", path)};
+    if (store_mark_open(&wal->mark, mark, why) != 0)
+        return why->code;
+    wal->fd = open(wal->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (wal->fd < 0)
+        return error_errno(why, "open %s", wal->path);
+    if (examine(wal, why) != 0)
+        return error_wrap(why, "%s", wal->path);
+    if (wal->needed)
         return 0;
-    if (append_zeros(fd, length - (size_t)info.st_size, why) != 0)
-        return error_wrap(why, "%s", path);
-    return 0;
+    if (store_wal_retire(wal, why) != 0)
+        return why->code;
+    return store_wal_clear(wal, why);
+}
+
+void store_wal_close(struct store_wal *wal)
+{
+    store_mark_close(&wal->mark);
+    fd_reset(&wal->fd);
+    free(wal->path);
+}
+
+int store_wal_note(struct store_wal *wal, uint64_t frames, struct error *why)
+{
+    struct store_mark *mark = &wal->mark;
+
+    if (frames == mark->frames)
+        return 0;
+    if (mark->frames == 0 && pread(wal->fd, mark->salt, STORE_SALT_BYTES,
+                                   HEADER_SALT) != STORE_SALT_BYTES)
+        return error_errno(why, "read %s", wal->path);
+    wal->needed = true;
+    return store_mark_set(mark, frames, why);
+}
+
+int store_wal_settle(struct store_wal *wal, struct error *why)
+{
+    return store_mark_sync(&wal->mark, why);
+}
+
+int store_wal_retire(struct store_wal *wal, struct error *why)
+{
+    wal->needed = false;
+    if (store_mark_set(&wal->mark, 0, why) != 0)
+        return why->code;
+    return store_mark_sync(&wal->mark, why);
+}
+
+int store_wal_clear(struct store_wal *wal, struct error *why)
+{
+    CLEANUP(free_pointer) uint8_t *zeros = NULL;
+    struct stat info;
+    size_t length = PREPARED_BYTES;
+    size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
+
+    if (fstat(wal->fd, &info) != 0 || lseek(wal->fd, 0, SEEK_SET) < 0)
+        return error_errno(why, "seek %s", wal->path);
+    if (info.st_size == 0)
+        header = 0;
+    if ((uint64_t)info.st_size > length)
+        length = (size_t)info.st_size;
+    zeros = memory_new(length);
+    if (fd_write_all(wal->fd, zeros, header, why) != 0 ||
+        (fd_write_all(wal->fd, zeros, length - header, why) != 0 &&
+         why->code != ERROR_RESOURCE_EXHAUSTED))
+        return error_wrap(why, "%s", wal->path);
+    return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);
 }
