@@ -1,0 +1,211 @@
+/* crash.c - what stays of unsynced writes, and what rots.
+ *
+ * Within a sector writes keep their order, as the page cache writes whole
+ * sectors: once one is lost or torn, so are those after it. Sectors are
+ * independent of each other. A file's length is like one more sector. */
+#include "test/sim/disk/disk_parts.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { TORN_ONE_IN = 16 };
+
+/* One node being settled. */
+struct settling {
+    struct disk_node *node;
+    const struct disk_loss *loss;
+    bool *lost; /* by sector: nothing more gets there */
+    bool length_lost;
+};
+
+static bool stays(struct settling *settling, const struct disk_write *write)
+{
+    struct random *random = &settling->node->disk->random;
+
+    switch (settling->loss->kind) {
+    case LOSS_NONE:
+        return true;
+    case LOSS_ALL:
+        return false;
+    case LOSS_AFTER:
+        if (write->number != settling->loss->after)
+            return write->number < settling->loss->after;
+        return random_below(random, 2) == 0;
+    case LOSS_SCATTERED:
+        return random_below(random, 100) < settling->loss->kept_percent;
+    }
+    return false;
+}
+
+static void set_length(struct disk_node *node, size_t length)
+{
+    if (length > node->capacity) {
+        node->capacity = 2 * length;
+        node->durable = memory_resize(node->durable, node->capacity);
+    }
+    if (length > node->length)
+        memset(node->durable + node->length, 0, length - node->length);
+    node->length = length;
+}
+
+static void change_length(struct settling *settling,
+                          const struct disk_write *write, size_t length)
+{
+    if (!settling->length_lost && stays(settling, write))
+        set_length(settling->node, length);
+    else
+        settling->length_lost = true;
+}
+
+static void copy(struct disk_node *node, const struct disk_write *write,
+                 uint64_t at, size_t length)
+{
+    if (write->bytes)
+        memcpy(node->durable + at, write->bytes + (at - write->at), length);
+    else
+        memset(node->durable + at, 0, length);
+}
+
+/* The part of a write that is in one sector. */
+static void settle_piece(struct settling *settling,
+                         const struct disk_write *write, uint64_t at,
+                         size_t length)
+{
+    struct disk_node *node = settling->node;
+    bool *lost = &settling->lost[at / DISK_SECTOR_BYTES];
+    struct random *random = &node->disk->random;
+
+    if (*lost)
+        return;
+    if (!stays(settling, write)) {
+        *lost = true;
+        return;
+    }
+    if (settling->loss->kind >= LOSS_AFTER &&
+        random_below(random, TORN_ONE_IN) == 0) {
+        *lost = true;
+        length = (size_t)random_below(random, length);
+    }
+    if (at >= node->length)
+        return; /* the file did not grow to there */
+    if (length > node->length - at)
+        length = node->length - at;
+    copy(node, write, at, length);
+}
+
+static void settle_write(struct settling *settling,
+                         const struct disk_write *write)
+{
+    struct disk_node *node = settling->node;
+    uint64_t end = write->at + write->length;
+
+    if (write->length == 0) {
+        change_length(settling, write, write->at);
+        return;
+    }
+    if (end > node->length)
+        change_length(settling, write, end);
+    if (settling->loss->kind == LOSS_NONE) { /* in one go */
+        copy(node, write, write->at, write->length);
+        return;
+    }
+    for (uint64_t at = write->at, next; at < end; at = next) {
+        next = (at / DISK_SECTOR_BYTES + 1) * DISK_SECTOR_BYTES;
+        settle_piece(settling, write, at,
+                     (size_t)((next < end ? next : end) - at));
+    }
+}
+
+void disk_settle(struct disk_node *node, const struct disk_loss *loss)
+{
+    uint64_t end = 0;
+    struct settling settling = {.node = node, .loss = loss};
+
+    for (size_t i = 0; i < node->write_count; i++)
+        if (node->writes[i].at + node->writes[i].length > end)
+            end = node->writes[i].at + node->writes[i].length;
+    settling.lost = memory_new((size_t)(end / DISK_SECTOR_BYTES) + 1);
+    for (size_t i = 0; i < node->write_count; i++) {
+        settle_write(&settling, &node->writes[i]);
+        free(node->writes[i].bytes);
+    }
+    node->write_count = 0;
+    free(settling.lost);
+}
+
+/* ---- rot ---- */
+
+static bool anything_in(const struct disk_node *node, size_t sector)
+{
+    size_t at = sector * DISK_SECTOR_BYTES;
+
+    for (size_t i = at; i < at + DISK_SECTOR_BYTES && i < node->length; i++)
+        if (node->durable[i])
+            return true;
+    return false;
+}
+
+/* A sector in which something stands, if any. */
+static void draw_sector(struct disk_node *node, size_t *chosen)
+{
+    size_t sectors = (node->length + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
+    uint64_t seen = 0;
+
+    for (size_t sector = 0; sector < sectors; sector++)
+        if (anything_in(node, sector) &&
+            random_below(&node->disk->random, ++seen) == 0)
+            *chosen = sector;
+}
+
+static struct disk_node *draw_node(struct disk *disk)
+{
+    struct disk_node *chosen = NULL;
+    uint64_t seen = 0;
+
+    for (struct disk_node *node = disk->nodes; node; node = node->next)
+        if (node->name && node->durable_name && node->length > 0 &&
+            random_below(&disk->random, ++seen) == 0)
+            chosen = node;
+    return chosen;
+}
+
+/* Mostly where something stands, often where a file's format does. */
+static size_t draw_place(struct disk_node *node)
+{
+    struct random *random = &node->disk->random;
+    size_t sector = 0;
+
+    switch (random_below(random, 8)) {
+    case 0:
+        return (size_t)random_below(random, node->length);
+    case 1:
+    case 2:
+        break;
+    default:
+        draw_sector(node, &sector);
+        break;
+    }
+    return sector * DISK_SECTOR_BYTES +
+           (size_t)random_below(random, DISK_SECTOR_BYTES);
+}
+
+bool disk_rot(struct disk *disk)
+{
+    struct disk_node *node = draw_node(disk);
+    size_t at = node ? draw_place(node) : 0;
+    uint8_t bit = (uint8_t)(1U << random_below(&disk->random, 8));
+    uint8_t byte;
+
+    if (!node || at >= node->length)
+        return false;
+    node->durable[at] ^= bit;
+    if (pread(node->fd, &byte, 1, (off_t)at) == 1) {
+        byte ^= bit;
+        if (pwrite(node->fd, &byte, 1, (off_t)at) != 1)
+            abort(); /* the test's own disk */
+    }
+    disk_say(disk, "rot: %s, byte %zu, bit %02x", node->name, at, bit);
+    return true;
+}

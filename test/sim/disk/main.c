@@ -1,0 +1,225 @@
+/* main.c - the store on a disk that fails, seed by seed:
+ * `disk --seeds 1-400`, `disk --seed 42 --story`,
+ * `disk --seed 1 --fault cut --at 77 --story`. */
+#include "base/fd.h"
+#include "base/options.h"
+#include "test/sim/disk/torture.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
+
+static const char *const fault_names[] = {
+    [DISK_SOUND] = "none", [DISK_WRITE_EIO] = "write", [DISK_SYNC_EIO] = "sync",
+    [DISK_FULL] = "full",  [DISK_CUT] = "cut",
+};
+
+struct session {
+    const char *program;
+    char folder[64]; /* all runs are in it, one after the other */
+    bool verbose;
+    uint64_t passed;
+    uint64_t failed;
+    struct torture_counts sum;
+};
+
+static bool run(struct session *session, struct torture *torture,
+                const struct torture_plan *plan, enum story_telling telling)
+{
+    struct error why;
+
+    if (mkdir(session->folder, 0700) != 0) {
+        perror(session->folder);
+        exit(2);
+    }
+    torture_run(torture, plan, session->folder, telling);
+    if (folder_remove(AT_FDCWD, session->folder, &why) != 0) {
+        fprintf(stderr, "disk: %s\n", why.message);
+        exit(2);
+    }
+    story_print_tail(&torture->story);
+    story_fini(&torture->story);
+    return !story_failed(&torture->story);
+}
+
+static void add(struct torture_counts *sum, const struct torture_counts *counts)
+{
+    sum->transactions += counts->transactions;
+    sum->openings += counts->openings;
+    sum->cuts += counts->cuts;
+    sum->deaths += counts->deaths;
+    sum->found += counts->found;
+    sum->lost += counts->lost;
+    sum->rots += counts->rots;
+    sum->refused += counts->refused;
+    sum->exposed += counts->exposed;
+    sum->operations += counts->operations;
+}
+
+static void explain(struct session *session, const struct torture *torture)
+{
+    const struct torture_plan *plan = &torture->plan;
+    struct torture again;
+
+    run(session, &again, plan, STORY_TAIL);
+    printf("seed %" PRIu64 " failed: %s\n", plan->seed, torture->story.failure);
+    printf("replay: %s --seed %" PRIu64 " --fault %s --at %" PRIu64
+           " --story\n",
+           session->program, plan->seed, fault_names[plan->only], plan->at);
+}
+
+/* The same again, to the last operation. */
+static bool replays(struct session *session, const struct torture *before)
+{
+    struct torture again;
+
+    run(session, &again, &before->plan, STORY_SILENT);
+    if (again.story.hash == before->story.hash)
+        return true;
+    printf("seed %" PRIu64 " does not replay\n", before->plan.seed);
+    return false;
+}
+
+static bool run_plan(struct session *session, const struct torture_plan *plan,
+                     struct torture *torture)
+{
+    bool passed = run(session, torture, plan, STORY_SILENT);
+
+    if (session->verbose)
+        printf("seed %" PRIu64 " %s at %" PRIu64 " hash %016" PRIx64 " %s\n",
+               plan->seed, fault_names[plan->only], plan->at,
+               torture->story.hash, passed ? "passed" : torture->story.failure);
+    add(&session->sum, &torture->counts);
+    if (!passed && session->failed < EXPLAINED_MAX)
+        explain(session, torture);
+    if (passed && plan->seed % REPLAYED_EVERY == 0)
+        passed = replays(session, torture);
+    session->passed += passed;
+    session->failed += !passed;
+    return passed;
+}
+
+/* One run, and every fault at every operation that it had. */
+static void run_every_operation(struct session *session, uint64_t seed)
+{
+    struct torture torture;
+    struct torture_plan plan = {.seed = seed, .only = DISK_CUT};
+    uint64_t operations;
+
+    if (!run_plan(session, &plan, &torture))
+        return;
+    operations = torture.counts.operations;
+    for (int fault = DISK_WRITE_EIO; fault <= DISK_CUT; fault++)
+        for (uint64_t at = 1; at <= operations; at++) {
+            plan.only = (enum disk_fault)fault;
+            plan.at = at;
+            run_plan(session, &plan, &torture);
+        }
+}
+
+static void summarise(const struct session *session)
+{
+    const struct torture_counts *sum = &session->sum;
+
+    printf("%" PRIu64 " disk operations, %" PRIu64 " transactions, %" PRIu64
+           " openings, %" PRIu64 " power cuts, %" PRIu64
+           " dead processes; under way then: %" PRIu64 " there, %" PRIu64
+           " not; %" PRIu64 " bits rotted, %" PRIu64 " refused, %" PRIu64
+           " taken for a crash\n",
+           sum->operations, sum->transactions, sum->openings, sum->cuts,
+           sum->deaths, sum->found, sum->lost, sum->rots, sum->refused,
+           sum->exposed);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", session->passed,
+           session->failed);
+}
+
+/* "FROM-TO". */
+static bool parse_range(const char *text, uint64_t *from, uint64_t *to)
+{
+    int end = 0;
+
+    return sscanf(text, "%" SCNu64 "-%" SCNu64 "%n", from, to, &end) == 2 &&
+           text[end] == '\0' && *from <= *to;
+}
+
+static bool parse_fault(const char *text, enum disk_fault *fault)
+{
+    for (size_t i = 0; i < ARRAY_LEN(fault_names); i++)
+        if (strcmp(text, fault_names[i]) == 0) {
+            *fault = (enum disk_fault)i;
+            return true;
+        }
+    return false;
+}
+
+static int run_one(struct session *session, const struct torture_plan *plan,
+                   bool story)
+{
+    struct torture torture;
+    bool passed =
+        run(session, &torture, plan, story ? STORY_ALL : STORY_SILENT);
+
+    printf("seed %" PRIu64 " hash %016" PRIx64 ": %s\n", plan->seed,
+           torture.story.hash, passed ? "passed" : torture.story.failure);
+    printf("%d passed, %d failed\n", passed, !passed);
+    return passed ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *seeds = "1-400";
+    const char *fault = "none";
+    struct torture_plan plan = {0};
+    struct session session = {.program = argv[0]};
+    bool story = false;
+    bool help = false;
+    uint64_t from;
+    uint64_t to;
+    struct torture torture;
+    struct operands operands;
+    struct error why;
+    const struct option table[] = {
+        {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
+        {"seed", OPTION_NUMBER, &plan.seed, "SEED", "run this one only"},
+        {"fault", OPTION_STRING, &fault, "KIND",
+         "one fault and no more: cut, write, sync, full"},
+        {"at", OPTION_NUMBER, &plan.at, "N", "at the disk's Nth operation"},
+        {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
+        {"v|verbose", OPTION_FLAG, &session.verbose, NULL,
+         "a line for every run"},
+        {NULL, OPTION_FLAG, NULL, NULL, NULL},
+    };
+
+    if (options_parse(table, argc, argv, &operands, &help, &why) != 0) {
+        fprintf(stderr, "disk: %s\n", why.message);
+        return 2;
+    }
+    if (help) {
+        options_print(table, stdout);
+        return 0;
+    }
+    if (!parse_range(seeds, &from, &to) || !parse_fault(fault, &plan.only)) {
+        fprintf(stderr, "disk: --seeds FROM-TO, --fault KIND\n");
+        return 2;
+    }
+    snprintf(session.folder, sizeof session.folder, "/dev/shm/kontor-disk.%d",
+             (int)getpid());
+    /* Whole files come and go with each run: keep the memory. */
+    mallopt(M_MMAP_THRESHOLD, 256 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a failed assert keeps the story */
+    disk_register();
+    if (plan.seed)
+        return run_one(&session, &plan, story);
+    run_every_operation(&session, from);
+    for (plan.seed = from; plan.seed <= to; plan.seed++)
+        run_plan(&session, &plan, &torture);
+    summarise(&session);
+    return session.failed ? 1 : 0;
+}
