@@ -284,17 +284,13 @@ static int count_pages(void *data, sqlite3 *db, const char *name, int pages)
  * part of the next log (store_wal.h). */
 static int take(struct store_file *file, struct error *why)
 {
-    bool recovers = file->wal.needed;
-
     /* Closing after an error changes nothing more. */
     sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (execute(file, pragmas, why) != 0 ||
         execute(file, "PRAGMA journal_mode = WAL", why) != 0 ||
         execute(file, "BEGIN IMMEDIATE; COMMIT", why) != 0)
         return why->code;
-    if (store_file_checkpoint(file, why) != 0)
-        return why->code;
-    return recovers ? store_wal_clear(&file->wal, why) : 0;
+    return store_file_checkpoint(file, why);
 }
 
 static int open_existing(struct store_file *file,

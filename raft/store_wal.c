@@ -275,6 +275,30 @@ static int examine(struct store_wal *wal, struct error *why)
     return 0;
 }
 
+/* Overwrite a retired log with zeros, which SQLite ignores, and make it long
+ * enough for most: writing over what is there already syncs in half the time
+ * of appending. A full disk can do without the length. */
+static int clear(struct store_wal *wal, struct error *why)
+{
+    CLEANUP(free_pointer) uint8_t *zeros = NULL;
+    struct stat info;
+    size_t length = PREPARED_BYTES;
+    size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
+
+    if (fstat(wal->fd, &info) != 0 || lseek(wal->fd, 0, SEEK_SET) < 0)
+        return error_errno(why, "seek %s", wal->path);
+    if (info.st_size == 0)
+        header = 0;
+    if ((uint64_t)info.st_size > length)
+        length = (size_t)info.st_size;
+    zeros = memory_new(length);
+    if (fd_write_all(wal->fd, zeros, header, why) != 0 ||
+        (fd_write_all(wal->fd, zeros, length - header, why) != 0 &&
+         why->code != ERROR_RESOURCE_EXHAUSTED))
+        return error_wrap(why, "%s", wal->path);
+    return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);
+}
+
 int store_wal_open(struct store_wal *wal, const char *path, struct error *why)
 {
     CLEANUP(free_pointer) char *mark = memory_format("%s-mark", path);
@@ -291,7 +315,7 @@ int store_wal_open(struct store_wal *wal, const char *path, struct error *why)
         return 0;
     if (store_wal_retire(wal, why) != 0)
         return why->code;
-    return store_wal_clear(wal, why);
+    return clear(wal, why);
 }
 
 void store_wal_close(struct store_wal *wal)
@@ -325,25 +349,4 @@ int store_wal_retire(struct store_wal *wal, struct error *why)
     if (store_mark_set(&wal->mark, 0, why) != 0)
         return why->code;
     return store_mark_sync(&wal->mark, why);
-}
-
-int store_wal_clear(struct store_wal *wal, struct error *why)
-{
-    CLEANUP(free_pointer) uint8_t *zeros = NULL;
-    struct stat info;
-    size_t length = PREPARED_BYTES;
-    size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
-
-    if (fstat(wal->fd, &info) != 0 || lseek(wal->fd, 0, SEEK_SET) < 0)
-        return error_errno(why, "seek %s", wal->path);
-    if (info.st_size == 0)
-        header = 0;
-    if ((uint64_t)info.st_size > length)
-        length = (size_t)info.st_size;
-    zeros = memory_new(length);
-    if (fd_write_all(wal->fd, zeros, header, why) != 0 ||
-        (fd_write_all(wal->fd, zeros, length - header, why) != 0 &&
-         why->code != ERROR_RESOURCE_EXHAUSTED))
-        return error_wrap(why, "%s", wal->path);
-    return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);
 }

@@ -42,8 +42,3 @@ int store_wal_settle(struct store_wal *wal, struct error *why);
 /* raft.db has all that the log holds, and is synced. Before SQLite starts the
  * log again. */
 int store_wal_retire(struct store_wal *wal, struct error *why);
-
-/* Overwrite a retired log with zeros, which SQLite ignores, and make it long
- * enough for most: writing over what is there already syncs in half the time
- * of appending. A full disk can do without the length. */
-int store_wal_clear(struct store_wal *wal, struct error *why);

@@ -24,6 +24,12 @@
 
 static struct disk *disks;
 
+_Noreturn void disk_give_up(void)
+{
+    perror("disk: the test's own disk");
+    abort();
+}
+
 void disk_say(struct disk *disk, const char *format, ...)
 {
     char line[160];
@@ -58,7 +64,7 @@ struct disk *disk_new(const char *folder, uint64_t seed)
     struct stat info;
 
     if (!realpath(folder, path) || stat(path, &info) != 0)
-        abort(); /* the test's folder */
+        disk_give_up();
     disk->folder = memory_format("%s/", path);
     disk->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     disk->inode = info.st_ino;
@@ -236,7 +242,7 @@ static void make_file(struct disk_node *node, const char *name)
     node->fd = openat(node->disk->fd, name,
                       O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (node->fd < 0 || fstat(node->fd, &info) != 0)
-        abort(); /* the test's own disk */
+        disk_give_up();
     node->inode = info.st_ino;
 }
 
@@ -337,7 +343,7 @@ static uint64_t file_length(const struct disk_node *node)
     struct stat info;
 
     if (fstat(node->fd, &info) != 0)
-        abort();
+        disk_give_up();
     return (uint64_t)info.st_size;
 }
 
@@ -378,7 +384,7 @@ static void write_file(const struct disk_node *node, const void *bytes,
     else
         done = pwrite(node->fd, bytes, length, (off_t)at) == (ssize_t)length;
     if (!done)
-        abort(); /* the test's own disk */
+        disk_give_up();
 }
 
 int disk_write(struct disk_node *node, const void *bytes, size_t length,
@@ -486,7 +492,7 @@ static void write_out(struct disk_node *node)
 {
     make_file(node, node->durable_name);
     if (ftruncate(node->fd, (off_t)node->length) != 0)
-        abort();
+        disk_give_up();
     for (size_t at = 0; at < node->length; at += DISK_SECTOR_BYTES) {
         static const uint8_t zeros[DISK_SECTOR_BYTES];
         size_t length = node->length - at < DISK_SECTOR_BYTES
@@ -496,7 +502,7 @@ static void write_out(struct disk_node *node)
         if (memcmp(node->durable + at, zeros, length) != 0 &&
             pwrite(node->fd, node->durable + at, length, (off_t)at) !=
                 (ssize_t)length)
-            abort();
+            disk_give_up();
     }
     set_name(&node->name, node->durable_name);
 }

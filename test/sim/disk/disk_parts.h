@@ -79,6 +79,9 @@ int disk_write(struct disk_node *node, const void *bytes, size_t length,
 int disk_truncate(struct disk_node *node, uint64_t length);
 int disk_sync(struct disk_node *node);
 
+/* What the model stands on failed. */
+_Noreturn void disk_give_up(void);
+
 void disk_say(struct disk *disk, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* ---- crash.c ---- */

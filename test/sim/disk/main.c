@@ -31,6 +31,7 @@ static const struct {
     {4, "a log is written again before it is recovered"},
     {22, "damage to what the mark has is no torn tail"},
     {50, "a retired log is not recovered"},
+    {126, "the folder is synced at each opening"},
 };
 
 struct session {
