@@ -195,7 +195,8 @@ $(UNIT_TESTS): $(B)/test/unit/%: $(B)/test/unit/%.o $(UNIT_HELPERS) $(LIBS_ALL)
 
 SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c) \
 	test/unit/raft_members.c)
-$(B)/test/sim/sim: $(SIM_OBJECTS) $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_base)
+SIM_LIBS := $(LIB_master) $(LIB_raft) $(LIB_proto) $(LIB_base)
+$(B)/test/sim/sim: $(SIM_OBJECTS) $(SIM_LIBS)
 	$(call say,LINK,$@)
 	$(call link,$^ $(LIBS))
 
@@ -231,6 +232,13 @@ sim: $(B)/test/sim/sim $(B)/test/sim/disk/disk ## the simulator alone (SEEDS=1-2
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
 
 e2e: all $(B)/test/linear/check ## the end-to-end tests alone
+.PHONY: mutants
+mutants: $(B)/test/sim/sim ## known mistakes, put into the core, are noticed
+	$(Q)B=$(B) OBJECTS='$(SIM_OBJECTS)' LIBS='$(SIM_LIBS) $(LIBS)' \
+		COMPILE='$(CC) $(filter-out -DKONTOR%,$(CPPFLAGS)) $(CFLAGS)' \
+		test/sim/mutants/run
+
+e2e: all ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
 
 # The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.

@@ -13,6 +13,14 @@ struct range {
     uint64_t to;
 };
 
+/* What is said beside the sums. */
+struct telling {
+    bool verbose;      /* a line for every seed */
+    const char *until; /* stop at a failure that begins so, and tell no
+                          other; NULL: go on and explain the first few */
+    const char *program;
+};
+
 /* A failed assert of the core is a failed check of its seed. */
 static sigjmp_buf aborted;
 
@@ -84,16 +92,26 @@ static bool replays(uint64_t seed, const struct story *before,
     return false;
 }
 
+static void tell_failure(uint64_t seed, const struct sim *sim)
+{
+    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
+           sim->now_us / 1000, sim->story.failure);
+}
+
 static void explain(uint64_t seed, const struct sim *sim, const char *program)
 {
     replays(seed, &sim->story, STORY_TAIL);
-    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
-           sim->now_us / 1000, sim->story.failure);
+    tell_failure(seed, sim);
     printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
 }
 
-/* Returns the number that failed. The first few tell why. */
-static uint64_t run_all(struct range range, bool verbose, const char *program)
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* Returns the number that failed. */
+static uint64_t run_all(struct range range, const struct telling *telling)
 {
     enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
     struct checks sum = {0};
@@ -103,12 +121,19 @@ static uint64_t run_all(struct range range, bool verbose, const char *program)
         struct sim sim;
         bool passed = run(&sim, seed, STORY_SILENT);
 
-        if (verbose)
+        if (telling->verbose)
             printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", seed,
                    sim.story.hash, passed ? "passed" : sim.story.failure);
         add(&sum, &sim.checks);
-        if (!passed && ++failed <= EXPLAINED_MAX)
-            explain(seed, &sim, program);
+        failed += !passed;
+        if (!passed && telling->until) {
+            if (!begins(sim.story.failure, telling->until))
+                continue;
+            tell_failure(seed, &sim);
+            return failed;
+        }
+        if (!passed && failed <= EXPLAINED_MAX)
+            explain(seed, &sim, telling->program);
         if (passed && seed % REPLAYED_EVERY == 0 &&
             !replays(seed, &sim.story, STORY_SILENT))
             failed++;
@@ -141,7 +166,7 @@ int main(int argc, char **argv)
     const char *seeds = "1-2000";
     uint64_t seed = 0;
     bool story = false;
-    bool verbose = false;
+    struct telling telling = {.program = argv[0]};
     bool help = false;
     struct operands operands;
     struct range range;
@@ -150,7 +175,10 @@ int main(int argc, char **argv)
         {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
         {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
-        {"v|verbose", OPTION_FLAG, &verbose, NULL, "a line for every seed"},
+        {"until", OPTION_STRING, &telling.until, "TEXT",
+         "stop at the first failure that begins so"},
+        {"v|verbose", OPTION_FLAG, &telling.verbose, NULL,
+         "a line for every seed"},
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
 
@@ -169,5 +197,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "sim: --seeds %s: want FROM-TO or a number\n", seeds);
         return 2;
     }
-    return run_all(range, verbose, argv[0]) ? 1 : 0;
+    return run_all(range, &telling) ? 1 : 0;
 }
