@@ -1,4 +1,5 @@
-/* main.c - run seeds: `sim --seeds 1-2000`, `sim --seed 42 --story`. */
+/* main.c - run seeds: `sim --seeds 1-2000`, `sim --seed 42 --story`; with
+ * --topologies those of topology.c. */
 #include "base/options.h"
 #include "test/sim/sim.h"
 
@@ -13,12 +14,16 @@ struct range {
     uint64_t to;
 };
 
-/* What is said beside the sums. */
-struct telling {
-    bool verbose;      /* a line for every seed */
-    const char *until; /* stop at a failure that begins so, and tell no
-                          other; NULL: go on and explain the first few */
+/* The command line. */
+struct wish {
     const char *program;
+    bool topologies;
+    const char *seeds;
+    uint64_t seed; /* 0: all of `seeds` */
+    bool story;
+    const char *until; /* end at a failure that begins so, and tell no other;
+                          NULL: go on and explain the first few */
+    bool verbose;      /* a line for every seed */
 };
 
 /* A failed assert of the core is a failed check of its seed. */
@@ -49,16 +54,18 @@ static bool parse_range(const char *text, struct range *range)
 }
 
 /* What the run found stays in `sim`, what it owned does not. */
-static bool run(struct sim *sim, uint64_t seed, enum story_telling telling)
+static bool run(struct sim *sim, uint64_t seed, enum story_telling telling,
+                const struct wish *wish)
 {
     bool passed = false;
+    sim_cb scenario = wish->topologies ? topology_run : sim_run;
 
     if (sigsetjmp(aborted, 1)) {
         story_fail(&sim->story, "the core's own assert failed");
         story_print_tail(&sim->story);
         return false; /* left as it was: it cannot be trusted */
     }
-    passed = sim_run(sim, seed, telling, &machine_ledger);
+    passed = scenario(sim, seed, telling, &machine_ledger);
     story_print_tail(&sim->story);
     sim_fini(sim);
     return passed;
@@ -78,11 +85,11 @@ static void add(struct checks *sum, const struct checks *checks)
 
 /* A seed is a run: the same again, to the last message and to the same end. */
 static bool replays(uint64_t seed, const struct story *before,
-                    enum story_telling telling)
+                    enum story_telling telling, const struct wish *wish)
 {
     struct sim sim;
 
-    run(&sim, seed, telling);
+    run(&sim, seed, telling, wish);
     if (sim.story.hash == before->hash &&
         strcmp(sim.story.failure, before->failure) == 0)
         return true;
@@ -98,11 +105,13 @@ static void tell_failure(uint64_t seed, const struct sim *sim)
            sim->now_us / 1000, sim->story.failure);
 }
 
-static void explain(uint64_t seed, const struct sim *sim, const char *program)
+static void explain(uint64_t seed, const struct sim *sim,
+                    const struct wish *wish)
 {
-    replays(seed, &sim->story, STORY_TAIL);
+    replays(seed, &sim->story, STORY_TAIL, wish);
     tell_failure(seed, sim);
-    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
+    printf("replay: %s %s--seed %" PRIu64 " --story\n", wish->program,
+           wish->topologies ? "--topologies " : "", seed);
 }
 
 static bool begins(const char *text, const char *with)
@@ -111,7 +120,7 @@ static bool begins(const char *text, const char *with)
 }
 
 /* Returns the number that failed. */
-static uint64_t run_all(struct range range, const struct telling *telling)
+static uint64_t run_all(struct range range, const struct wish *wish)
 {
     enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
     struct checks sum = {0};
@@ -119,23 +128,23 @@ static uint64_t run_all(struct range range, const struct telling *telling)
 
     for (uint64_t seed = range.from; seed <= range.to; seed++) {
         struct sim sim;
-        bool passed = run(&sim, seed, STORY_SILENT);
+        bool passed = run(&sim, seed, STORY_SILENT, wish);
 
-        if (telling->verbose)
+        if (wish->verbose)
             printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", seed,
                    sim.story.hash, passed ? "passed" : sim.story.failure);
         add(&sum, &sim.checks);
         failed += !passed;
-        if (!passed && telling->until) {
-            if (!begins(sim.story.failure, telling->until))
+        if (!passed && wish->until) {
+            if (!begins(sim.story.failure, wish->until))
                 continue;
             tell_failure(seed, &sim);
             return failed;
         }
         if (!passed && failed <= EXPLAINED_MAX)
-            explain(seed, &sim, telling->program);
+            explain(seed, &sim, wish);
         if (passed && seed % REPLAYED_EVERY == 0 &&
-            !replays(seed, &sim.story, STORY_SILENT))
+            !replays(seed, &sim.story, STORY_SILENT, wish))
             failed++;
     }
     printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
@@ -149,13 +158,14 @@ static uint64_t run_all(struct range range, const struct telling *telling)
     return failed;
 }
 
-static int run_one(uint64_t seed, bool story)
+static int run_one(const struct wish *wish)
 {
     struct sim sim;
-    bool passed = run(&sim, seed, story ? STORY_ALL : STORY_SILENT);
+    bool passed =
+        run(&sim, wish->seed, wish->story ? STORY_ALL : STORY_SILENT, wish);
 
-    printf("seed %" PRIu64 " hash %016" PRIx64 " at %" PRIu64 " ms: %s\n", seed,
-           sim.story.hash, sim.now_us / 1000,
+    printf("seed %" PRIu64 " hash %016" PRIx64 " at %" PRIu64 " ms: %s\n",
+           wish->seed, sim.story.hash, sim.now_us / 1000,
            passed ? "passed" : sim.story.failure);
     printf("%d passed, %d failed\n", passed, !passed);
     return passed ? 0 : 1;
@@ -163,21 +173,21 @@ static int run_one(uint64_t seed, bool story)
 
 int main(int argc, char **argv)
 {
-    const char *seeds = "1-2000";
-    uint64_t seed = 0;
-    bool story = false;
-    struct telling telling = {.program = argv[0]};
+    struct wish wish = {.program = argv[0]};
     bool help = false;
     struct operands operands;
     struct range range;
     struct error why;
     const struct option table[] = {
-        {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
-        {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
-        {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
-        {"until", OPTION_STRING, &telling.until, "TEXT",
-         "stop at the first failure that begins so"},
-        {"v|verbose", OPTION_FLAG, &telling.verbose, NULL,
+        {"seeds", OPTION_STRING, &wish.seeds, "FROM-TO", "which seeds to run"},
+        {"seed", OPTION_NUMBER, &wish.seed, "SEED", "run this one only"},
+        {"story", OPTION_FLAG, &wish.story, NULL,
+         "tell all that happens in it"},
+        {"topologies", OPTION_FLAG, &wish.topologies, NULL,
+         "three masters, with any of their links up or down"},
+        {"until", OPTION_STRING, &wish.until, "TEXT",
+         "end at the first failure that begins so"},
+        {"v|verbose", OPTION_FLAG, &wish.verbose, NULL,
          "a line for every seed"},
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
@@ -191,11 +201,14 @@ int main(int argc, char **argv)
         return 0;
     }
     signal(SIGABRT, on_abort);
-    if (seed)
-        return run_one(seed, story);
-    if (!parse_range(seeds, &range)) {
-        fprintf(stderr, "sim: --seeds %s: want FROM-TO or a number\n", seeds);
+    if (wish.seed)
+        return run_one(&wish);
+    if (!wish.seeds)
+        wish.seeds = wish.topologies ? "1-1280" : "1-2000";
+    if (!parse_range(wish.seeds, &range)) {
+        fprintf(stderr, "sim: --seeds %s: want FROM-TO or a number\n",
+                wish.seeds);
         return 2;
     }
-    return run_all(range, &telling) ? 1 : 0;
+    return run_all(range, &wish) ? 1 : 0;
 }

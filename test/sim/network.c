@@ -106,19 +106,23 @@ static void on_hint(struct sim *sim, struct event *event)
     master_stepped(sim, master);
 }
 
+void network_hint_to(struct sim *sim, unsigned told, unsigned lost)
+{
+    struct event event = {
+        .run = on_hint,
+        .to_process = true,
+        .master = told,
+        .incarnation = sim->masters[told].incarnation,
+        .a = lost,
+    };
+
+    sim_after(sim, random_below(&sim->random, HINT_US), &event);
+}
+
 void network_hint(struct sim *sim, const struct master *master,
                   unsigned percent)
 {
-    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
-        struct event event = {
-            .run = on_hint,
-            .to_process = true,
-            .master = i,
-            .incarnation = sim->masters[i].incarnation,
-            .a = master->position,
-        };
-
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (i != master->position && sim_chance(sim, percent))
-            sim_after(sim, random_below(&sim->random, HINT_US), &event);
-    }
+            network_hint_to(sim, i, master->position);
 }

@@ -54,7 +54,7 @@ static void happen(struct sim *sim, struct event *event)
     event->run(sim, event);
 }
 
-static void run_until(struct sim *sim, uint64_t end_us)
+void sim_run_until(struct sim *sim, uint64_t end_us)
 {
     struct event event;
 
@@ -128,7 +128,7 @@ static void check_equal(struct sim *sim)
 
 /* First something that was proposed after healing is committed, then nobody
  * asks for more and all become equal. */
-static void heal_and_settle(struct sim *sim)
+void sim_settle(struct sim *sim)
 {
     uint64_t end_us = sim->now_us + PROGRESS_US;
     uint64_t before = 0;
@@ -147,33 +147,46 @@ static void heal_and_settle(struct sim *sim)
         if (sim->now_us >= end_us)
             story_fail(&sim->story, "no progress %u ms after healing",
                        PROGRESS_US / 1000);
-        run_until(sim, sim->now_us + LOOK_US);
+        sim_run_until(sim, sim->now_us + LOOK_US);
     }
-    run_until(sim, sim->now_us + QUIET_US);
+    sim_run_until(sim, sim->now_us + QUIET_US);
     if (!story_failed(&sim->story))
         check_equal(sim);
 }
 
-bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
-             const struct machine_kind *machine)
+void sim_begin(struct sim *sim, uint64_t seed, enum story_telling telling,
+               const struct machine_kind *machine)
 {
     memset(sim, 0, sizeof *sim);
     sim->seed = seed;
     sim->random.state = seed;
     sim->machine = machine;
     sim->story.telling = telling;
-    traits_draw(sim);
-    for (unsigned i = 0; i < sim->traits.masters; i++)
-        master_init(sim, i, raft_members(sim->traits.masters, 0, RAFT_NOBODY));
-    for (unsigned i = 0; i < sim->traits.masters; i++)
+}
+
+void sim_start(struct sim *sim)
+{
+    unsigned count = sim->traits.masters;
+
+    for (unsigned i = 0; i < count; i++)
+        master_init(sim, i, raft_members(count, 0, RAFT_NOBODY));
+    for (unsigned i = 0; i < count; i++)
         master_start(sim, &sim->masters[i]);
     client_wait(sim, 1);
+}
+
+bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
+             const struct machine_kind *machine)
+{
+    sim_begin(sim, seed, telling, machine);
+    traits_draw(sim);
+    sim_start(sim);
     fault_start(sim);
     members_start(sim);
 
-    run_until(sim, CHAOS_US);
+    sim_run_until(sim, CHAOS_US);
     if (!story_failed(&sim->story))
-        heal_and_settle(sim);
+        sim_settle(sim);
     return !story_failed(&sim->story);
 }
 

@@ -46,10 +46,25 @@ struct sim {
     struct story story;
 };
 
-/* Run one seed to its end. Returns whether all checks held. */
+/* One seed to its end. Returns whether all checks held. */
+typedef bool (*sim_cb)(struct sim *sim, uint64_t seed,
+                       enum story_telling telling,
+                       const struct machine_kind *machine);
+/* Anything that can go wrong, for a while; then it heals. */
 bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
              const struct machine_kind *machine);
+/* The links that the seed's lowest six bits name are up, the others down. */
+bool topology_run(struct sim *sim, uint64_t seed, enum story_telling telling,
+                  const struct machine_kind *machine);
 void sim_fini(struct sim *sim);
+
+/* What a run is made of: begin, draw the traits, start masters and clients,
+ * let time pass, heal all and see that all becomes well. */
+void sim_begin(struct sim *sim, uint64_t seed, enum story_telling telling,
+               const struct machine_kind *machine);
+void sim_start(struct sim *sim);
+void sim_run_until(struct sim *sim, uint64_t end_us);
+void sim_settle(struct sim *sim);
 
 /* Happens after `delay_us`. Takes what `event` owns. */
 void sim_after(struct sim *sim, uint64_t delay_us, struct event *event);
@@ -58,6 +73,8 @@ uint64_t sim_latency_us(struct sim *sim, uint64_t most_us);
 bool sim_chance(struct sim *sim, unsigned percent);
 
 void traits_draw(struct sim *sim);
+/* A cluster of `masters` for which all is well. */
+void traits_calm(struct sim *sim, unsigned masters);
 
 /* ---- network.c ---- */
 
@@ -66,7 +83,9 @@ void network_send(struct sim *sim, const struct raft_message *message);
 /* The same for what is no message of the core. */
 void network_event(struct sim *sim, unsigned from, unsigned to,
                    struct event *event);
-/* The others are told that `master`'s process is gone. */
+/* One is told that the process of another is gone, be it true or not. */
+void network_hint_to(struct sim *sim, unsigned told, unsigned lost);
+/* The same for all others, or so many of them. */
 void network_hint(struct sim *sim, const struct master *master,
                   unsigned percent);
 

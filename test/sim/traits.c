@@ -66,3 +66,18 @@ void traits_draw(struct sim *sim)
                traits->twice_percent, (unsigned)traits->delay_us,
                (unsigned)traits->sync_us, traits->hints_percent);
 }
+
+void traits_calm(struct sim *sim, unsigned masters)
+{
+    struct sim_traits *traits = &sim->traits;
+
+    traits->masters = masters;
+    traits->turns = sim_chance(sim, 50);
+    traits->delay_us = between(sim, 50, 2000);
+    traits->sync_us = between(sim, 500, 5000);
+    traits->client_every_us = 20000;
+    traits->burst = 3;
+    traits->snapshot_every = between(sim, 10, 150);
+    traits->clock_spread_permille = (unsigned)between(sim, 0, 150);
+    draw_config(sim, false);
+}
