@@ -42,12 +42,17 @@ static void on_restart(struct sim *sim, struct event *event)
         master_start(sim, master);
 }
 
-static void crash(struct sim *sim, struct master *master)
+void fault_crash(struct sim *sim, struct master *master, uint64_t down_us)
 {
     struct event event = {.run = on_restart, .a = master->position};
 
     master_crash(sim, master);
-    sim_after(sim, 1 + random_below(&sim->random, sim->traits.down_us), &event);
+    sim_after(sim, 1 + random_below(&sim->random, down_us), &event);
+}
+
+static void crash(struct sim *sim, struct master *master)
+{
+    fault_crash(sim, master, sim->traits.down_us);
 }
 
 static void crash_many(struct sim *sim)
@@ -57,15 +62,15 @@ static void crash_many(struct sim *sim)
             crash(sim, &sim->masters[i]);
 }
 
-static void heal_links(struct sim *sim)
+void fault_heal_links(struct sim *sim)
 {
     story_line(&sim->story, sim->now_us, 0, "links heal");
     memset(sim->blocked, 0, sizeof sim->blocked);
 }
 
-static void isolate(struct sim *sim)
+void fault_cut_off(struct sim *sim, const struct master *master)
 {
-    unsigned lonely = leader_or_any(sim)->position;
+    unsigned lonely = master->position;
 
     story_line(&sim->story, sim->now_us, 0, "m%u is cut off", lonely + 1);
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
@@ -74,7 +79,7 @@ static void isolate(struct sim *sim)
     }
 }
 
-static void split(struct sim *sim)
+void fault_split(struct sim *sim)
 {
     uint64_t side = random_next(&sim->random);
 
@@ -131,11 +136,11 @@ static void any_fault(struct sim *sim)
     else if (choice < 35)
         crash_many(sim);
     else if (choice < 50)
-        heal_links(sim);
+        fault_heal_links(sim);
     else if (choice < 60)
-        isolate(sim);
+        fault_cut_off(sim, leader_or_any(sim));
     else if (choice < 67)
-        split(sim);
+        fault_split(sim);
     else if (choice < 77)
         block_one_way(sim);
     else if (choice < 82)
@@ -155,9 +160,9 @@ static void leader_falls(struct sim *sim)
     if (choice < 60)
         crash(sim, leader_or_any(sim));
     else if (choice < 75)
-        isolate(sim);
+        fault_cut_off(sim, leader_or_any(sim));
     else
-        heal_links(sim);
+        fault_heal_links(sim);
 }
 
 static void on_fault(struct sim *sim, struct event *event)
@@ -184,7 +189,7 @@ void fault_start(struct sim *sim)
 void fault_heal(struct sim *sim)
 {
     sim->healed = true;
-    heal_links(sim);
+    fault_heal_links(sim);
     sim->traits.loss_percent = 0;
     sim->traits.twice_percent = 0;
     sim->traits.delay_us = 1000;

@@ -9,6 +9,16 @@
 
 enum { TURN_US = 400, CLOCK_OFFSET_MAX_MS = 100000, MASTER_BURST_MAX = 64 };
 
+/* Anything within the bound, and often at one of its ends. */
+static uint64_t clock_rate(struct sim *sim)
+{
+    unsigned spread = sim->traits.clock_spread_permille;
+
+    if (sim_chance(sim, 50))
+        return sim_chance(sim, 50) ? 1000 - spread : 1000 + spread;
+    return 1000 - spread + random_below(&sim->random, 2 * spread + 1);
+}
+
 void master_init(struct sim *sim, unsigned position,
                  struct raft_payload *founders)
 {
@@ -19,10 +29,7 @@ void master_init(struct sim *sim, unsigned position,
         .exists = true,
         .clock_offset_ms =
             (int64_t)random_below(&sim->random, CLOCK_OFFSET_MAX_MS),
-        .clock_rate_permille =
-            1000 - sim->traits.clock_spread_permille +
-            random_below(&sim->random,
-                         2 * sim->traits.clock_spread_permille + 1),
+        .clock_rate_permille = clock_rate(sim),
     };
     disk_init(&master->disk, founders);
     raft_output_init(&master->out);
@@ -303,8 +310,12 @@ void master_stepped(struct sim *sim, struct master *master)
         .master = master->position,
         .incarnation = master->incarnation,
     };
+    enum raft_role before = master->checked_role;
 
     check_core(sim, master);
+    if (master->checked_role != before &&
+        raft_role(master->raft) >= RAFT_CANDIDATE)
+        ambush_begins(sim, master);
     schedule_tick(sim, master);
     if (!sim->traits.turns) {
         master_flush(sim, master);
@@ -394,6 +405,7 @@ void master_propose(struct sim *sim, struct master *master, unsigned count)
         raft_payload_drop(commands[i]);
     }
     master_stepped(sim, master);
+    ambush(sim, master, 1);
 }
 
 void master_read(struct sim *sim, struct master *master)

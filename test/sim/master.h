@@ -22,6 +22,8 @@ struct waiting_command {
     uint64_t term;
 };
 
+enum { OLD_ANSWERS_MAX = 16 };
+
 /* A snapshot stream coming in. */
 struct incoming {
     uint64_t stream_id; /* 0: none */
@@ -56,6 +58,9 @@ struct master {
     size_t command_first, command_count, command_capacity;
     uint64_t streams_to[RAFT_MEMBERS_MAX]; /* ids; 0: none under way */
     struct incoming incoming;
+
+    struct raft_message old_answers[OLD_ANSWERS_MAX]; /* to it; a ring */
+    size_t old_answer_count;
 
     /* For the checks. */
     uint64_t checked_term, checked_commit;

@@ -125,6 +125,7 @@ static void change_members(struct sim *sim, struct master *leader)
         retire(sim, change.remove);
     raft_payload_drop(payload);
     master_stepped(sim, leader);
+    ambush(sim, leader, 40);
 }
 
 static void transfer(struct sim *sim, struct master *leader)
@@ -142,6 +143,7 @@ static void transfer(struct sim *sim, struct master *leader)
     raft_transfer(leader->raft, to->id, master_now_ms(sim, leader),
                   &leader->out);
     master_stepped(sim, leader);
+    ambush(sim, leader, 60);
 }
 
 static void on_operator(struct sim *sim, struct event *event)

@@ -86,10 +86,24 @@ static void send_twin(struct sim *sim, const struct raft_message *message)
     sim_after(sim, random_below(&sim->random, GHOST_US), &twin);
 }
 
+void network_late(struct sim *sim, const struct raft_message *message,
+                  uint64_t late_us)
+{
+    struct event event = {
+        .run = on_message,
+        .to_process = true,
+        .master = message->to - 1,
+        .message = *message,
+    };
+
+    sim_after(sim, random_below(&sim->random, late_us), &event);
+}
+
 void network_send(struct sim *sim, const struct raft_message *message)
 {
     struct event event = {.run = on_message, .message = *message};
 
+    ambush_keep(sim, message);
     if (!sim->traits.ordered && sim_chance(sim, sim->traits.twice_percent))
         send_twin(sim, message);
     network_event(sim, message->from - 1, message->to - 1, &event);

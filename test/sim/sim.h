@@ -25,6 +25,7 @@ struct sim_traits {
     unsigned clock_spread_permille; /* clocks run so much slower or faster */
     unsigned hints_percent;         /* crashes that the others are told of */
     uint64_t change_every_us;       /* members and leaders; 0: never */
+    bool ambushes;                  /* faults that wait for their moment */
     struct raft_config config;
 };
 
@@ -83,6 +84,9 @@ void network_send(struct sim *sim, const struct raft_message *message);
 /* The same for what is no message of the core. */
 void network_event(struct sim *sim, unsigned from, unsigned to,
                    struct event *event);
+/* One without entries comes again, within `late_us`. */
+void network_late(struct sim *sim, const struct raft_message *message,
+                  uint64_t late_us);
 /* One is told that the process of another is gone, be it true or not. */
 void network_hint_to(struct sim *sim, unsigned told, unsigned lost);
 /* The same for all others, or so many of them. */
@@ -110,9 +114,27 @@ bool members_has(const struct master *judge, const struct master *master);
 /* ---- fault.c, client.c, members.c: they keep themselves going ---- */
 
 void fault_start(struct sim *sim);
-void fault_heal(struct sim *sim);
 void client_wait(struct sim *sim, uint64_t wait_us);
 void members_start(struct sim *sim);
+
+/* ---- fault.c: at once ---- */
+
+/* It comes back after `down_us` at most. */
+void fault_crash(struct sim *sim, struct master *master, uint64_t down_us);
+void fault_cut_off(struct sim *sim, const struct master *master);
+void fault_split(struct sim *sim);
+void fault_heal_links(struct sim *sim);
+/* Nothing goes wrong any more. */
+void fault_heal(struct sim *sim);
+
+/* ---- ambush.c ---- */
+
+/* `master` has just done something; perhaps it is struck in a moment. */
+void ambush(struct sim *sim, const struct master *master, unsigned percent);
+/* `message` leaves: it may come again, when `master` begins to stand or lead.
+ */
+void ambush_keep(struct sim *sim, const struct raft_message *message);
+void ambush_begins(struct sim *sim, const struct master *master);
 
 #define STORY(sim, master, ...)                                       \
     story_line(&(sim)->story, (sim)->now_us, (master)->position + 1u, \

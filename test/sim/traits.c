@@ -29,7 +29,7 @@ static void draw_config(struct sim *sim, bool narrow)
     config->inflight_messages_max = narrow ? 1 : (unsigned)between(sim, 1, 12);
     config->inflight_bytes_max = (size_t)between(sim, 64, 8192);
     config->append_bytes_max = narrow ? 1 : (size_t)between(sim, 64, 4096);
-    if (sim_chance(sim, 30))
+    if (sim_chance(sim, 40))
         config->lease_drift_permille =
             drift_permille(sim->traits.clock_spread_permille);
 }
@@ -57,6 +57,7 @@ void traits_draw(struct sim *sim)
     traits->hints_percent = (unsigned)between(sim, 0, 100);
     if (sim_chance(sim, 60))
         traits->change_every_us = between(sim, 50, 1500) * 1000;
+    traits->ambushes = sim_chance(sim, 60);
     draw_config(sim, narrow);
     story_line(&sim->story, 0, 0,
                "%u masters, %s, %s links, %u %% lost, %u %% twice, "
