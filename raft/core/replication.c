@@ -219,10 +219,12 @@ static void on_granted(struct raft *raft, struct raft_peer *peer,
     if (more)
         peer->match_index = in->match_index;
     inflight_acknowledge(raft, peer);
-    /* A snapshot is over when it shows here, or was not needed after all. */
+    /* A snapshot is over when it shows here, or was not needed after all. It
+     * may not be durable there yet: a slow disk is no reason to send it again.
+     */
     if (peer->state == RAFT_PEER_PROBE ||
         (peer->state == RAFT_PEER_SNAPSHOT &&
-         peer->match_index + 1 >= raft->log.first_index)) {
+         in->last_index + 1 >= raft->log.first_index)) {
         peer->state = RAFT_PEER_REPLICATE;
         if (peer->next_index <= in->last_index)
             peer->next_index = in->last_index + 1;

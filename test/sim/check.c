@@ -7,6 +7,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum {
+    DISK_TIMEOUTS = 10, /* election timeouts that a leader's disk may take */
+    STREAMED_MAX = 4,   /* times that one snapshot may be */
+};
+
 void checks_fini(struct checks *checks)
 {
     for (uint64_t i = 0; i < checks->seen_capacity; i++) {
@@ -134,6 +139,37 @@ static void check_matches(struct sim *sim, const struct master *master)
     }
 }
 
+/* It notices with a heartbeat of its own, or with the first after it stalled.
+ */
+static void check_disk(struct sim *sim, const struct master *master)
+{
+    const struct raft_config *config = &sim->traits.config;
+    uint64_t limit_us = (DISK_TIMEOUTS * config->election_timeout_ms +
+                         2 * config->heartbeat_ms) *
+                        1000000 / master->clock_rate_permille;
+    uint64_t since_us = master->disk.syncing_since_us;
+
+    if (master->disk.syncing && sim->now_us > since_us + limit_us &&
+        sim->now_us > master->stalled_until_us + 1000 * config->heartbeat_ms)
+        story_fail(&sim->story,
+                   "hung disk: m%u leads, its disk hangs for %" PRIu64 " ms",
+                   master->position + 1, (sim->now_us - since_us) / 1000);
+}
+
+void check_restart(struct sim *sim, const struct master *master)
+{
+    const struct disk *disk = &master->disk;
+    uint64_t at = disk->term * RAFT_MEMBERS_MAX + master->position;
+
+    if (at < sim->checks.votes_capacity && sim->checks.votes[at] &&
+        sim->checks.votes[at] != disk->voted_for)
+        story_fail(&sim->story,
+                   "election safety: m%u comes back with a vote for m%u in "
+                   "term %" PRIu64 " and had given it to m%u",
+                   master->position + 1, disk->voted_for, disk->term,
+                   sim->checks.votes[at]);
+}
+
 void check_core(struct sim *sim, struct master *master)
 {
     uint64_t term = raft_term(master->raft);
@@ -153,8 +189,10 @@ void check_core(struct sim *sim, struct master *master)
         STORY(sim, master, "%s, term %" PRIu64, names[role], term);
         story_mix(&sim->story, 1, master->position, role, term);
     }
-    if (role == RAFT_LEADER)
+    if (role == RAFT_LEADER) {
         check_matches(sim, master);
+        check_disk(sim, master);
+    }
     for (uint64_t i = master->checked_commit + 1; i <= commit; i++)
         check_committed(sim, master, i);
     master->checked_term = term;
@@ -199,6 +237,23 @@ static void check_entry(struct sim *sim, struct master *master, uint64_t index,
     checks->seen[index] = seen;
 }
 
+/* Entries before `from` are as they were when it was looked at last. */
+static void check_configuration(struct sim *sim, const struct master *master,
+                                uint64_t from)
+{
+    uint64_t newest = raft_configuration(master->raft)->index;
+    uint64_t wanted = newest < from ? newest : 0;
+
+    for (uint64_t i = from; i <= raft_last_index(master->raft); i++)
+        if (raft_entry_at(master->raft, i)->kind == RAFT_ENTRY_CONFIGURATION)
+            wanted = i;
+    if (newest != wanted)
+        story_fail(&sim->story,
+                   "configuration: m%u goes by that of %" PRIu64
+                   ", its log has one at %" PRIu64,
+                   master->position + 1, newest, wanted);
+}
+
 void check_entries(struct sim *sim, struct master *master, uint64_t from)
 {
     uint64_t first = raft_first_index(master->raft);
@@ -211,6 +266,7 @@ void check_entries(struct sim *sim, struct master *master, uint64_t from)
         check_entry(sim, master, i, previous_term);
         previous_term = raft_entry_at(master->raft, i)->term;
     }
+    check_configuration(sim, master, from < first ? first : from);
 }
 
 /* What leaves may not depend on what a crash would lose. */
@@ -311,18 +367,37 @@ static bool on_quorum(const struct sim *sim,
     return have >= voters / 2 + 1;
 }
 
-/* It was counted when its own configuration was in effect, or a later one. */
+/* It was counted when its own configuration was in effect, or any later one.
+ */
 void check_acknowledged(struct sim *sim, const struct master *master,
                         uint64_t index, uint64_t term)
 {
     const struct raft *raft = master->raft;
+    const struct raft_configuration *members = raft_configuration(raft);
 
-    if (!on_quorum(sim, raft_configuration(raft), index, term) &&
-        !on_quorum(sim, raft_configuration_at(raft, index), index, term))
+    while (!on_quorum(sim, members, index, term) && members->index > index)
+        members = raft_configuration_at(raft, members->index - 1);
+    if (!on_quorum(sim, members, index, term))
         story_fail(&sim->story,
                    "durability: %" PRIu64 "@%" PRIu64
                    " is acknowledged and not on a quorum of disks",
                    index, term);
+}
+
+/* Again when the follower had it not yet on disk; more often is a loop. */
+void check_streamed(struct sim *sim, struct master *leader, unsigned to)
+{
+    uint64_t index = leader->streams_index[to];
+    struct streamed *streamed = &leader->streamed[to];
+    uint64_t term = raft_term(leader->raft);
+
+    if (streamed->term != term || streamed->index != index)
+        *streamed = (struct streamed){term, index, 0};
+    if (++streamed->times > STREAMED_MAX)
+        story_fail(&sim->story,
+                   "snapshot loop: m%u sends m%u %" PRIu64
+                   " again and again, whatever it answers",
+                   leader->position + 1, to + 1, index);
 }
 
 void check_read(struct sim *sim, const struct master *master, uint64_t must_see)

@@ -8,6 +8,8 @@
  *    crash of everybody at that moment.
  * 6. Reads see all that was committed when they were asked.
  * 7. Terms and, within one life, commit indexes only grow.
+ * 8. The configuration in effect is the newest in the log (4.1).
+ * 9. A leader whose disk hangs makes room.
  * Each check costs O(1) for each entry that changed, so all of them run after
  * every event; a new leader costs one look at each entry. */
 #pragma once
@@ -47,6 +49,8 @@ struct checks {
 
 void checks_fini(struct checks *checks);
 
+/* `master` begins with what a crash left of its disk. */
+void check_restart(struct sim *sim, const struct master *master);
 /* After every event that reached the core of `master`. */
 void check_core(struct sim *sim, struct master *master);
 /* Entries from `from` on were handed out to be stored. */
@@ -59,6 +63,8 @@ void check_applied(struct sim *sim, struct master *master, uint64_t index);
 /* `master` tells a client that `index` of `term` is committed. */
 void check_acknowledged(struct sim *sim, const struct master *master,
                         uint64_t index, uint64_t term);
+/* `leader` streamed a snapshot, and `to` has answered. */
+void check_streamed(struct sim *sim, struct master *leader, unsigned to);
 /* A read asked when `must_see` was committed is served. */
 void check_read(struct sim *sim, const struct master *master,
                 uint64_t must_see);

@@ -56,6 +56,7 @@ struct disk {
     uint64_t submitted_id;
     uint64_t durable_id;
     uint64_t hangs_until_us;
+    uint64_t syncing_since_us;
 };
 
 /* Empty, of a member of `founders`; takes the reference. */

@@ -38,7 +38,7 @@ static void on_restart(struct sim *sim, struct event *event)
 {
     struct master *master = &sim->masters[event->a];
 
-    if (!master->up && !master->retired)
+    if (!master->up && !master->retired && !master->away)
         master_start(sim, master);
 }
 
@@ -194,6 +194,7 @@ void fault_heal(struct sim *sim)
     sim->traits.twice_percent = 0;
     sim->traits.delay_us = 1000;
     sim->traits.sync_us = 2000;
+    sim->traits.install_us = 2000;
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
         sim->masters[i].disk.hangs_until_us = 0;
         if (sim->masters[i].exists && !sim->masters[i].retired &&

@@ -123,6 +123,7 @@ void master_start(struct sim *sim, struct master *master)
         master->checked_term = master->disk.term; /* was not promised */
     master->checked_role = RAFT_FOLLOWER;
     master->checked_commit = raft_commit_index(master->raft);
+    check_restart(sim, master);
     check_core(sim, master);
     schedule_tick(sim, master);
 }
@@ -302,6 +303,16 @@ static void on_turn(struct sim *sim, struct event *event)
         master_flush(sim, master);
 }
 
+static void begin_role(struct sim *sim, const struct master *master)
+{
+    enum raft_role role = raft_role(master->raft);
+
+    if (role == RAFT_CANDIDATE || role == RAFT_LEADER)
+        ambush_begins(sim, master);
+    if (role == RAFT_LEADER)
+        members_new_leader(sim, master);
+}
+
 void master_stepped(struct sim *sim, struct master *master)
 {
     struct event event = {
@@ -313,9 +324,8 @@ void master_stepped(struct sim *sim, struct master *master)
     enum raft_role before = master->checked_role;
 
     check_core(sim, master);
-    if (master->checked_role != before &&
-        raft_role(master->raft) >= RAFT_CANDIDATE)
-        ambush_begins(sim, master);
+    if (master->checked_role != before)
+        begin_role(sim, master);
     schedule_tick(sim, master);
     if (!sim->traits.turns) {
         master_flush(sim, master);
@@ -366,6 +376,7 @@ void disk_kick(struct sim *sim, struct master *master)
 
     if (!disk_sync_begin(&master->disk))
         return;
+    master->disk.syncing_since_us = sim->now_us;
     delay_us = sim_latency_us(sim, sim->traits.sync_us);
     if (master->disk.hangs_until_us > sim->now_us)
         delay_us += master->disk.hangs_until_us - sim->now_us;

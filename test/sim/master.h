@@ -30,9 +30,17 @@ struct incoming {
     uint64_t chunks;    /* that arrived in order */
 };
 
+/* The snapshot that was last streamed to somebody, and how often. */
+struct streamed {
+    uint64_t term;
+    uint64_t index;
+    unsigned times;
+};
+
 struct master {
     unsigned position; /* its number is one more */
     bool exists;       /* it is or was a member */
+    bool away;         /* down until all have come back */
     bool retired;      /* its machine was taken away */
     bool up;
     uint64_t incarnation;
@@ -57,6 +65,7 @@ struct master {
     struct waiting_command *commands; /* by index */
     size_t command_first, command_count, command_capacity;
     uint64_t streams_to[RAFT_MEMBERS_MAX]; /* ids; 0: none under way */
+    uint64_t streams_index[RAFT_MEMBERS_MAX];
     struct incoming incoming;
 
     struct raft_message old_answers[OLD_ANSWERS_MAX]; /* to it; a ring */
@@ -65,6 +74,7 @@ struct master {
     /* For the checks. */
     uint64_t checked_term, checked_commit;
     enum raft_role checked_role;
+    struct streamed streamed[RAFT_MEMBERS_MAX];
 };
 
 /* A machine with an empty disk. Takes the reference. */

@@ -7,12 +7,14 @@
 
 #include <inttypes.h>
 
-enum { VOTERS_MAX = 5, RETIRE_US = 2000000 };
+enum { VOTERS_MAX = 5, RETIRE_US = 2000000, EAGER_US = 20000 };
 
-/* The present members with one more, one less, or one made a voter. */
+/* The present members with one more, one less, one made a voter or no more
+ * one. */
 struct change {
     uint32_t add;
     uint32_t promote;
+    uint32_t demote;
     uint32_t remove;
 };
 
@@ -26,8 +28,10 @@ static struct raft_payload *changed(const struct raft *raft,
         const struct raft_member *member = &now->members[i];
 
         if (member->id != change->remove)
-            raft_roll_add(&roll, member->id,
-                          member->learner && member->id != change->promote);
+            raft_roll_add(
+                &roll, member->id,
+                member->id == change->demote ||
+                    (member->learner && member->id != change->promote));
     }
     if (change->add)
         raft_roll_add(&roll, change->add, true);
@@ -68,12 +72,15 @@ static bool draw(struct sim *sim, const struct master *leader,
     if (change->promote && sim_chance(sim, 70))
         return true;
     change->promote = 0;
-    if (sim_chance(sim, 50)) {
+    if (sim_chance(sim, 40)) {
         change->add = fresh_machine(sim);
-        return change->add && voters(now) == now->count &&
+        return change->add && voters(now) + 1 >= now->count &&
                now->count < VOTERS_MAX;
     }
-    change->remove = any->id;
+    if (sim_chance(sim, 60))
+        change->demote = any->id;
+    else
+        change->remove = any->id;
     return any->id != leader->position + 1 && (any->learner || voters(now) > 2);
 }
 
@@ -82,6 +89,14 @@ bool members_has(const struct master *judge, const struct master *master)
     return master->exists &&
            raft_configuration_find(raft_configuration(judge->raft),
                                    master->position + 1) >= 0;
+}
+
+bool members_votes(const struct master *judge, const struct master *master)
+{
+    const struct raft_configuration *now = raft_configuration(judge->raft);
+    int at = raft_configuration_find(now, master->position + 1);
+
+    return master->exists && at >= 0 && !now->members[at].learner;
 }
 
 static void on_retired(struct sim *sim, struct event *event)
@@ -113,8 +128,9 @@ static void change_members(struct sim *sim, struct master *leader)
         return;
     payload = changed(leader->raft, &change);
     index = raft_propose_configuration(leader->raft, payload, &leader->out);
-    STORY(sim, leader, "members at %" PRIu64 ": +m%u, m%u votes, -m%u", index,
-          change.add, change.promote, change.remove);
+    STORY(sim, leader,
+          "members at %" PRIu64 ": +m%u, m%u votes, m%u learns, -m%u", index,
+          change.add, change.promote, change.demote, change.remove);
     story_mix(&sim->story, 7, change.add, change.promote, change.remove);
     sim->checks.changes++;
     if (change.add) {
@@ -128,22 +144,25 @@ static void change_members(struct sim *sim, struct master *leader)
     ambush(sim, leader, 40);
 }
 
+void members_hand_over(struct sim *sim, struct master *leader, uint32_t to)
+{
+    STORY(sim, leader, "hands over to m%u", to);
+    story_mix(&sim->story, 8, leader->position, to, sim->now_us);
+    sim->checks.transfers++;
+    raft_transfer(leader->raft, to, master_now_ms(sim, leader), &leader->out);
+    master_stepped(sim, leader);
+    ambush(sim, leader, 60);
+}
+
 static void transfer(struct sim *sim, struct master *leader)
 {
     const struct raft_configuration *now = raft_configuration(leader->raft);
     const struct raft_member *to =
         &now->members[random_below(&sim->random, now->count)];
 
-    if (!raft_accepts(leader->raft) || to->learner ||
-        to->id == leader->position + 1)
-        return;
-    STORY(sim, leader, "hands over to m%u", to->id);
-    story_mix(&sim->story, 8, leader->position, to->id, sim->now_us);
-    sim->checks.transfers++;
-    raft_transfer(leader->raft, to->id, master_now_ms(sim, leader),
-                  &leader->out);
-    master_stepped(sim, leader);
-    ambush(sim, leader, 60);
+    if (raft_accepts(leader->raft) && !to->learner &&
+        to->id != leader->position + 1)
+        members_hand_over(sim, leader, to->id);
 }
 
 static void on_operator(struct sim *sim, struct event *event)
@@ -159,6 +178,27 @@ static void on_operator(struct sim *sim, struct event *event)
     else if (leader)
         change_members(sim, leader);
     sim_after(sim, wait_us, event);
+}
+
+static void on_new_leader(struct sim *sim, struct event *event)
+{
+    struct master *master = &sim->masters[event->master];
+
+    if (!sim->healed && raft_role(master->raft) == RAFT_LEADER)
+        change_members(sim, master);
+}
+
+void members_new_leader(struct sim *sim, const struct master *master)
+{
+    struct event event = {
+        .run = on_new_leader,
+        .to_process = true,
+        .master = master->position,
+        .incarnation = master->incarnation,
+    };
+
+    if (sim->traits.eager && sim_chance(sim, 50))
+        sim_after(sim, random_below(&sim->random, EAGER_US), &event);
 }
 
 void members_start(struct sim *sim)

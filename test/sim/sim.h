@@ -14,8 +14,9 @@ struct sim_traits {
     bool ordered;          /* links are like TCP */
     unsigned loss_percent; /* of messages */
     unsigned twice_percent;
-    uint64_t delay_us; /* of a message: up to this, now and then 20 times */
-    uint64_t sync_us;  /* of a disk: likewise */
+    uint64_t delay_us;   /* of a message: up to this, now and then 20 times */
+    uint64_t install_us; /* until a snapshot is loaded: likewise */
+    uint64_t sync_us;    /* of a disk: likewise */
     uint64_t fault_every_us;
     bool churn;       /* leaders fall often, and come back soon */
     uint64_t down_us; /* a crashed process, at most */
@@ -26,6 +27,7 @@ struct sim_traits {
     unsigned hints_percent;         /* crashes that the others are told of */
     uint64_t change_every_us;       /* members and leaders; 0: never */
     bool ambushes;                  /* faults that wait for their moment */
+    bool eager; /* members are changed as soon as somebody leads */
     struct raft_config config;
 };
 
@@ -110,6 +112,11 @@ void stream_save(struct sim *sim, struct master *master);
 struct master *client_leader(struct sim *sim);
 /* Is it a member as far as the log of `judge` goes? */
 bool members_has(const struct master *judge, const struct master *master);
+bool members_votes(const struct master *judge, const struct master *master);
+/* `leader`, which accepts, hands over to another voter. */
+void members_hand_over(struct sim *sim, struct master *leader, uint32_t to);
+/* `master` begins to lead; an operator may have waited for that. */
+void members_new_leader(struct sim *sim, const struct master *master);
 
 /* ---- fault.c, client.c, members.c: they keep themselves going ---- */
 

@@ -91,8 +91,10 @@ static void on_answer(struct sim *sim, struct event *event)
 {
     struct master *master = &sim->masters[event->master];
 
-    if (master->streams_to[event->b] == event->a)
-        end(sim, master, (unsigned)event->b, event->c);
+    if (master->streams_to[event->b] != event->a)
+        return;
+    check_streamed(sim, master, (unsigned)event->b);
+    end(sim, master, (unsigned)event->b, event->c);
 }
 
 static void answer(struct sim *sim, const struct master *master,
@@ -183,7 +185,7 @@ static void on_chunk(struct sim *sim, struct event *event)
     }
     event->run = on_whole;
     event->incarnation = master->incarnation;
-    sim_after(sim, sim_latency_us(sim, sim->traits.sync_us), event);
+    sim_after(sim, sim_latency_us(sim, sim->traits.install_us), event);
 }
 
 void stream_start(struct sim *sim, struct master *master, unsigned to)
@@ -202,6 +204,7 @@ void stream_start(struct sim *sim, struct master *master, unsigned to)
     STORY(sim, master, "streams snapshot %" PRIu64 " to m%u",
           master->disk.snapshot->index, to + 1);
     master->streams_to[to] = ++sim->stream_number;
+    master->streams_index[to] = master->disk.snapshot->index;
     timeout.a = sim->stream_number;
     sim_after(sim, STREAM_TIMEOUT_US, &timeout);
     for (uint64_t i = 0; i < chunks; i++) {

@@ -47,6 +47,8 @@ void traits_draw(struct sim *sim)
     traits->twice_percent = calm ? 0 : (unsigned)between(sim, 0, 20);
     traits->delay_us = calm ? between(sim, 50, 2000) : between(sim, 500, 40000);
     traits->sync_us = between(sim, 500, calm ? 5000 : 30000);
+    traits->install_us =
+        sim_chance(sim, 30) ? between(sim, 1000, 600000) : traits->sync_us;
     traits->fault_every_us = between(sim, 40, 400) * 1000;
     traits->churn = sim_chance(sim, 35);
     traits->down_us = traits->churn ? between(sim, 20, 300) * 1000 : 1000000;
@@ -56,7 +58,9 @@ void traits_draw(struct sim *sim)
     traits->clock_spread_permille = (unsigned)between(sim, 0, 150);
     traits->hints_percent = (unsigned)between(sim, 0, 100);
     if (sim_chance(sim, 60))
-        traits->change_every_us = between(sim, 50, 1500) * 1000;
+        traits->change_every_us =
+            between(sim, 20, sim_chance(sim, 30) ? 100 : 1500) * 1000;
+    traits->eager = traits->change_every_us && sim_chance(sim, 50);
     traits->ambushes = sim_chance(sim, 60);
     draw_config(sim, narrow);
     story_line(&sim->story, 0, 0,
@@ -76,6 +80,7 @@ void traits_calm(struct sim *sim, unsigned masters)
     traits->turns = sim_chance(sim, 50);
     traits->delay_us = between(sim, 50, 2000);
     traits->sync_us = between(sim, 500, 5000);
+    traits->install_us = traits->sync_us;
     traits->client_every_us = 20000;
     traits->burst = 3;
     traits->snapshot_every = between(sim, 10, 150);
