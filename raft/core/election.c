@@ -5,8 +5,12 @@
  * off, or behind, thus disturbs nobody. Yes means: a log at least as new as
  * mine, and no leader heard within the shortest election timeout.
  *
- * Who does not vote itself (a learner, or one that was removed) never stands,
- * but answers: it may have been made a voter and not know it yet. */
+ * Who does not vote itself (a learner, or one that was removed) does not stand,
+ * but answers: it may have been made a voter and not know it yet. If who asks
+ * has an older log it cannot win; then we may be the only one who can, as the
+ * configuration that would do without us is perhaps in our log alone. So we
+ * stand all the same, without a vote of our own (section 4.2.2), and lead
+ * until a quorum has our log. */
 #include "raft/core/parts.h"
 
 void raft_election_reset_timer(struct raft *raft)
@@ -35,7 +39,8 @@ static void count_vote(struct raft *raft, uint32_t member)
 {
     const struct raft_peer *peer = raft_peer_of(raft, member);
 
-    raft->granted |= 1u << (peer - raft->peers);
+    if (peer)
+        raft->granted |= 1u << (peer - raft->peers);
 }
 
 static bool won(const struct raft *raft)
@@ -79,7 +84,7 @@ void raft_election_start(struct raft *raft, struct raft_output *out)
 
     raft->leader = RAFT_NOBODY;
     out->changed = true;
-    if (!raft_votes(raft)) {
+    if (!raft_votes(raft) && !raft->needed) {
         raft->role = RAFT_FOLLOWER;
         return;
     }
@@ -141,14 +146,15 @@ void raft_election_hurry(struct raft *raft, struct raft_output *out)
 }
 
 /* Section 5.4.1. */
-static bool as_new_as_mine(const struct raft *raft,
-                           const struct raft_message *in)
+static bool as_new_as_mine(struct raft *raft, const struct raft_message *in)
 {
     uint64_t last_term = raft_log_last_term(&raft->log);
+    bool as_new = in->last_term > last_term ||
+                  (in->last_term == last_term &&
+                   in->last_index >= raft_log_last(&raft->log));
 
-    return in->last_term > last_term ||
-           (in->last_term == last_term &&
-            in->last_index >= raft_log_last(&raft->log));
+    raft->needed = raft->needed || !as_new;
+    return as_new;
 }
 
 /* With leases that is a promise, which even who has restarted keeps. */

@@ -14,6 +14,7 @@ void raft_become_leader(struct raft *raft, struct raft_output *out)
     raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
     raft->term_start_index = raft_log_last(&raft->log) + 1;
     raft->lease_over = false;
+    raft->needed = false;
     out->changed = true;
     for (unsigned i = 0; i < raft->peer_count; i++)
         raft_peer_start(raft, &raft->peers[i]);
@@ -37,13 +38,15 @@ static uint64_t quorum_heard_ms(const struct raft *raft)
 
 /* CheckQuorum (chapter 6.2): a leader that nobody answers makes room, so that
  * its clients look for another one. So does one whose disk hangs: it answers
- * well and would never be replaced. */
+ * well and would never be replaced. And one that is no voter, once a quorum has
+ * its log. */
 void raft_leader_tick(struct raft *raft, struct raft_output *out)
 {
     uint64_t silent_ms = raft->now_ms - quorum_heard_ms(raft);
 
     if (silent_ms >= raft->config.election_timeout_ms ||
-        raft_disk_hangs(raft)) {
+        raft_disk_hangs(raft) ||
+        (!raft_votes(raft) && raft_leader_ready(raft))) {
         raft_become_follower(raft, raft->term, RAFT_NOBODY, out);
         return;
     }

@@ -107,6 +107,7 @@ void raft_follow(struct raft *raft, uint64_t term, uint32_t leader,
 {
     raft_become_follower(raft, term, leader, out);
     raft->leader_heard_ms = raft->now_ms;
+    raft->needed = false;
     raft_election_reset_timer(raft);
 }
 

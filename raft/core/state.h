@@ -78,6 +78,10 @@ struct raft {
     uint64_t leader_context;
     uint64_t leader_ms; /* its clock, the newest that it sent */
 
+    /* Somebody asked for a vote whose log is older than ours, and no leader
+     * was heard since: we are needed, voter or not. */
+    bool needed;
+
     /* Candidates: a bit for each peer. */
     uint32_t granted;
 

@@ -154,9 +154,9 @@ static void a_truncation_brings_the_old_members_back(void **state)
     raft_story_free(story);
 }
 
-/* Who is no voter never stands; but it answers, as it may have become one
+/* Who is no voter does not stand; but it answers, as it may have become one
  * without knowing, and so do others to one that they do not know yet. */
-static void who_does_not_vote_never_stands_but_answers(void **state)
+static void who_does_not_vote_does_not_stand_but_answers(void **state)
 {
     struct raft_story *story = raft_story_new(3);
 
@@ -177,6 +177,55 @@ static void who_does_not_vote_never_stands_but_answers(void **state)
                              "[2000] write 2: term 2, vote m5\n"
                              "[2000] to m5 after the write: vote yes, "
                              "term 2\n");
+    raft_story_free(story);
+}
+
+/* m2 does not know yet that m1 votes no more, and cannot win: its log is older.
+ * m1 knows, and can, without its own vote; it leads until a quorum has what
+ * it has. */
+static void who_is_needed_stands_though_it_does_not_vote(void **state)
+{
+    struct raft_story *story = raft_story_new(2);
+    struct raft_message ask = {.kind = RAFT_PRE_VOTE, .from = 2, .term = 2};
+    struct raft_message vote = {
+        .kind = RAFT_PRE_VOTE_RESULT, .from = 2, .term = 2, .granted = true};
+
+    (void)state;
+    append_members(story, (struct raft_message){.from = 2, .term = 1},
+                   raft_members(2, 0, /* without */ 1));
+    raft_story_stored(story, 1);
+    raft_story_until(story, 500);
+    raft_story_expect(story, "[0] follower, term 1\n"
+                             "[0] write 1: term 1, vote m0 entries 1..1\n"
+                             "[0] members m2\n"
+                             "[0] to m2: equal 1, durable 1\n");
+    raft_story_get(story, ask);
+    raft_story_until(story, 800);
+    raft_story_get(story, vote);
+    vote.kind = RAFT_VOTE_RESULT;
+    raft_story_stored(story, 2);
+    raft_story_get(story, vote);
+    raft_story_expect(story,
+                      "[500] to m2: pre-vote no, term 1\n"
+                      "[603] pre-candidate, term 1\n"
+                      "[603] to m2: pre-vote? term 2, log 1@1\n"
+                      "[800] candidate, term 2\n"
+                      "[800] write 2: term 2, vote m1\n"
+                      "[800] to m2 after the write: vote? term 2, log 1@1\n"
+                      "[800] leader, term 2\n"
+                      "[800] write 3: entries 2..2\n"
+                      "[800] to m2: append 1@1 +1, commit 0\n");
+    raft_story_stored(story, 3); /* its own disk does not count */
+    raft_story_expect(story, "");
+    raft_story_get(story, (struct raft_message){.kind = RAFT_APPEND_RESULT,
+                                                .from = 2,
+                                                .term = 2,
+                                                .last_index = 2,
+                                                .match_index = 2,
+                                                .granted = true});
+    raft_story_until(story, 860);
+    raft_story_expect(story, "[800] commit 2\n"
+                             "[850] follower, term 2\n");
     raft_story_free(story);
 }
 
@@ -345,7 +394,8 @@ int main(void)
         cmocka_unit_test(who_is_removed_counts_no_more),
         cmocka_unit_test(one_change_at_a_time),
         cmocka_unit_test(a_truncation_brings_the_old_members_back),
-        cmocka_unit_test(who_does_not_vote_never_stands_but_answers),
+        cmocka_unit_test(who_does_not_vote_does_not_stand_but_answers),
+        cmocka_unit_test(who_is_needed_stands_though_it_does_not_vote),
         cmocka_unit_test(leadership_is_handed_over),
         cmocka_unit_test(who_is_told_to_take_over_stands_at_once),
         cmocka_unit_test(a_transfer_that_takes_too_long_is_given_up),
