@@ -87,6 +87,7 @@ static void note_members(struct checks *checks,
                          const struct raft_configuration *configuration)
 {
     checks->members = 0;
+    checks->members_index = configuration->index;
     for (unsigned i = 0; i < configuration->count; i++)
         checks->members |= 1u << (configuration->members[i].id - 1);
 }
@@ -147,9 +148,13 @@ static void check_disk(struct sim *sim, const struct master *master)
     uint64_t limit_us = (DISK_TIMEOUTS * config->election_timeout_ms +
                          2 * config->heartbeat_ms) *
                         1000000 / master->clock_rate_permille;
-    uint64_t since_us = master->disk.syncing_since_us;
+    const struct disk *disk = &master->disk;
+    uint64_t since_us = sim->now_us;
 
-    if (master->disk.syncing && sim->now_us > since_us + limit_us &&
+    for (size_t i = disk->waiting_count; i > 0; i--)
+        if (disk->waiting[i - 1].store_id)
+            since_us = disk->waiting[i - 1].since_us;
+    if (sim->now_us > since_us + limit_us &&
         sim->now_us > master->stalled_until_us + 1000 * config->heartbeat_ms)
         story_fail(&sim->story,
                    "hung disk: m%u leads, its disk hangs for %" PRIu64 " ms",

@@ -36,7 +36,8 @@ struct checks {
     struct committed *committed; /* by index */
     uint64_t committed_capacity;
     uint64_t last_committed;
-    uint32_t members;  /* of the last committed configuration; a bit each */
+    uint32_t members; /* of the last committed configuration; a bit each */
+    uint64_t members_index;
     uint32_t *leaders; /* by term; 0: none yet */
     uint64_t leaders_capacity;
     uint64_t newest_leader_term;

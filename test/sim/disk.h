@@ -24,6 +24,7 @@ void snapshot_drop(struct snapshot *snapshot);             /* NULL-safe */
 
 struct disk_write {
     uint64_t store_id; /* 0: a compaction */
+    uint64_t since_us;
     bool has_state;
     uint64_t term;
     uint32_t voted_for;
@@ -56,7 +57,6 @@ struct disk {
     uint64_t submitted_id;
     uint64_t durable_id;
     uint64_t hangs_until_us;
-    uint64_t syncing_since_us;
 };
 
 /* Empty, of a member of `founders`; takes the reference. */

@@ -170,11 +170,9 @@ static void on_fault(struct sim *sim, struct event *event)
     uint64_t wait_us =
         1 + random_below(&sim->random, 2 * sim->traits.fault_every_us);
 
-    if (sim->healed)
-        return;
-    if (sim->traits.churn && sim_chance(sim, 70))
+    if (!sim->healed && sim->traits.churn && sim_chance(sim, 70))
         leader_falls(sim);
-    else
+    else if (!sim->healed)
         any_fault(sim);
     sim_after(sim, wait_us, event);
 }
@@ -186,12 +184,21 @@ void fault_start(struct sim *sim)
     sim_after(sim, sim->traits.fault_every_us, &event);
 }
 
+void fault_resume(struct sim *sim)
+{
+    sim->healed = false;
+    sim->traits = sim->drawn;
+}
+
 void fault_heal(struct sim *sim)
 {
+    if (!sim->healed)
+        sim->drawn = sim->traits;
     sim->healed = true;
     fault_heal_links(sim);
     sim->traits.loss_percent = 0;
     sim->traits.twice_percent = 0;
+    sim->traits.late_percent = 0;
     sim->traits.delay_us = 1000;
     sim->traits.sync_us = 2000;
     sim->traits.install_us = 2000;

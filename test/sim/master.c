@@ -9,12 +9,11 @@
 
 enum { TURN_US = 400, CLOCK_OFFSET_MAX_MS = 100000, MASTER_BURST_MAX = 64 };
 
-/* Anything within the bound, and often at one of its ends. */
 static uint64_t clock_rate(struct sim *sim)
 {
     unsigned spread = sim->traits.clock_spread_permille;
 
-    if (sim_chance(sim, 50))
+    if (sim->traits.clocks_apart)
         return sim_chance(sim, 50) ? 1000 - spread : 1000 + spread;
     return 1000 - spread + random_below(&sim->random, 2 * spread + 1);
 }
@@ -198,6 +197,7 @@ static void submit_write(struct sim *sim, struct master *master)
     const struct raft_output *out = &master->out;
     struct disk_write write = {
         .store_id = out->store_id,
+        .since_us = sim->now_us,
         .has_state = out->store_state,
         .term = raft_term(master->raft),
         .voted_for = raft_vote(master->raft),
@@ -309,8 +309,10 @@ static void begin_role(struct sim *sim, const struct master *master)
 
     if (role == RAFT_CANDIDATE || role == RAFT_LEADER)
         ambush_begins(sim, master);
-    if (role == RAFT_LEADER)
+    if (role == RAFT_LEADER) {
         members_new_leader(sim, master);
+        ambush(sim, master, 20);
+    }
 }
 
 void master_stepped(struct sim *sim, struct master *master)
@@ -376,7 +378,6 @@ void disk_kick(struct sim *sim, struct master *master)
 
     if (!disk_sync_begin(&master->disk))
         return;
-    master->disk.syncing_since_us = sim->now_us;
     delay_us = sim_latency_us(sim, sim->traits.sync_us);
     if (master->disk.hangs_until_us > sim->now_us)
         delay_us += master->disk.hangs_until_us - sim->now_us;
@@ -416,6 +417,7 @@ void master_propose(struct sim *sim, struct master *master, unsigned count)
         raft_payload_drop(commands[i]);
     }
     master_stepped(sim, master);
+    ambush_grows(sim, master);
     ambush(sim, master, 1);
 }
 

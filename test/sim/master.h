@@ -22,7 +22,15 @@ struct waiting_command {
     uint64_t term;
 };
 
-enum { OLD_ANSWERS_MAX = 16 };
+enum { OLD_VOTES_MAX = 8 };
+
+/* Answers that it got long ago. */
+struct old_answers {
+    struct raft_message votes[OLD_VOTES_MAX]; /* a ring */
+    size_t vote_count;
+    struct raft_message match[RAFT_MEMBERS_MAX]; /* each one's highest */
+    struct raft_message newest[RAFT_MEMBERS_MAX];
+};
 
 /* A snapshot stream coming in. */
 struct incoming {
@@ -68,8 +76,7 @@ struct master {
     uint64_t streams_index[RAFT_MEMBERS_MAX];
     struct incoming incoming;
 
-    struct raft_message old_answers[OLD_ANSWERS_MAX]; /* to it; a ring */
-    size_t old_answer_count;
+    struct old_answers old;
 
     /* For the checks. */
     uint64_t checked_term, checked_commit;

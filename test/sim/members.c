@@ -81,7 +81,8 @@ static bool draw(struct sim *sim, const struct master *leader,
         change->demote = any->id;
     else
         change->remove = any->id;
-    return any->id != leader->position + 1 && (any->learner || voters(now) > 2);
+    return any->id != leader->position + 1 &&
+           (any->learner || voters(now) > 2 || sim_chance(sim, 20));
 }
 
 bool members_has(const struct master *judge, const struct master *master)
@@ -118,7 +119,7 @@ static void retire(struct sim *sim, uint32_t id)
     sim_after(sim, random_below(&sim->random, RETIRE_US), &event);
 }
 
-static void change_members(struct sim *sim, struct master *leader)
+void members_change(struct sim *sim, struct master *leader)
 {
     struct change change = {0};
     struct raft_payload *payload;
@@ -171,12 +172,10 @@ static void on_operator(struct sim *sim, struct event *event)
     uint64_t wait_us =
         1 + random_below(&sim->random, sim->traits.change_every_us);
 
-    if (sim->healed)
-        return;
-    if (leader && sim_chance(sim, 30))
+    if (leader && !sim->healed && sim_chance(sim, 30))
         transfer(sim, leader);
-    else if (leader)
-        change_members(sim, leader);
+    else if (leader && !sim->healed)
+        members_change(sim, leader);
     sim_after(sim, wait_us, event);
 }
 
@@ -185,7 +184,7 @@ static void on_new_leader(struct sim *sim, struct event *event)
     struct master *master = &sim->masters[event->master];
 
     if (!sim->healed && raft_role(master->raft) == RAFT_LEADER)
-        change_members(sim, master);
+        members_change(sim, master);
 }
 
 void members_new_leader(struct sim *sim, const struct master *master)

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { HINT_US = 3000, GHOST_US = 3000000 };
+enum { HINT_US = 3000, GHOST_US = 3000000, LATE_US = 250000 };
 
 static void tell(struct sim *sim, struct master *master,
                  const struct raft_message *message)
@@ -50,11 +50,25 @@ static struct raft_message copy(const struct raft_message *message)
     return twin;
 }
 
-void network_event(struct sim *sim, unsigned from, unsigned to,
-                   struct event *event)
+/* One in five of those that ask for a vote is late: a leader may be heard in
+ * between. */
+static uint64_t arrival_us(struct sim *sim, const struct raft_message *message)
 {
     uint64_t arrives_us =
         sim->now_us + sim_latency_us(sim, sim->traits.delay_us);
+    unsigned late_percent = sim->traits.late_percent;
+
+    if (late_percent && message->kind == RAFT_VOTE)
+        late_percent = 20;
+    if (sim_chance(sim, late_percent))
+        arrives_us += random_below(&sim->random, LATE_US);
+    return arrives_us;
+}
+
+void network_event(struct sim *sim, unsigned from, unsigned to,
+                   struct event *event)
+{
+    uint64_t arrives_us = arrival_us(sim, &event->message);
 
     if (sim->blocked[from][to] || sim_chance(sim, sim->traits.loss_percent)) {
         event_fini(event);

@@ -71,7 +71,7 @@ static void check_equal(struct sim *sim)
         story_fail(&sim->story, "after healing nobody leads");
 }
 
-/* In every log's eyes, as nobody knows yet whose it will be. */
+/* By the last committed configuration and by all that may follow it. */
 static bool quorums_up(const struct sim *sim)
 {
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++) {
@@ -79,7 +79,10 @@ static bool quorums_up(const struct sim *sim)
         unsigned voters = 0;
         unsigned up = 0;
 
-        for (unsigned j = 0; master->up && j < RAFT_MEMBERS_MAX; j++) {
+        if (!master->up ||
+            raft_configuration(master->raft)->index < sim->checks.members_index)
+            continue;
+        for (unsigned j = 0; j < RAFT_MEMBERS_MAX; j++) {
             bool votes = members_votes(master, &sim->masters[j]);
 
             voters += votes;
@@ -111,6 +114,16 @@ static void send_away(struct sim *sim)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (sim->masters[i].away)
             master_crash(sim, &sim->masters[i]);
+}
+
+void settle_send_one(struct sim *sim)
+{
+    unsigned one = (unsigned)random_below(&sim->random, sim->traits.masters);
+
+    if (sim->masters[one].up && !sim->masters[one].retired) {
+        sim->masters[one].away = true;
+        master_crash(sim, &sim->masters[one]);
+    }
 }
 
 static void call_back(struct sim *sim)
@@ -190,16 +203,22 @@ static void check_steady(struct sim *sim)
                    told + 1, leader->position + 1);
 }
 
-void sim_settle(struct sim *sim)
+void sim_recover(struct sim *sim)
 {
+    call_back(sim);
     fault_heal(sim);
-    if (sim_chance(sim, 40)) {
-        sim_run_until(sim, sim->now_us + QUIET_US);
+    if (sim_chance(sim, 60)) {
+        if (sim_chance(sim, 30))
+            sim_run_until(sim, sim->now_us + QUIET_US);
         send_away(sim);
         await_progress(sim, "a quorum is back");
         call_back(sim);
     }
     await_progress(sim, "healing");
+}
+
+void sim_settle(struct sim *sim)
+{
     await_equality(sim);
     if (!story_failed(&sim->story))
         check_reads(sim);

@@ -24,10 +24,13 @@ struct sim_traits {
     unsigned burst; /* commands in one call, at most */
     uint64_t snapshot_every;
     unsigned clock_spread_permille; /* clocks run so much slower or faster */
-    unsigned hints_percent;         /* crashes that the others are told of */
-    uint64_t change_every_us;       /* members and leaders; 0: never */
-    bool ambushes;                  /* faults that wait for their moment */
-    bool eager; /* members are changed as soon as somebody leads */
+    bool clocks_apart;        /* as much as they may, one way or the other */
+    unsigned hints_percent;   /* crashes that the others are told of */
+    uint64_t change_every_us; /* members and leaders; 0: never */
+    bool ambushes;            /* faults that wait for their moment */
+    unsigned late_percent;    /* of messages come when their time is over */
+    bool eager;   /* members are changed as soon as somebody leads */
+    bool sleeper; /* one sleeps while much may change */
     struct raft_config config;
 };
 
@@ -35,6 +38,7 @@ struct sim {
     uint64_t seed;
     struct random random;
     struct sim_traits traits;
+    struct sim_traits drawn; /* what they were before all was healed */
     const struct machine_kind *machine;
     uint64_t now_us;
     bool healed; /* nothing goes wrong any more */
@@ -67,6 +71,11 @@ void sim_begin(struct sim *sim, uint64_t seed, enum story_telling telling,
                const struct machine_kind *machine);
 void sim_start(struct sim *sim);
 void sim_run_until(struct sim *sim, uint64_t end_us);
+/* One of the first masters goes away until the cluster recovers. */
+void settle_send_one(struct sim *sim);
+/* All faults end and the cluster must get on, */
+void sim_recover(struct sim *sim);
+/* and become equal and quiet. */
 void sim_settle(struct sim *sim);
 
 /* Happens after `delay_us`. Takes what `event` owns. */
@@ -115,6 +124,8 @@ bool members_has(const struct master *judge, const struct master *master);
 bool members_votes(const struct master *judge, const struct master *master);
 /* `leader`, which accepts, hands over to another voter. */
 void members_hand_over(struct sim *sim, struct master *leader, uint32_t to);
+/* `leader` is asked for a change of members. */
+void members_change(struct sim *sim, struct master *leader);
 /* `master` begins to lead; an operator may have waited for that. */
 void members_new_leader(struct sim *sim, const struct master *master);
 
@@ -133,6 +144,8 @@ void fault_split(struct sim *sim);
 void fault_heal_links(struct sim *sim);
 /* Nothing goes wrong any more. */
 void fault_heal(struct sim *sim);
+/* Things go wrong again. */
+void fault_resume(struct sim *sim);
 
 /* ---- ambush.c ---- */
 
@@ -142,6 +155,8 @@ void ambush(struct sim *sim, const struct master *master, unsigned percent);
  */
 void ambush_keep(struct sim *sim, const struct raft_message *message);
 void ambush_begins(struct sim *sim, const struct master *master);
+/* The same, when `leader` has as many entries as they speak of. */
+void ambush_grows(struct sim *sim, const struct master *leader);
 
 #define STORY(sim, master, ...)                                       \
     story_line(&(sim)->story, (sim)->now_us, (master)->position + 1u, \

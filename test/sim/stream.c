@@ -134,6 +134,7 @@ static void install(struct sim *sim, struct master *master,
     raft_installed(master->raft, snapshot->index, snapshot->term,
                    snapshot->configuration, &master->out);
     write.store_id = master->out.store_id;
+    write.since_us = sim->now_us;
     disk_submit(&master->disk, &write);
     master->out.store_id = 0;
     check_core(sim, master);

@@ -119,6 +119,8 @@ bool topology_run(struct sim *sim, uint64_t seed, enum story_telling telling,
     }
     watch(sim, WATCHED_US / 2);
     if (!story_failed(&sim->story))
+        sim_recover(sim);
+    if (!story_failed(&sim->story))
         sim_settle(sim);
     return !story_failed(&sim->story);
 }

@@ -1,5 +1,7 @@
 #include "test/sim/sim.h"
 
+enum { CLOCK_SPREAD_MAX_PERMILLE = 150 };
+
 static uint64_t between(struct sim *sim, uint64_t least, uint64_t most)
 {
     return least + random_below(&sim->random, most - least + 1);
@@ -9,13 +11,24 @@ static unsigned masters(struct sim *sim)
 {
     uint64_t choice = random_below(&sim->random, 100);
 
-    return choice < 65 ? 3 : choice < 95 ? 5 : 1;
+    return choice < 60 ? 3 : choice < 75 ? 4 : choice < 95 ? 5 : 1;
 }
 
 /* How much faster the fastest clock may run than the slowest. */
 static unsigned drift_permille(unsigned spread_permille)
 {
     return 2000 * spread_permille / (1000 - spread_permille) + 1;
+}
+
+static void draw_clocks(struct sim *sim)
+{
+    struct sim_traits *traits = &sim->traits;
+
+    traits->clocks_apart = sim_chance(sim, 60);
+    traits->clock_spread_permille = CLOCK_SPREAD_MAX_PERMILLE;
+    if (sim_chance(sim, 50))
+        traits->clock_spread_permille =
+            (unsigned)between(sim, 0, CLOCK_SPREAD_MAX_PERMILLE);
 }
 
 /* Limits small enough that every run reaches them; now and then so narrow
@@ -29,7 +42,7 @@ static void draw_config(struct sim *sim, bool narrow)
     config->inflight_messages_max = narrow ? 1 : (unsigned)between(sim, 1, 12);
     config->inflight_bytes_max = (size_t)between(sim, 64, 8192);
     config->append_bytes_max = narrow ? 1 : (size_t)between(sim, 64, 4096);
-    if (sim_chance(sim, 40))
+    if (sim_chance(sim, 50))
         config->lease_drift_permille =
             drift_permille(sim->traits.clock_spread_permille);
 }
@@ -55,13 +68,16 @@ void traits_draw(struct sim *sim)
     traits->client_every_us = between(sim, narrow ? 40 : 3, 60) * 1000;
     traits->burst = narrow ? 2 : (unsigned)between(sim, 1, 12);
     traits->snapshot_every = between(sim, 10, 150);
-    traits->clock_spread_permille = (unsigned)between(sim, 0, 150);
+    draw_clocks(sim);
     traits->hints_percent = (unsigned)between(sim, 0, 100);
     if (sim_chance(sim, 60))
         traits->change_every_us =
             between(sim, 20, sim_chance(sim, 30) ? 100 : 1500) * 1000;
     traits->eager = traits->change_every_us && sim_chance(sim, 50);
+    traits->sleeper = sim_chance(sim, 25);
     traits->ambushes = sim_chance(sim, 60);
+    if (traits->ambushes && !traits->ordered)
+        traits->late_percent = (unsigned)between(sim, 0, 8);
     draw_config(sim, narrow);
     story_line(&sim->story, 0, 0,
                "%u masters, %s, %s links, %u %% lost, %u %% twice, "
@@ -84,6 +100,6 @@ void traits_calm(struct sim *sim, unsigned masters)
     traits->client_every_us = 20000;
     traits->burst = 3;
     traits->snapshot_every = between(sim, 10, 150);
-    traits->clock_spread_permille = (unsigned)between(sim, 0, 150);
+    draw_clocks(sim);
     draw_config(sim, false);
 }
