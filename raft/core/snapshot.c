@@ -31,13 +31,21 @@ static bool has(const struct raft *raft, uint64_t index, uint64_t term)
            (raft_log_term(&raft->log, index, &have) && have == term);
 }
 
-/* What a snapshot holds is committed, so the log up to there is that of every
- * leader to come. Who only dropped the snapshot would be sent it for ever. */
+/* What a snapshot holds is committed, so the log up to there is that of this
+ * term's leader, also when it is not known who that is. */
+static void verify(struct raft *raft, uint64_t index)
+{
+    if (raft->verified_index < index)
+        raft->verified_index = index;
+}
+
+/* Who only dropped the snapshot would be sent it for ever. */
 bool raft_snapshot_arrived(struct raft *raft, uint64_t index, uint64_t term,
                            struct raft_output *out)
 {
     if (!has(raft, index, term))
         return true;
+    verify(raft, index);
     raft_commit_to(raft, index, out);
     return false;
 }
@@ -58,8 +66,7 @@ void raft_installed(struct raft *raft, uint64_t index, uint64_t term,
     raft_store_entries(raft, index + 1, out);
     out->store_from = 0; /* none: the write is the snapshot */
     raft->commit_index = index;
-    if (raft->leader != RAFT_NOBODY && raft->verified_index < index)
-        raft->verified_index = index;
+    verify(raft, index);
 }
 
 void raft_snapshot_sent(struct raft *raft, uint32_t member, uint64_t index,

@@ -237,6 +237,35 @@ static void a_snapshot_replaces_the_log(void **state)
     raft_story_free(story);
 }
 
+/* Its timer may run out while the snapshot is loaded. The leader must be told
+ * all the same that it has it, or would send it again. */
+static void a_snapshot_counts_whoever_leads(void **state)
+{
+    struct raft_story *story =
+        raft_story_restart(3, 2, (const uint64_t[]){1, 1, 0});
+    struct raft *raft = raft_story_core(story);
+    struct raft_payload *members = raft_members(3, 0, RAFT_NOBODY);
+
+    (void)state;
+    assert_true(incoming(story, 2));
+    raft_story_until(story, 300);
+    assert_int_equal(raft_leader(raft), RAFT_NOBODY);
+    assert_true(raft_snapshot_arrived(raft, 8, 2, raft_story_output(story)));
+    raft_installed(raft, 8, 2, members, raft_story_output(story));
+    raft_payload_drop(members);
+    raft_story_note(story);
+    raft_story_get(story, (struct raft_message){
+                              .kind = RAFT_APPEND, .from = 2, .term = 2});
+    raft_story_expect(story, "[204] pre-candidate, term 2\n"
+                             "[204] to m2: pre-vote? term 3, log 2@1\n"
+                             "[204] to m3: pre-vote? term 3, log 2@1\n"
+                             "[300] write 1:\n"
+                             "[300] members m1 m2 m3\n"
+                             "[300] follower, term 2\n"
+                             "[300] to m2: equal 8, durable 0\n");
+    raft_story_free(story);
+}
+
 /* Its log goes on after it: dropping that would lose what was acknowledged.
  * But it says what is committed, or the leader would send it for ever. */
 static void a_snapshot_of_what_we_have_is_dropped(void **state)
@@ -265,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_is_being_stored_is_not_sent_again),
         cmocka_unit_test(a_follower_within_the_tail_is_sent_entries),
         cmocka_unit_test(a_snapshot_replaces_the_log),
+        cmocka_unit_test(a_snapshot_counts_whoever_leads),
         cmocka_unit_test(a_snapshot_of_what_we_have_is_dropped),
     };
 
