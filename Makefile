@@ -231,14 +231,13 @@ unit: all $(UNIT_TESTS) ## the unit tests alone
 sim: $(B)/test/sim/sim $(B)/test/sim/disk/disk ## the simulator alone (SEEDS=1-2000)
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
 
-e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 .PHONY: mutants
 mutants: $(B)/test/sim/sim ## known mistakes, put into the core, are noticed
 	$(Q)B=$(B) OBJECTS='$(SIM_OBJECTS)' LIBS='$(SIM_LIBS) $(LIBS)' \
 		COMPILE='$(CC) $(filter-out -DKONTOR%,$(CPPFLAGS)) $(CFLAGS)' \
 		test/sim/mutants/run
 
-e2e: all ## the end-to-end tests alone
+e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
 
 # The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.

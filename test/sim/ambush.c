@@ -6,17 +6,21 @@
  * Who was cut off is asked for reads all the while, and to change members. Old
  * answers come again when the one that they were for begins to stand or to
  * lead, or has got far enough to believe them. */
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 enum {
     SOON_US = 30000, /* until it strikes: while messages are on their way */
-    CUT_MAX_US = 600000,
+    AT_ONCE_US = 4000,
+    CUT_MIN_US = 100000,
+    CUT_MAX_US = 500000, /* the same, and at most so much more */
     ASKED_US = 400000,
     ASKED_EVERY_US = 6000,
     DOWN_US = 20000,
     LATE_US = 20000,    /* an old answer, after its receiver began */
     ANSWER_US = 200000, /* one that was on its way */
     UNDERMINE_US = 300000,
+    HANG_US = 3000000,
 };
 
 /* ---- reads at who was cut off ---- */
@@ -49,23 +53,29 @@ static void ask_on(struct sim *sim, const struct master *master)
 
 /* ---- the faults ---- */
 
+/* Only of the newest cut: one that is over must not end the next. */
 static void on_heal(struct sim *sim, struct event *event)
 {
-    (void)event;
-    fault_heal_links(sim);
+    if (event->a == sim->cut_number)
+        fault_heal_links(sim);
+}
+
+static void heal_later(struct sim *sim)
+{
+    struct event heal = {.run = on_heal, .a = ++sim->cut_number};
+
+    sim_after(sim, CUT_MIN_US + random_below(&sim->random, CUT_MAX_US), &heal);
 }
 
 /* The answers that are on their way take long. */
 static void cut_off(struct sim *sim, struct master *master)
 {
-    struct event heal = {.run = on_heal};
-
     fault_cut_off(sim, master);
     ask_on(sim, master);
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX && !sim->traits.ordered; i++)
         if (master->old.newest[i].kind == RAFT_APPEND_RESULT)
             network_late(sim, &master->old.newest[i], ANSWER_US);
-    sim_after(sim, random_below(&sim->random, CUT_MAX_US), &heal);
+    heal_later(sim);
 }
 
 /* All but `master`, or it too, come back at once and remember what they must.
@@ -108,44 +118,103 @@ static void undermine(struct sim *sim, struct master *master)
     sim_after(sim, random_below(&sim->random, UNDERMINE_US), &event);
 }
 
+static void on_strangled(struct sim *sim, struct event *event)
+{
+    struct master *master = &sim->masters[event->master];
+
+    if (sim->healed)
+        return;
+    fault_heal_links(sim);
+    fault_crash(sim, master, event->a);
+}
+
+/* Nothing that it says as leader is heard, and then it is gone: its disk alone
+ * has an entry of its term. */
+static void strangle(struct sim *sim, const struct master *master,
+                     uint64_t down_us)
+{
+    struct event event = {
+        .run = on_strangled,
+        .to_process = true,
+        .master = master->position,
+        .incarnation = master->incarnation,
+        .a = down_us,
+    };
+
+    for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
+        sim->blocked[master->position][i] = true;
+    sim_after(sim, random_below(&sim->random, 2 * SOON_US), &event);
+}
+
 /* What it has said reaches only some. */
 static void hush(struct sim *sim, struct master *master)
 {
-    struct event heal = {.run = on_heal};
-
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (sim_chance(sim, 50))
             sim->blocked[master->position][i] = true;
-    sim_after(sim, random_below(&sim->random, CUT_MAX_US), &heal);
+    heal_later(sim);
+}
+
+static void split(struct sim *sim, struct master *master)
+{
+    fault_split(sim);
+    ask_on(sim, master);
+    heal_later(sim);
+}
+
+/* Those of a run that has a theme are mostly of it. */
+static enum ambush_kind draw_kind(struct sim *sim)
+{
+    static const enum ambush_kind kinds[] = {
+        AMBUSH_CUT_OFF, AMBUSH_CUT_OFF,  AMBUSH_CUT_OFF, AMBUSH_UNDERMINE,
+        AMBUSH_OTHERS,  AMBUSH_ALL,      AMBUSH_CRASH,   AMBUSH_CRASH,
+        AMBUSH_HUSH,    AMBUSH_STRANGLE, AMBUSH_SPLIT,   AMBUSH_HANG,
+    };
+
+    if (sim->traits.theme && sim_chance(sim, 70))
+        return sim->traits.theme;
+    return kinds[random_below(&sim->random, sizeof kinds / sizeof *kinds)];
+}
+
+void ambush_strike(struct sim *sim, struct master *master)
+{
+    switch (draw_kind(sim)) {
+    case AMBUSH_ANY:
+    case AMBUSH_CUT_OFF:
+        cut_off(sim, master);
+        return;
+    case AMBUSH_UNDERMINE:
+        undermine(sim, master);
+        return;
+    case AMBUSH_OTHERS:
+        cut_off(sim, master);
+        crash_others(sim, master, false);
+        return;
+    case AMBUSH_ALL:
+        crash_others(sim, master, true);
+        return;
+    case AMBUSH_CRASH:
+        fault_crash(sim, master, sim_chance(sim, 50) ? DOWN_US : CUT_MAX_US);
+        return;
+    case AMBUSH_HUSH:
+        hush(sim, master);
+        return;
+    case AMBUSH_STRANGLE:
+        strangle(sim, master, sim_chance(sim, 70) ? DOWN_US : CUT_MAX_US);
+        return;
+    case AMBUSH_HANG:
+        fault_hang_disk(sim, master, HANG_US);
+        return;
+    case AMBUSH_SPLIT:
+        split(sim, master);
+        return;
+    }
 }
 
 static void on_ambush(struct sim *sim, struct event *event)
 {
-    struct master *master = &sim->masters[event->master];
-    uint64_t choice = random_below(&sim->random, 100);
-
-    if (sim->healed)
-        return;
-    if (choice < 30) {
-        cut_off(sim, master);
-    } else if (choice < 40) {
-        cut_off(sim, master);
-        crash_others(sim, master, false);
-    } else if (choice < 55) {
-        undermine(sim, master);
-    } else if (choice < 60) {
-        crash_others(sim, master, true);
-    } else if (choice < 80) {
-        fault_crash(sim, master, sim_chance(sim, 50) ? DOWN_US : CUT_MAX_US);
-    } else if (choice < 90) {
-        hush(sim, master);
-    } else {
-        struct event heal = {.run = on_heal};
-
-        fault_split(sim);
-        ask_on(sim, master);
-        sim_after(sim, random_below(&sim->random, CUT_MAX_US), &heal);
-    }
+    if (!sim->healed)
+        ambush_strike(sim, &sim->masters[event->master]);
 }
 
 void ambush(struct sim *sim, const struct master *master, unsigned percent)
@@ -157,8 +226,22 @@ void ambush(struct sim *sim, const struct master *master, unsigned percent)
         .incarnation = master->incarnation,
     };
 
-    if (sim->traits.ambushes && !sim->healed && sim_chance(sim, percent))
-        sim_after(sim, random_below(&sim->random, SOON_US), &event);
+    uint64_t soon_us = SOON_US;
+
+    if (sim->traits.theme == AMBUSH_SPLIT) {
+        soon_us = AT_ONCE_US;
+        percent *= 2;
+    }
+    if (sim->traits.ambushes && !sim->healed && !sim->traits.alone &&
+        sim_chance(sim, percent))
+        sim_after(sim, random_below(&sim->random, soon_us), &event);
+}
+
+void ambush_change(struct sim *sim, struct master *leader)
+{
+    if (sim->traits.theme == AMBUSH_SPLIT && !sim->healed &&
+        sim_chance(sim, 60))
+        hush(sim, leader);
 }
 
 /* ---- old answers ---- */
@@ -195,14 +278,56 @@ static void reprieve(struct sim *sim, unsigned stands)
     }
 }
 
-void ambush_begins(struct sim *sim, const struct master *master)
+static void on_fall(struct sim *sim, struct event *event)
+{
+    struct master *master = &sim->masters[event->master];
+
+    if (sim->healed)
+        return;
+    if (event->a)
+        cut_off(sim, master);
+    else
+        fault_crash(sim, master, 2 * CUT_MAX_US);
+}
+
+/* The paper's figure 8, one leader after the other: the first is cut off with
+ * entries that nobody else has, the second falls with its no-op alone, the
+ * third (the first again, perhaps) while it brings the old entries round. */
+static void figure_eight(struct sim *sim, struct master *master)
+{
+    unsigned act = sim->act++ % 3;
+    uint64_t most_us = act == 0 ? CUT_MAX_US : 2 * SOON_US;
+    struct event event = {
+        .run = on_fall,
+        .to_process = true,
+        .master = master->position,
+        .incarnation = master->incarnation,
+        .a = act == 0,
+    };
+
+    if (act == 1)
+        strangle(sim, master, CUT_MAX_US);
+    else
+        sim_after(sim, random_below(&sim->random, most_us), &event);
+}
+
+void ambush_begins(struct sim *sim, struct master *master)
 {
     size_t count = master->old.vote_count;
+    bool stands = raft_role(master->raft) == RAFT_CANDIDATE;
 
     if (!sim->traits.ambushes || sim->healed)
         return;
-    if (raft_role(master->raft) == RAFT_CANDIDATE && sim_chance(sim, 40))
+    master->votes_late = stands && sim_chance(sim, 40);
+    if (master->votes_late)
         reprieve(sim, master->position);
+    else if (!stands && sim->traits.theme == AMBUSH_STRANGLE)
+        figure_eight(sim, master);
+    else if (!stands && sim->traits.theme == AMBUSH_SPLIT &&
+             sim_chance(sim, 50))
+        hush(sim, master);
+    else if (!stands)
+        ambush(sim, master, 20);
     for (size_t i = 0; i < count && i < OLD_VOTES_MAX; i++)
         if (sim_chance(sim, 50))
             network_late(sim, &master->old.votes[i], LATE_US);

@@ -9,7 +9,7 @@
 
 enum {
     DISK_TIMEOUTS = 10, /* election timeouts that a leader's disk may take */
-    STREAMED_MAX = 4,   /* times that one snapshot may be */
+    STREAMED_MAX = 12,  /* times that one snapshot may be */
 };
 
 void checks_fini(struct checks *checks)
@@ -88,8 +88,14 @@ static void note_members(struct checks *checks,
 {
     checks->members = 0;
     checks->members_index = configuration->index;
-    for (unsigned i = 0; i < configuration->count; i++)
-        checks->members |= 1u << (configuration->members[i].id - 1);
+    checks->voters = 0;
+    for (unsigned i = 0; i < configuration->count; i++) {
+        uint32_t bit = 1u << (configuration->members[i].id - 1);
+
+        checks->members |= bit;
+        if (!configuration->members[i].learner)
+            checks->voters |= bit;
+    }
 }
 
 static void check_committed(struct sim *sim, struct master *master,

@@ -37,6 +37,7 @@ struct checks {
     uint64_t committed_capacity;
     uint64_t last_committed;
     uint32_t members; /* of the last committed configuration; a bit each */
+    uint32_t voters;  /* of those */
     uint64_t members_index;
     uint32_t *leaders; /* by term; 0: none yet */
     uint64_t leaders_capacity;

@@ -1,4 +1,5 @@
 /* fault.c - what goes wrong: crashes, partitions, disks, processes, hints. */
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 #include <inttypes.h>
@@ -109,9 +110,8 @@ static void block_one_way(struct sim *sim)
     }
 }
 
-static void hang_disk(struct sim *sim, uint64_t most_us)
+void fault_hang_disk(struct sim *sim, struct master *master, uint64_t most_us)
 {
-    struct master *master = leader_or_any(sim);
     uint64_t for_us = random_below(&sim->random, most_us);
 
     STORY(sim, master, "disk hangs for %" PRIu64 " ms", for_us / 1000);
@@ -144,9 +144,9 @@ static void any_fault(struct sim *sim)
     else if (choice < 77)
         block_one_way(sim);
     else if (choice < 82)
-        hang_disk(sim, HANG_MAX_US);
+        fault_hang_disk(sim, leader_or_any(sim), HANG_MAX_US);
     else if (choice < 90)
-        hang_disk(sim, SLOW_MAX_US);
+        fault_hang_disk(sim, leader_or_any(sim), SLOW_MAX_US);
     else if (choice < 95)
         stall(sim);
     else
@@ -165,12 +165,22 @@ static void leader_falls(struct sim *sim)
         fault_heal_links(sim);
 }
 
+static void strike(struct sim *sim)
+{
+    struct master *leader = leader_or_any(sim);
+
+    if (leader->up)
+        ambush_strike(sim, leader);
+}
+
 static void on_fault(struct sim *sim, struct event *event)
 {
     uint64_t wait_us =
         1 + random_below(&sim->random, 2 * sim->traits.fault_every_us);
 
-    if (!sim->healed && sim->traits.churn && sim_chance(sim, 70))
+    if (!sim->healed && sim->traits.theme)
+        strike(sim);
+    else if (!sim->healed && sim->traits.churn && sim_chance(sim, 70))
         leader_falls(sim);
     else if (!sim->healed)
         any_fault(sim);

@@ -1,13 +1,19 @@
 #include "test/sim/master.h"
 
 #include "base/memory.h"
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
-enum { TURN_US = 400, CLOCK_OFFSET_MAX_MS = 100000, MASTER_BURST_MAX = 64 };
+enum {
+    TURN_US = 400,
+    CLOCK_OFFSET_MAX_MS = 100000,
+    MASTER_BURST_MAX = 64,
+    SLOW_FACTOR = 10
+};
 
 static uint64_t clock_rate(struct sim *sim)
 {
@@ -303,16 +309,14 @@ static void on_turn(struct sim *sim, struct event *event)
         master_flush(sim, master);
 }
 
-static void begin_role(struct sim *sim, const struct master *master)
+static void begin_role(struct sim *sim, struct master *master)
 {
     enum raft_role role = raft_role(master->raft);
 
     if (role == RAFT_CANDIDATE || role == RAFT_LEADER)
         ambush_begins(sim, master);
-    if (role == RAFT_LEADER) {
+    if (role == RAFT_LEADER)
         members_new_leader(sim, master);
-        ambush(sim, master, 20);
-    }
 }
 
 void master_stepped(struct sim *sim, struct master *master)
@@ -379,6 +383,8 @@ void disk_kick(struct sim *sim, struct master *master)
     if (!disk_sync_begin(&master->disk))
         return;
     delay_us = sim_latency_us(sim, sim->traits.sync_us);
+    if (sim->traits.slow_disk == master->position + 1)
+        delay_us *= SLOW_FACTOR;
     if (master->disk.hangs_until_us > sim->now_us)
         delay_us += master->disk.hangs_until_us - sim->now_us;
     sim_after(sim, delay_us, &event);

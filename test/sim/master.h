@@ -77,6 +77,7 @@ struct master {
     struct incoming incoming;
 
     struct old_answers old;
+    bool votes_late; /* those that it asks for */
 
     /* For the checks. */
     uint64_t checked_term, checked_commit;

@@ -1,13 +1,19 @@
 /* members.c - an operator who adds and removes masters, and moves the lead,
  * whatever else goes wrong. One change at a time, as the core demands; members
  * who were removed stay there and may speak until their machine is taken. */
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 #include "test/unit/raft_members.h"
 
 #include <inttypes.h>
 
-enum { VOTERS_MAX = 5, RETIRE_US = 2000000, EAGER_US = 20000 };
+enum {
+    VOTERS_MAX = 5,
+    RETIRE_US = 2000000,
+    AT_ONCE_US = 3000,
+    EAGER_US = 20000
+};
 
 /* The present members with one more, one less, one made a voter or no more
  * one. */
@@ -56,6 +62,20 @@ static uint32_t fresh_machine(const struct sim *sim)
     return RAFT_NOBODY;
 }
 
+/* Who is replaced while somebody sleeps: in the end it knows nobody. */
+static const struct raft_member *oldest(const struct sim *sim,
+                                        const struct raft_configuration *now,
+                                        const struct master *leader)
+{
+    unsigned at = 0;
+
+    while (at + 1 < now->count &&
+           (now->members[at].id == leader->position + 1 ||
+            sim->masters[now->members[at].id - 1].away))
+        at++;
+    return &now->members[at];
+}
+
 /* What would be done now; false when there is nothing sensible. */
 static bool draw(struct sim *sim, const struct master *leader,
                  struct change *change)
@@ -64,6 +84,8 @@ static bool draw(struct sim *sim, const struct master *leader,
     const struct raft_member *any =
         &now->members[random_below(&sim->random, now->count)];
 
+    if (sim->traits.sleeper)
+        any = oldest(sim, now, leader);
     for (unsigned i = 0; i < now->count; i++)
         if (now->members[i].learner &&
             raft_match_index(leader->raft, now->members[i].id) >=
@@ -72,12 +94,13 @@ static bool draw(struct sim *sim, const struct master *leader,
     if (change->promote && sim_chance(sim, 70))
         return true;
     change->promote = 0;
-    if (sim_chance(sim, 40)) {
+    if (!sim->traits.same_members && sim_chance(sim, 40)) {
         change->add = fresh_machine(sim);
         return change->add && voters(now) + 1 >= now->count &&
                now->count < VOTERS_MAX;
     }
-    if (sim_chance(sim, 60))
+    if (sim->traits.same_members ||
+        (!sim->traits.sleeper && sim_chance(sim, 60)))
         change->demote = any->id;
     else
         change->remove = any->id;
@@ -141,6 +164,7 @@ void members_change(struct sim *sim, struct master *leader)
     if (change.remove)
         retire(sim, change.remove);
     raft_payload_drop(payload);
+    ambush_change(sim, leader);
     master_stepped(sim, leader);
     ambush(sim, leader, 40);
 }
@@ -196,7 +220,10 @@ void members_new_leader(struct sim *sim, const struct master *master)
         .incarnation = master->incarnation,
     };
 
-    if (sim->traits.eager && sim_chance(sim, 50))
+    if (!sim->traits.eager)
+        return;
+    sim_after(sim, random_below(&sim->random, AT_ONCE_US), &event);
+    if (sim_chance(sim, 50))
         sim_after(sim, random_below(&sim->random, EAGER_US), &event);
 }
 

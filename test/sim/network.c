@@ -1,10 +1,16 @@
 #include "base/memory.h"
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { HINT_US = 3000, GHOST_US = 3000000, LATE_US = 250000 };
+enum {
+    HINT_US = 3000,
+    GHOST_US = 3000000,
+    LATE_US = 250000,
+    VOTE_LATE_US = 40000
+};
 
 static void tell(struct sim *sim, struct master *master,
                  const struct raft_message *message)
@@ -50,17 +56,15 @@ static struct raft_message copy(const struct raft_message *message)
     return twin;
 }
 
-/* One in five of those that ask for a vote is late: a leader may be heard in
- * between. */
 static uint64_t arrival_us(struct sim *sim, const struct raft_message *message)
 {
     uint64_t arrives_us =
         sim->now_us + sim_latency_us(sim, sim->traits.delay_us);
-    unsigned late_percent = sim->traits.late_percent;
 
-    if (late_percent && message->kind == RAFT_VOTE)
-        late_percent = 20;
-    if (sim_chance(sim, late_percent))
+    if (message->kind == RAFT_VOTE &&
+        sim->masters[message->from - 1].votes_late)
+        arrives_us += VOTE_LATE_US + random_below(&sim->random, VOTE_LATE_US);
+    else if (sim_chance(sim, sim->traits.late_percent))
         arrives_us += random_below(&sim->random, LATE_US);
     return arrives_us;
 }

@@ -1,12 +1,11 @@
 #include "test/sim/sim.h"
+#include "test/sim/fault.h"
 #include "test/unit/raft_members.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum {
-    ROUNDS = 3,
-    CHAOS_US = 5000000,
     /* More in one run is a storm: messages that cause each other. */
     EVENTS_MAX = 4000000,
 };
@@ -96,12 +95,13 @@ bool sim_run(struct sim *sim, uint64_t seed, enum story_telling telling,
     fault_start(sim);
     members_start(sim);
 
-    for (unsigned i = 0; i < ROUNDS && !story_failed(&sim->story); i++) {
+    for (unsigned i = 0; i < sim->traits.rounds && !story_failed(&sim->story);
+         i++) {
         if (i > 0)
             fault_resume(sim);
         if (sim->traits.sleeper)
             settle_send_one(sim);
-        sim_run_until(sim, sim->now_us + CHAOS_US);
+        sim_run_until(sim, sim->now_us + sim->traits.chaos_us);
         if (!story_failed(&sim->story))
             sim_recover(sim);
     }

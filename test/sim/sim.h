@@ -6,33 +6,7 @@
 
 #include "test/sim/check.h"
 #include "test/sim/story.h"
-
-/* What a seed draws for its whole run. */
-struct sim_traits {
-    unsigned masters;      /* that it begins with */
-    bool turns;            /* events share an output for a moment */
-    bool ordered;          /* links are like TCP */
-    unsigned loss_percent; /* of messages */
-    unsigned twice_percent;
-    uint64_t delay_us;   /* of a message: up to this, now and then 20 times */
-    uint64_t install_us; /* until a snapshot is loaded: likewise */
-    uint64_t sync_us;    /* of a disk: likewise */
-    uint64_t fault_every_us;
-    bool churn;       /* leaders fall often, and come back soon */
-    uint64_t down_us; /* a crashed process, at most */
-    uint64_t client_every_us;
-    unsigned burst; /* commands in one call, at most */
-    uint64_t snapshot_every;
-    unsigned clock_spread_permille; /* clocks run so much slower or faster */
-    bool clocks_apart;        /* as much as they may, one way or the other */
-    unsigned hints_percent;   /* crashes that the others are told of */
-    uint64_t change_every_us; /* members and leaders; 0: never */
-    bool ambushes;            /* faults that wait for their moment */
-    unsigned late_percent;    /* of messages come when their time is over */
-    bool eager;   /* members are changed as soon as somebody leads */
-    bool sleeper; /* one sleeps while much may change */
-    struct raft_config config;
-};
+#include "test/sim/traits.h"
 
 struct sim {
     uint64_t seed;
@@ -49,6 +23,8 @@ struct sim {
     uint64_t link_us[RAFT_MEMBERS_MAX][RAFT_MEMBERS_MAX]; /* newest arrival */
     uint64_t command_number;
     uint64_t stream_number;
+    uint64_t cut_number;
+    unsigned act; /* of a theme that has some */
     struct checks checks;
     struct story story;
 };
@@ -134,29 +110,6 @@ void members_new_leader(struct sim *sim, const struct master *master);
 void fault_start(struct sim *sim);
 void client_wait(struct sim *sim, uint64_t wait_us);
 void members_start(struct sim *sim);
-
-/* ---- fault.c: at once ---- */
-
-/* It comes back after `down_us` at most. */
-void fault_crash(struct sim *sim, struct master *master, uint64_t down_us);
-void fault_cut_off(struct sim *sim, const struct master *master);
-void fault_split(struct sim *sim);
-void fault_heal_links(struct sim *sim);
-/* Nothing goes wrong any more. */
-void fault_heal(struct sim *sim);
-/* Things go wrong again. */
-void fault_resume(struct sim *sim);
-
-/* ---- ambush.c ---- */
-
-/* `master` has just done something; perhaps it is struck in a moment. */
-void ambush(struct sim *sim, const struct master *master, unsigned percent);
-/* `message` leaves: it may come again, when `master` begins to stand or lead.
- */
-void ambush_keep(struct sim *sim, const struct raft_message *message);
-void ambush_begins(struct sim *sim, const struct master *master);
-/* The same, when `leader` has as many entries as they speak of. */
-void ambush_grows(struct sim *sim, const struct master *leader);
 
 #define STORY(sim, master, ...)                                       \
     story_line(&(sim)->story, (sim)->now_us, (master)->position + 1u, \

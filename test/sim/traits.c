@@ -1,3 +1,4 @@
+#include "test/sim/fault.h"
 #include "test/sim/sim.h"
 
 enum { CLOCK_SPREAD_MAX_PERMILLE = 150 };
@@ -47,13 +48,82 @@ static void draw_config(struct sim *sim, bool narrow)
             drift_permille(sim->traits.clock_spread_permille);
 }
 
+static enum ambush_kind draw_theme(struct sim *sim)
+{
+    static const enum ambush_kind themes[] = {
+        AMBUSH_CUT_OFF,  AMBUSH_CUT_OFF, AMBUSH_UNDERMINE, AMBUSH_STRANGLE,
+        AMBUSH_STRANGLE, AMBUSH_HUSH,    AMBUSH_SPLIT,     AMBUSH_SPLIT,
+        AMBUSH_SPLIT,    AMBUSH_HANG,
+    };
+
+    if (sim_chance(sim, 40))
+        return AMBUSH_ANY;
+    return themes[random_below(&sim->random, sizeof themes / sizeof *themes)];
+}
+
+/* With quick clocks beside slow ones, and few writes: else logs tell who has
+ * not heard of late. */
+static void fit_leases(struct sim *sim)
+{
+    struct sim_traits *traits = &sim->traits;
+
+    if (sim_chance(sim, 60)) {
+        traits->clocks_apart = true;
+        traits->clock_spread_permille = CLOCK_SPREAD_MAX_PERMILLE;
+    }
+    traits->config.lease_drift_permille =
+        drift_permille(traits->clock_spread_permille);
+    if (sim_chance(sim, 50))
+        traits->client_every_us = 500000;
+}
+
+/* Each is an attempt on something: leases, on what a new leader takes over, or
+ * on members who change. */
+static void fit_theme(struct sim *sim)
+{
+    struct sim_traits *traits = &sim->traits;
+    struct raft_config *config = &traits->config;
+    bool leases =
+        traits->theme == AMBUSH_CUT_OFF || traits->theme == AMBUSH_UNDERMINE;
+
+    traits->alone =
+        traits->theme != AMBUSH_SPLIT && traits->theme != AMBUSH_CUT_OFF;
+    traits->rounds = 5;
+    traits->chaos_us = 4000000;
+    traits->fault_every_us = between(sim, 400, 800) * 1000;
+    if (traits->theme == AMBUSH_STRANGLE)
+        traits->fault_every_us = traits->chaos_us;
+    config->lease_drift_permille = 0;
+    if (leases && sim_chance(sim, 70))
+        fit_leases(sim);
+    if (traits->theme == AMBUSH_SPLIT ||
+        (traits->theme == AMBUSH_HUSH && sim_chance(sim, 60))) {
+        traits->change_every_us = between(sim, 20, 100) * 1000;
+        traits->eager = true;
+        traits->same_members = sim_chance(sim, 70);
+        traits->rounds = 10;
+        traits->chaos_us = 1500000;
+    } else if (traits->theme == AMBUSH_CUT_OFF) {
+        traits->change_every_us = between(sim, 100, 500) * 1000;
+        traits->eager = false;
+    } else if (sim_chance(sim, 70)) {
+        traits->change_every_us = 0;
+        traits->eager = false;
+    }
+}
+
 void traits_draw(struct sim *sim)
 {
     struct sim_traits *traits = &sim->traits;
-    bool calm = sim_chance(sim, 40);
-    bool narrow = sim_chance(sim, 25);
+    bool calm;
+    bool narrow;
 
+    traits->theme = draw_theme(sim);
+    calm = traits->theme || sim_chance(sim, 40);
+    narrow = sim_chance(sim, traits->theme == AMBUSH_STRANGLE ? 70 : 25);
     traits->masters = masters(sim);
+    if (traits->theme == AMBUSH_SPLIT && sim_chance(sim, 50))
+        traits->masters = 4; /* two halves: a change makes one a quorum */
     traits->turns = sim_chance(sim, 50);
     traits->ordered = sim_chance(sim, 30);
     traits->loss_percent = calm ? 0 : (unsigned)between(sim, 0, 20);
@@ -63,7 +133,7 @@ void traits_draw(struct sim *sim)
     traits->install_us =
         sim_chance(sim, 30) ? between(sim, 1000, 600000) : traits->sync_us;
     traits->fault_every_us = between(sim, 40, 400) * 1000;
-    traits->churn = sim_chance(sim, 35);
+    traits->churn = sim_chance(sim, narrow ? 70 : 35);
     traits->down_us = traits->churn ? between(sim, 20, 300) * 1000 : 1000000;
     traits->client_every_us = between(sim, narrow ? 40 : 3, 60) * 1000;
     traits->burst = narrow ? 2 : (unsigned)between(sim, 1, 12);
@@ -75,17 +145,23 @@ void traits_draw(struct sim *sim)
             between(sim, 20, sim_chance(sim, 30) ? 100 : 1500) * 1000;
     traits->eager = traits->change_every_us && sim_chance(sim, 50);
     traits->sleeper = sim_chance(sim, 25);
-    traits->ambushes = sim_chance(sim, 60);
+    traits->rounds = 3;
+    traits->chaos_us = 5000000;
+    if (sim_chance(sim, 30))
+        traits->slow_disk = 1 + (unsigned)between(sim, 0, traits->masters - 1);
+    traits->ambushes = traits->theme || sim_chance(sim, 60);
     if (traits->ambushes && !traits->ordered)
         traits->late_percent = (unsigned)between(sim, 0, 8);
     draw_config(sim, narrow);
+    if (traits->theme)
+        fit_theme(sim);
     story_line(&sim->story, 0, 0,
                "%u masters, %s, %s links, %u %% lost, %u %% twice, "
-               "delay %u us, sync %u us, hints %u %%",
+               "delay %u us, sync %u us, hints %u %%, theme %u",
                traits->masters, narrow ? "narrow" : "wide",
                traits->ordered ? "ordered" : "loose", traits->loss_percent,
                traits->twice_percent, (unsigned)traits->delay_us,
-               (unsigned)traits->sync_us, traits->hints_percent);
+               (unsigned)traits->sync_us, traits->hints_percent, traits->theme);
 }
 
 void traits_calm(struct sim *sim, unsigned masters)
