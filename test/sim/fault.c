@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum {
+    CLIENT_EVERY_MAX_US = 60000, /* once all is well */
     HANG_MAX_US = 2500000,
     SLOW_MAX_US = 200000,
     STALL_MAX_US = 700000,
@@ -209,6 +210,8 @@ void fault_heal(struct sim *sim)
     sim->traits.loss_percent = 0;
     sim->traits.twice_percent = 0;
     sim->traits.late_percent = 0;
+    if (sim->traits.client_every_us > CLIENT_EVERY_MAX_US)
+        sim->traits.client_every_us = CLIENT_EVERY_MAX_US;
     sim->traits.delay_us = 1000;
     sim->traits.sync_us = 2000;
     sim->traits.install_us = 2000;
