@@ -6,6 +6,7 @@
 
 MAKEFLAGS += --no-builtin-rules --warn-undefined-variables
 .DELETE_ON_ERROR:
+, := ,
 SHELL := bash
 
 V ?=
@@ -214,6 +215,16 @@ DISK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/disk/*.c) \
 $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
 	$(call link,$(DISK_WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS))
+# Whole masters in a world of our own: its libuv, network, store and clocks
+# take the place of the real ones (test/sim/stack).
+STACK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c)) \
+	$(B)/test/sim/story.o
+STACK_WRAPS := random_bytes store_wal_prepare snapshot_save_start \
+	snapshot_save_cancel cluster_apply
+$(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
+	$(call say,LINK,$@)
+	$(call link,$^ $(STACK_WRAPS:%=-Wl$(,)--wrap=%) -Wl$(,)--gc-sections \
+		$(filter-out -luv -lnghttp2,$(LIBS)))
 
 SEEDS ?= 1-2000
 

@@ -1,0 +1,302 @@
+#include "test/sim/stack/check.h"
+
+#include "base/map.h"
+#include "base/memory.h"
+#include "kontor/v1/raft.pb-c.h"
+#include "raft/replica_parts.h"
+#include "test/sim/stack/check_state.h"
+#include "test/sim/stack/kmaster.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* An entry that was seen in some log. */
+struct seen {
+    uint64_t term;
+    uint64_t previous_term;
+    uint64_t hash; /* of kind and bytes */
+    struct seen *older;
+};
+
+struct committed {
+    uint64_t term;
+    uint64_t in_term; /* in which it was committed first */
+};
+
+/* What a master's disk holds, as far as its terms go. */
+struct shadow {
+    uint64_t term;
+    uint32_t voted_for;
+    uint64_t snapshot_index;
+    uint64_t last_index;
+    uint64_t *terms; /* owned; by index */
+    uint64_t capacity;
+};
+
+struct tally tally;
+
+static struct {
+    struct seen **seen; /* by index */
+    uint64_t seen_capacity;
+    struct committed *committed; /* by index */
+    uint64_t committed_capacity;
+    uint64_t last_committed;
+    unsigned *leaders; /* by term: position + 1 */
+    uint64_t leaders_capacity;
+    struct shadow shadows[MASTERS_MAX];
+} checks;
+
+void checks_init(void)
+{
+    memset(&checks, 0, sizeof checks);
+}
+
+void checks_fini(void)
+{
+    for (uint64_t i = 0; i < checks.seen_capacity; i++) {
+        while (checks.seen[i]) {
+            struct seen *seen = checks.seen[i];
+
+            checks.seen[i] = seen->older;
+            free(seen);
+        }
+    }
+    free(checks.seen);
+    free(checks.committed);
+    free(checks.leaders);
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        free(checks.shadows[i].terms);
+    checks_init();
+}
+
+uint64_t check_committed(void)
+{
+    return checks.last_committed;
+}
+
+static struct committed *committed_at(uint64_t index)
+{
+    checks.committed = world_reach(checks.committed, &checks.committed_capacity,
+                                   index, sizeof *checks.committed);
+    return &checks.committed[index];
+}
+
+/* ---- the core ---- */
+
+static void check_leader(struct kmaster *kmaster, const struct raft *raft)
+{
+    const char *name = kmaster->host->identity.name;
+    uint64_t term = raft_term(raft);
+    uint64_t last = raft_last_index(raft);
+
+    tally.elections++;
+    checks.leaders = world_reach(checks.leaders, &checks.leaders_capacity, term,
+                                 sizeof *checks.leaders);
+    if (checks.leaders[term])
+        FAIL("election safety: m%u and %s lead in term %" PRIu64,
+             checks.leaders[term], name, term);
+    checks.leaders[term] = kmaster->host->position + 1;
+    for (uint64_t i = raft_first_index(raft); i <= checks.last_committed; i++) {
+        const struct committed *committed = committed_at(i);
+
+        if (committed->in_term < term &&
+            (i > last || raft_entry_at(raft, i)->term != committed->term))
+            FAIL("leader completeness: %s leads term %" PRIu64
+                 " without %" PRIu64 "@%" PRIu64,
+                 name, term, i, committed->term);
+    }
+}
+
+static void check_commit(struct kmaster *kmaster, const struct raft *raft,
+                         uint64_t index)
+{
+    struct committed *committed = committed_at(index);
+    uint64_t term;
+
+    if (index < raft_first_index(raft))
+        return; /* came as a snapshot: the states are compared */
+    term = raft_entry_at(raft, index)->term;
+    if (index > checks.last_committed) {
+        *committed = (struct committed){term, raft_term(raft)};
+        checks.last_committed = index;
+        tally.commits++;
+    } else if (committed->term && committed->term != term) {
+        FAIL("state machine safety: %s commits %" PRIu64 "@%" PRIu64
+             ", committed before is %" PRIu64 "@%" PRIu64,
+             kmaster->host->identity.name, index, term, index, committed->term);
+    }
+}
+
+static void check_master(struct kmaster *kmaster)
+{
+    const struct raft *raft = kmaster->master->replica->raft;
+    uint64_t term = raft_term(raft);
+    uint64_t commit = raft_commit_index(raft);
+    enum raft_role role = raft_role(raft);
+
+    if (term < kmaster->checked_term || commit < kmaster->checked_commit)
+        FAIL("%s: term or commit index went back",
+             kmaster->host->identity.name);
+    if (role == RAFT_LEADER &&
+        (kmaster->checked_role != RAFT_LEADER || term != kmaster->checked_term))
+        check_leader(kmaster, raft);
+    for (uint64_t i = kmaster->checked_commit + 1; i <= commit; i++)
+        check_commit(kmaster, raft, i);
+    if (kmaster->master->replica->applied_index != commit)
+        FAIL("%s has applied %" PRIu64 ", committed is %" PRIu64,
+             kmaster->host->identity.name,
+             kmaster->master->replica->applied_index, commit);
+    kmaster->checked_term = term;
+    kmaster->checked_role = role;
+    kmaster->checked_commit = commit;
+}
+
+void check_turn(struct host *host)
+{
+    struct kmaster *kmaster = host->data;
+
+    if (host->position >= MASTERS_MAX || kmaster->closing || !host->life)
+        return;
+    check_master(kmaster);
+    check_state_turn(host, kmaster->master);
+}
+
+/* ---- the log ---- */
+
+static uint64_t entry_hash(const struct raft_entry *entry)
+{
+    uint64_t hash = map_hash_id(1 + (uint64_t)entry->kind);
+
+    if (entry->payload)
+        hash ^= map_hash_bytes(entry->payload->bytes, entry->payload->length);
+    return hash;
+}
+
+/* By induction: who has an entry has the one before it. */
+static void check_entry(const struct host *host, uint64_t index,
+                        const struct raft_entry *entry, uint64_t previous_term)
+{
+    uint64_t hash = entry_hash(entry);
+    struct seen *seen;
+
+    checks.seen = world_reach(checks.seen, &checks.seen_capacity, index,
+                              sizeof(struct seen *));
+    for (seen = checks.seen[index]; seen; seen = seen->older) {
+        if (seen->term != entry->term)
+            continue;
+        if (seen->hash != hash || (previous_term && seen->previous_term &&
+                                   seen->previous_term != previous_term))
+            FAIL("log matching: %s has another %" PRIu64 "@%" PRIu64,
+                 host->identity.name, index, entry->term);
+        return;
+    }
+    seen = memory_new(sizeof *seen);
+    *seen = (struct seen){entry->term, previous_term, hash, checks.seen[index]};
+    checks.seen[index] = seen;
+}
+
+void check_submitted(struct host *host, const struct store_write *write)
+{
+    const struct kmaster *kmaster = host->data;
+    const struct raft *raft = kmaster->master->replica->raft;
+    uint64_t previous_term = 0;
+
+    if (write->from > raft_first_index(raft))
+        previous_term = raft_entry_at(raft, write->from - 1)->term;
+    for (size_t i = 0; i < write->entry_count; i++) {
+        check_entry(host, write->from + i, &write->entries[i], previous_term);
+        previous_term = write->entries[i].term;
+    }
+}
+
+/* ---- the disk ---- */
+
+static void shadow_put(struct shadow *shadow, uint64_t index, uint64_t term)
+{
+    shadow->terms = world_reach(shadow->terms, &shadow->capacity, index,
+                                sizeof *shadow->terms);
+    shadow->terms[index] = term;
+    shadow->last_index = index;
+}
+
+void check_opened(struct host *host, const struct store_content *content)
+{
+    struct shadow *shadow = &checks.shadows[host->position];
+    uint64_t last = content->first_index + content->entry_count - 1;
+
+    if (content->term != shadow->term ||
+        content->voted_for != shadow->voted_for || last != shadow->last_index ||
+        content->snapshot_index != shadow->snapshot_index)
+        FAIL("%s finds term %" PRIu64 ", last %" PRIu64
+             " on its disk, written were %" PRIu64 ", %" PRIu64,
+             host->identity.name, content->term, last, shadow->term,
+             shadow->last_index);
+    tally.restarts += content->term > 0;
+}
+
+void check_stored(struct host *host, const struct store_write *write)
+{
+    struct shadow *shadow = &checks.shadows[host->position];
+
+    if (write->has_state) {
+        shadow->term = write->term;
+        shadow->voted_for = write->voted_for;
+    }
+    for (size_t i = 0; i < write->entry_count; i++)
+        shadow_put(shadow, write->from + i, write->entries[i].term);
+}
+
+void check_compacted(struct host *host,
+                     const struct store_compaction *compaction)
+{
+    struct shadow *shadow = &checks.shadows[host->position];
+
+    shadow->snapshot_index = compaction->snapshot_index;
+    if (compaction->replaces_log) {
+        shadow_put(shadow, compaction->snapshot_index,
+                   compaction->snapshot_term);
+        tally.installs++;
+    } else {
+        tally.snapshots++;
+    }
+}
+
+void check_crashed(struct host *host)
+{
+    (void)host;
+    tally.crashes++;
+}
+
+/* ---- what is said ---- */
+
+/* What leaves may not depend on what a crash would lose. */
+void check_sent(const struct process *process, const ProtobufCMessage *message)
+{
+    const struct shadow *shadow = &checks.shadows[process->host->position];
+    const Kontor__V1__RaftMessage *said = (const void *)message;
+    const char *name = process->host->identity.name;
+    uint64_t match;
+
+    if (message->descriptor != &kontor__v1__raft_message__descriptor ||
+        process->dead)
+        return;
+    match = said->match_index;
+    if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&
+        shadow->term < said->term)
+        FAIL("durability: %s speaks in term %" PRIu64
+             " before that is on its disk",
+             name, said->term);
+    if (said->kind == RAFT_VOTE_RESULT && said->granted &&
+        (shadow->term > said->term || shadow->voted_for != said->to))
+        FAIL("durability: %s votes in term %" PRIu64
+             " before that is on its disk",
+             name, said->term);
+    if (said->kind != RAFT_APPEND_RESULT || !said->granted || match == 0)
+        return;
+    if (match > shadow->last_index ||
+        (match <= checks.last_committed && match > shadow->snapshot_index &&
+         shadow->terms[match] != committed_at(match)->term))
+        FAIL("durability: %s acknowledges %" PRIu64
+             " before that is on its disk",
+             name, match);
+}

@@ -1,0 +1,45 @@
+/* check.h - what must always hold in the log, over all masters at once.
+ *
+ * 1. Election safety: one leader a term, one vote a term.
+ * 2. Log matching: index and term name one entry and one history.
+ * 3. Leader completeness: a leader has what earlier terms committed.
+ * 4. Durability: what a message claims is on the sender's disk.
+ * 5. Terms and, within one life, commit indexes only grow; the state is what
+ *    was applied.
+ * The same as test/sim/check.c, asked of whole masters through struct
+ * replica. check_state.h has what is said about the cluster's state. */
+#pragma once
+
+#include "raft/store.h"
+#include "test/sim/stack/world.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+/* How much happened in a run: a quiet one shows nothing. */
+struct tally {
+    uint64_t elections, commits, crashes, restarts, installs, snapshots;
+    uint64_t acknowledged, reads, retries, pods_started, pods_moved;
+    uint64_t changes, transfers, virtual_ms;
+};
+extern struct tally tally;
+
+void checks_init(void);
+void checks_fini(void);
+
+/* After every turn of a process. */
+void check_turn(struct host *host);
+/* A store was opened: what is on the disk. */
+void check_opened(struct host *host, const struct store_content *content);
+/* Entries were handed to the store. */
+void check_submitted(struct host *host, const struct store_write *write);
+/* They are on the disk. */
+void check_stored(struct host *host, const struct store_write *write);
+void check_compacted(struct host *host,
+                     const struct store_compaction *compaction);
+/* Its process dies. */
+void check_crashed(struct host *host);
+/* A message leaves. */
+void check_sent(const struct process *process, const ProtobufCMessage *message);
+
+/* The newest index that some master knows to be committed. */
+uint64_t check_committed(void);

@@ -1,0 +1,315 @@
+#include "test/sim/stack/check_state.h"
+
+#include "base/fd.h"
+#include "base/map.h"
+#include "base/memory.h"
+#include "kontor/v1/command.pb-c.h"
+#include "raft/replica_parts.h"
+#include "test/sim/stack/check.h"
+#include "test/sim/stack/kmaster.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The bytes of a state are compared each so many indexes: to save it takes
+ * longer than all else. */
+enum { DIGEST_EVERY = 64, GENERATIONS_MAX = 64 };
+
+struct applied {
+    uint64_t command; /* hash of its bytes; 0: nobody applied it yet */
+    uint64_t digest;  /* of the state after it; 0: not compared */
+};
+
+struct fate {
+    struct request_id request; /* that made it */
+    uint64_t made_at_index;
+    uint64_t acknowledged_index;
+    bool stop_acknowledged;
+    /* Position + 1 of the host, by generation. */
+    uint8_t placed[GENERATIONS_MAX];
+    uint32_t ran_on; /* a bit for each host */
+};
+
+static struct {
+    struct applied *applied; /* by index */
+    uint64_t applied_capacity;
+    struct fate *fates; /* by pod */
+    uint64_t fates_capacity;
+    uint64_t newest_pod;
+    uint64_t seen_index;
+} state;
+
+void check_state_init(void)
+{
+    memset(&state, 0, sizeof state);
+}
+
+void check_state_fini(void)
+{
+    free(state.applied);
+    free(state.fates);
+    check_state_init();
+}
+
+static struct fate *fate_of(uint64_t pod_id)
+{
+    state.fates = world_reach(state.fates, &state.fates_capacity, pod_id,
+                              sizeof *state.fates);
+    if (pod_id > state.newest_pod)
+        state.newest_pod = pod_id;
+    return &state.fates[pod_id];
+}
+
+static const char *self(void)
+{
+    return process_now->host->identity.name;
+}
+
+/* ---- applying ---- */
+
+/* Of the bytes that a snapshot would have. */
+uint64_t check_digest(struct cluster *cluster)
+{
+    CLEANUP(fd_close) int fd = memfd_create("state", MFD_CLOEXEC);
+    uint64_t hash;
+    struct error why;
+    size_t length;
+    void *bytes;
+
+    if (fd < 0 || cluster_save(cluster, fd, &why) != 0)
+        abort();
+    length = (size_t)lseek(fd, 0, SEEK_END);
+    bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
+    hash = map_hash_bytes(bytes, length);
+    munmap(bytes, length);
+    return hash;
+}
+
+static void check_room(const struct cluster *cluster)
+{
+    list_for_each(item, next, &cluster->nodes.all)
+    {
+        const struct node *node = container_of(item, struct node, all);
+        struct resources sum = {0};
+
+        list_for_each(at, following, &node->pods)
+        {
+            const struct pod *pod = container_of(at, struct pod, queue);
+            struct resources want =
+                resources_of(pod->facts.spec->message->resources);
+
+            resources_add(&sum, &want);
+        }
+        if (!resources_fit(&node->capacity, &sum))
+            FAIL("%s: node %s is over-committed at %" PRIu64, self(),
+                 node->name->bytes, cluster->index);
+    }
+}
+
+static bool runs_once(const struct pod_facts *facts)
+{
+    return facts->spec->message->restart ==
+           KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+}
+
+static void check_placed(const struct cluster *cluster,
+                         const struct pod_facts *facts)
+{
+    const struct node *node = nodes_find(&cluster->nodes, facts->node_id);
+    struct fate *fate = fate_of(facts->id);
+    unsigned position = (unsigned)atoi(node->name->bytes + 1) - 1;
+    uint8_t *placed = &fate->placed[facts->generation % GENERATIONS_MAX];
+    uint8_t there = (uint8_t)(MASTERS_MAX + position + 1);
+
+    if (*placed && *placed != there)
+        FAIL("%s: pod %" PRIu64 " generation %u is placed twice", self(),
+             facts->id, facts->generation);
+    if (facts->generation > 1 && runs_once(facts))
+        FAIL("%s: pod %" PRIu64 " may run once and is placed again", self(),
+             facts->id);
+    *placed = there;
+}
+
+/* Only a lost node loses its pods. */
+static void check_unplaced(const struct cluster *cluster,
+                           const struct pod_facts *facts)
+{
+    const struct fate *fate = fate_of(facts->id);
+    unsigned host = fate->placed[facts->generation % GENERATIONS_MAX];
+    const struct node *node;
+
+    tally.pods_moved++;
+    if (host == 0)
+        return; /* nobody of those who run saw it placed */
+    node =
+        nodes_find_name(&cluster->nodes, world.hosts[host - 1].identity.name);
+    if (!node || node->state != KONTOR__V1__NODE_STATE__NODE_LOST)
+        FAIL("%s: pod %" PRIu64 " is taken from a node that is not lost",
+             self(), facts->id);
+}
+
+static void check_events(const struct cluster *cluster, uint64_t from)
+{
+    for (uint64_t i = from; i < cluster->events.next; i++) {
+        const struct event *event = events_at(&cluster->events, i);
+
+        if (event->kind == KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED)
+            check_placed(cluster, &event->pod);
+        else if (event->kind == KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED)
+            check_unplaced(cluster, &event->pod);
+    }
+}
+
+/* One pod for each request id. */
+static void check_created(const uint8_t *bytes, size_t length, uint64_t index,
+                          uint64_t pod_id)
+{
+    Kontor__V1__Command *command =
+        kontor__v1__command__unpack(NULL, length, bytes);
+    struct fate *fate;
+
+    if (command->operation_case == KONTOR__V1__COMMAND__OPERATION_CREATE_POD &&
+        command->request_id) {
+        struct request_id id = {command->request_id->high,
+                                command->request_id->low};
+
+        fate = fate_of(pod_id);
+        if (fate->made_at_index && fate->made_at_index != index)
+            FAIL("%s: pod %" PRIu64 " is made twice", self(), pod_id);
+        fate->made_at_index = index;
+        fate->request = id;
+        for (uint64_t i = 1; i <= state.newest_pod; i++)
+            if (i != pod_id && state.fates[i].request.high == id.high &&
+                state.fates[i].request.low == id.low)
+                FAIL("%s: one request made pods %" PRIu64 " and %" PRIu64,
+                     self(), i, pod_id);
+    }
+    kontor__v1__command__free_unpacked(command, NULL);
+}
+
+void __real_cluster_apply(struct cluster *cluster, uint64_t index,
+                          const uint8_t *bytes, size_t length,
+                          struct cluster_result *result);
+void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
+                          const uint8_t *bytes, size_t length,
+                          struct cluster_result *result);
+
+void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
+                          const uint8_t *bytes, size_t length,
+                          struct cluster_result *result)
+{
+    uint64_t hash = map_hash_bytes(bytes, length) | 1;
+    uint64_t from = cluster->events.next;
+    struct applied *applied;
+
+    __real_cluster_apply(cluster, index, bytes, length, result);
+    state.applied = world_reach(state.applied, &state.applied_capacity, index,
+                                sizeof *state.applied);
+    applied = &state.applied[index];
+    if (applied->command == 0 && result->error.code == 0 && !result->replayed)
+        check_created(bytes, length, index, result->subject_id);
+    if (applied->command && applied->command != hash)
+        FAIL("%s applies another command at %" PRIu64, self(), index);
+    applied->command = hash;
+    story_mix(&world.story, index, hash, process_now->host->position, 0);
+    check_events(cluster, from);
+    check_room(cluster);
+    if (index % DIGEST_EVERY != 0)
+        return;
+    hash = check_digest(cluster) | 1;
+    if (applied->digest && applied->digest != hash)
+        FAIL("%s has another state at %" PRIu64, self(), index);
+    applied->digest = hash;
+}
+
+/* The state is that of the last command that was applied. */
+void check_state_turn(struct host *host, const struct master *master)
+{
+    uint64_t at = master->replica->applied_index;
+
+    while (at > master->cluster->index &&
+           (at >= state.applied_capacity || !state.applied[at].command))
+        at--;
+    if (at != master->cluster->index)
+        FAIL("%s: state at %" PRIu64 ", applied %" PRIu64, host->identity.name,
+             master->cluster->index, master->replica->applied_index);
+}
+
+/* ---- nodes ---- */
+
+void check_started(const struct host *node, uint64_t pod_id,
+                   uint32_t generation, bool never_again)
+{
+    struct fate *fate = fate_of(pod_id);
+    const char *name = node->identity.name;
+
+    tally.pods_started++;
+    if (fate->placed[generation % GENERATIONS_MAX] != node->position + 1)
+        FAIL("%s starts pod %" PRIu64 " generation %u, which is not its own",
+             name, pod_id, generation);
+    fate->ran_on |= 1u << node->position;
+    if (never_again && (fate->ran_on & (fate->ran_on - 1)))
+        FAIL("%s starts pod %" PRIu64 ", which ran elsewhere and may not twice",
+             name, pod_id);
+}
+
+/* ---- clients ---- */
+
+uint64_t check_seen_index(void)
+{
+    return state.seen_index;
+}
+
+static void saw(uint64_t index)
+{
+    if (index > state.seen_index)
+        state.seen_index = index;
+}
+
+void check_read(uint64_t seen, uint64_t index)
+{
+    tally.reads++;
+    if (index < seen)
+        FAIL("stale read: the state at %" PRIu64 " is shown, %" PRIu64
+             " was seen before it was asked",
+             index, seen);
+    saw(index);
+}
+
+void check_scheduled(struct request_id id, uint64_t pod_id, uint64_t index)
+{
+    struct fate *fate = fate_of(pod_id);
+
+    tally.acknowledged++;
+    if (fate->made_at_index != index || fate->request.high != id.high ||
+        fate->request.low != id.low)
+        FAIL("acknowledged: pod %" PRIu64 " at %" PRIu64
+             ", which that request did not make",
+             pod_id, index);
+    fate->acknowledged_index = index;
+    saw(index);
+}
+
+void check_stopped(uint64_t pod_id, uint64_t index)
+{
+    tally.acknowledged++;
+    fate_of(pod_id)->stop_acknowledged = true;
+    saw(index);
+}
+
+bool check_is_stopped(uint64_t pod_id)
+{
+    return fate_of(pod_id)->stop_acknowledged;
+}
+
+uint64_t check_newest_pod(void)
+{
+    return state.newest_pod;
+}
+
+bool check_is_acknowledged(uint64_t pod_id)
+{
+    return fate_of(pod_id)->acknowledged_index != 0;
+}

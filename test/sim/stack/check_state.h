@@ -1,0 +1,46 @@
+/* check_state.h - what must always hold in the cluster's state, on the nodes
+ * and in the answers that clients got.
+ *
+ * 1. Masters apply the same at the same index, and have the same bytes then.
+ * 2. No node is over-committed. A pod is placed anew only when its node was
+ *    lost, one that may not run twice never.
+ * 3. A request is done once: one pod for each request id.
+ * 4. Nodes start only what was placed on them, in that generation.
+ * 5. What was acknowledged is there for ever after; a read sees all that was
+ *    acknowledged, or read, before it was asked. */
+#pragma once
+
+#include "master/cluster.h"
+#include "master/master.h"
+#include "test/sim/stack/world.h"
+
+void check_state_init(void);
+void check_state_fini(void);
+
+void check_state_turn(struct host *host, const struct master *master);
+
+/* A node's pod begins to run. */
+void check_started(const struct host *node, uint64_t pod_id,
+                   uint32_t generation, bool never_again);
+
+/* ---- clients ---- */
+
+/* The newest index that any client has seen: a read that begins now must not
+ * be older. */
+uint64_t check_seen_index(void);
+/* A read that began when that was `seen` is answered from the state at
+ * `index`. */
+void check_read(uint64_t seen, uint64_t index);
+/* Schedule, sent with `id`, is acknowledged. */
+void check_scheduled(struct request_id id, uint64_t pod_id, uint64_t index);
+/* Stop is. */
+void check_stopped(uint64_t pod_id, uint64_t index);
+/* Has somebody been told that the pod is to stop? */
+bool check_is_stopped(uint64_t pod_id);
+
+/* Has somebody been told that the pod was made? */
+bool check_is_acknowledged(uint64_t pod_id);
+uint64_t check_newest_pod(void);
+
+/* Of the bytes that a snapshot of it would have. */
+uint64_t check_digest(struct cluster *cluster);

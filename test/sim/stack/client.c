@@ -1,0 +1,477 @@
+#include "test/sim/stack/client.h"
+
+#include "base/memory.h"
+#include "kontor/v1/cluster.pb-c.h"
+#include "test/sim/stack/check.h"
+#include "test/sim/stack/check_state.h"
+#include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/wire.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SESSIONS_MAX = 4,
+    PODS_REMEMBERED = 64,
+    TRY_MS = 2000,   /* one attempt, at most */
+    AGAIN_MS = 100,  /* between two, at most */
+    LIVING_MAX = 40, /* pods of one client */
+    WATCH_AGAIN_MS = 200,
+};
+
+enum operation { SCHEDULE, STOP, GET, LIST };
+
+/* A pod that a client was told of. */
+struct known_pod {
+    uint64_t id;
+    char name[64];
+};
+
+/* One operation at a time, repeated until it is over. */
+struct session {
+    struct client *client;
+    uv_timer_t timer;
+    struct call *call;
+    enum operation operation;
+    bool busy;
+    bool answered;
+    struct request_id id;
+    unsigned tries;
+    uint64_t seen; /* when it began */
+    struct known_pod pod;
+    bool pod_was_stopped; /* when it began */
+    int32_t restart;
+    uint32_t cpu_milli;
+};
+
+struct client {
+    struct host *host;
+    struct channel *channels[MASTERS_MAX];
+    struct session sessions[SESSIONS_MAX];
+    struct known_pod pods[PODS_REMEMBERED]; /* that live, as far as it knows */
+    unsigned pod_count;
+    uv_timer_t watch_timer;
+    struct call *watch;
+    uint64_t watched_index;
+    uint64_t open_handles;
+    bool closed;
+};
+
+static struct client *clients[CLIENTS_MAX];
+
+static void begin(struct session *session);
+static void try(struct session *session);
+
+/* ---- masters ---- */
+
+static void ignore_closed(void *data)
+{
+    (void)data;
+}
+
+/* Any that there may be. Kept open. */
+static struct channel *any_channel(struct client *client)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)world_between(0, MASTERS_MAX - 1);
+    while (!kmasters[i].exists || kmasters[i].retired);
+    if (!client->channels[i])
+        client->channels[i] = channel_open(
+            &client->host->life->loop, &(struct channel_config){
+                                           .address = kmasters[i].host->address,
+                                           .role = RPC_ROLE_MASTER,
+                                       });
+    return client->channels[i];
+}
+
+/* ---- what it knows ---- */
+
+static void remember(struct client *client, const Kontor__V1__Pod *pod)
+{
+    struct known_pod *known = &client->pods[client->pod_count];
+
+    if (client->pod_count == PODS_REMEMBERED)
+        return;
+    known->id = pod->id;
+    snprintf(known->name, sizeof known->name, "%s", pod->name);
+    client->pod_count++;
+}
+
+static void forget(struct client *client, uint64_t pod_id)
+{
+    for (unsigned i = 0; i < client->pod_count; i++)
+        if (client->pods[i].id == pod_id)
+            client->pods[i] = client->pods[--client->pod_count];
+}
+
+/* ---- answers ---- */
+
+static void on_scheduled(struct session *session,
+                         const Kontor__V1__ScheduleResponse *response)
+{
+    if (!response->pod) {
+        FAIL("a request was answered without its pod");
+        return;
+    }
+    check_scheduled(session->id, response->pod->id, response->index);
+    remember(session->client, response->pod);
+    tell(session->client->host, "was told: %s at %llu", response->pod->name,
+         (unsigned long long)response->index);
+}
+
+static void on_pod(const struct session *session, const Kontor__V1__Pod *pod)
+{
+    tally.reads++;
+    if (pod->id != session->pod.id)
+        FAIL("%s is another pod", session->pod.name);
+    if (session->pod_was_stopped && !pod->stop_requested &&
+        pod->status->phase < KONTOR__V1__POD_PHASE__POD_SUCCEEDED)
+        FAIL("stale read: %s was told to stop and does not know it",
+             session->pod.name);
+}
+
+static void on_message(struct call *call, const ProtobufCMessage *message)
+{
+    struct session *session = call_data(call);
+
+    session->answered = true;
+    switch (session->operation) {
+    case SCHEDULE:
+        on_scheduled(session, (const void *)message);
+        return;
+    case STOP:
+        check_stopped(
+            session->pod.id,
+            ((const Kontor__V1__StopResponse *)(const void *)message)->index);
+        forget(session->client, session->pod.id);
+        return;
+    case GET:
+        on_pod(
+            session,
+            ((const Kontor__V1__GetPodResponse *)(const void *)message)->pod);
+        return;
+    case LIST:
+        check_read(session->seen,
+                   ((const Kontor__V1__ListPodsResponse *)(const void *)message)
+                       ->index);
+        return;
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct session *session = timer->data;
+
+    if (session->busy)
+        try(session);
+    else
+        begin(session);
+}
+
+static void rest(struct session *session)
+{
+    session->busy = false;
+    if (!world.quiet)
+        uv_timer_start(
+            &session->timer, on_timer,
+            world_between(1, 2 * world.traits.client_every_us / 1000), 0);
+}
+
+/* What is no answer to the question: ask again. */
+static bool may_try_again(enum error_code code)
+{
+    return code == ERROR_UNAVAILABLE || code == ERROR_DEADLINE_EXCEEDED ||
+           code == ERROR_ABORTED || code == ERROR_CANCELLED ||
+           code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_UNKNOWN;
+}
+
+static void on_ended(struct call *call, const struct error *why)
+{
+    struct session *session = call_data(call);
+
+    session->call = NULL;
+    if (session->client->closed)
+        return;
+    if (!session->answered && may_try_again(why->code)) {
+        tally.retries++;
+        uv_timer_start(&session->timer, on_timer, world_between(1, AGAIN_MS),
+                       0);
+        return;
+    }
+    if (!session->answered)
+        FAIL("operation %d on %s: %s", (int)session->operation,
+             session->pod.name, why->message);
+    rest(session);
+}
+
+/* ---- questions ---- */
+
+static void ask(struct session *session, const char *path,
+                const ProtobufCMessageDescriptor *response,
+                const ProtobufCMessage *request)
+{
+    static const struct call_events events = {
+        .message = on_message,
+        .ended = on_ended,
+    };
+
+    session->call =
+        channel_call_unary(any_channel(session->client),
+                           &(struct call_request){
+                               .path = path,
+                               .response = response,
+                               .timeout_ms = world_between(50, TRY_MS),
+                               .events = &events,
+                               .data = session,
+                           },
+                           request);
+}
+
+static void send_schedule(struct session *session)
+{
+    Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+    Kontor__V1__ContainerSpec *pointer = &container;
+    char image[] = "registry.local:5000/web:1";
+
+    id.high = session->id.high;
+    id.low = session->id.low;
+    resources.cpu_milli = session->cpu_milli;
+    resources.memory_bytes = UINT64_C(64) << 20;
+    container.image = image;
+    spec.resources = &resources;
+    spec.containers = &pointer;
+    spec.n_containers = 1;
+    spec.restart = (Kontor__V1__RestartPolicy)session->restart;
+    request.request_id = &id;
+    request.spec = &spec;
+    ask(session, "/kontor.v1.Cluster/Schedule",
+        &kontor__v1__schedule_response__descriptor, &request.base);
+}
+
+static void send_stop(struct session *session)
+{
+    Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = session->id.high;
+    id.low = session->id.low;
+    request.request_id = &id;
+    request.pod = session->pod.name;
+    ask(session, "/kontor.v1.Cluster/Stop",
+        &kontor__v1__stop_response__descriptor, &request.base);
+}
+
+static void send_get(struct session *session)
+{
+    Kontor__V1__GetPodRequest request = KONTOR__V1__GET_POD_REQUEST__INIT;
+
+    request.pod = session->pod.name;
+    ask(session, "/kontor.v1.Cluster/GetPod",
+        &kontor__v1__get_pod_response__descriptor, &request.base);
+}
+
+static void send_list(struct session *session)
+{
+    Kontor__V1__ListPodsRequest request = KONTOR__V1__LIST_PODS_REQUEST__INIT;
+
+    request.page_size = 10;
+    ask(session, "/kontor.v1.Cluster/ListPods",
+        &kontor__v1__list_pods_response__descriptor, &request.base);
+}
+
+static void try(struct session *session)
+{
+    session->tries++;
+    switch (session->operation) {
+    case SCHEDULE:
+        send_schedule(session);
+        return;
+    case STOP:
+        send_stop(session);
+        return;
+    case GET:
+        send_get(session);
+        return;
+    case LIST:
+        send_list(session);
+        return;
+    }
+}
+
+static enum operation choose(const struct client *client)
+{
+    uint64_t choice = world_between(0, 99);
+
+    if (client->pod_count == 0)
+        return choice < 80 ? SCHEDULE : LIST;
+    if (client->pod_count >= LIVING_MAX)
+        return STOP;
+    return choice < 45   ? SCHEDULE
+           : choice < 70 ? STOP
+           : choice < 85 ? GET
+                         : LIST;
+}
+
+static void begin(struct session *session)
+{
+    struct client *client = session->client;
+
+    if (world.quiet)
+        return;
+    session->operation = choose(client);
+    session->busy = true;
+    session->answered = false;
+    session->tries = 0;
+    session->seen = check_seen_index();
+    session->id = (struct request_id){random_next(&world.random), 1};
+    session->restart = (int32_t)world_between(0, 2);
+    session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
+    if (client->pod_count > 0)
+        session->pod = client->pods[world_between(0, client->pod_count - 1)];
+    session->pod_was_stopped =
+        client->pod_count > 0 && check_is_stopped(session->pod.id);
+    try(session);
+}
+
+/* ---- events ---- */
+
+static void on_watch_timer(uv_timer_t *timer);
+
+static void on_event(struct call *call, const ProtobufCMessage *message)
+{
+    struct client *client = call_data(call);
+    const Kontor__V1__Event *event = (const void *)message;
+
+    if (event->index == 0)
+        return;
+    if (event->index < client->watched_index)
+        FAIL("events: index %llu after %llu", (unsigned long long)event->index,
+             (unsigned long long)client->watched_index);
+    client->watched_index = event->index;
+}
+
+static void on_watch_ended(struct call *call, const struct error *why)
+{
+    struct client *client = call_data(call);
+
+    (void)why;
+    client->watch = NULL;
+    if (!client->closed)
+        uv_timer_start(&client->watch_timer, on_watch_timer, WATCH_AGAIN_MS, 0);
+}
+
+static void on_watch_timer(uv_timer_t *timer)
+{
+    static const struct call_events events = {
+        .message = on_event,
+        .ended = on_watch_ended,
+    };
+    struct client *client = timer->data;
+    Kontor__V1__WatchRequest request = KONTOR__V1__WATCH_REQUEST__INIT;
+
+    request.after_index = client->watched_index;
+    client->watch =
+        channel_call_unary(any_channel(client),
+                           &(struct call_request){
+                               .path = "/kontor.v1.Cluster/Watch",
+                               .response = &kontor__v1__event__descriptor,
+                               .events = &events,
+                               .data = client,
+                           },
+                           &request.base);
+}
+
+/* ---- lives: one, as long as the run ---- */
+
+static void start(struct client *client)
+{
+    struct process *process = process_new(client->host);
+
+    process_enter(process);
+    uv_timer_init(&process->loop, &client->watch_timer);
+    client->watch_timer.data = client;
+    uv_timer_start(&client->watch_timer, on_watch_timer, 0, 0);
+    for (unsigned i = 0; i < world.traits.client_sessions; i++) {
+        struct session *session = &client->sessions[i];
+
+        session->client = client;
+        uv_timer_init(&process->loop, &session->timer);
+        session->timer.data = session;
+        rest(session);
+    }
+    process_leave(process);
+}
+
+void clients_init(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        clients[i] = memory_new(sizeof *clients[i]);
+        clients[i]->host = &world.hosts[MASTERS_MAX + NODES_HOSTS_MAX + i];
+        clients[i]->host->data = clients[i];
+    }
+}
+
+void clients_start(void)
+{
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        if (clients[i])
+            start(clients[i]);
+}
+
+void clients_quiet(void)
+{
+    world.quiet = true;
+}
+
+unsigned clients_busy(void)
+{
+    unsigned busy = 0;
+
+    for (unsigned i = 0; i < CLIENTS_MAX; i++)
+        for (unsigned j = 0; clients[i] && j < SESSIONS_MAX; j++)
+            busy += clients[i]->sessions[j].busy;
+    return busy;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    (void)handle;
+}
+
+static void end(struct client *client)
+{
+    struct process *process = client->host->life;
+    bool idle = false;
+
+    if (!process)
+        return;
+    wires_cut(process, true);
+    process_kill(process);
+    process_now = process;
+    client->closed = true;
+    uv_close((uv_handle_t *)&client->watch_timer, on_timer_closed);
+    for (unsigned i = 0; i < world.traits.client_sessions; i++)
+        uv_close((uv_handle_t *)&client->sessions[i].timer, on_timer_closed);
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (client->channels[i])
+            channel_close(client->channels[i], ignore_closed, NULL);
+    process_drain(process, &idle);
+    process_now = NULL;
+}
+
+void clients_fini(void)
+{
+    for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+        if (!clients[i])
+            continue;
+        end(clients[i]);
+        free(clients[i]);
+        clients[i] = NULL;
+    }
+}

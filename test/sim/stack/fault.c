@@ -1,0 +1,293 @@
+#include "test/sim/stack/fault.h"
+
+#include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/knode.h"
+#include "test/sim/stack/wire.h"
+
+#include <string.h>
+
+enum {
+    HANG_MAX_US = 2500000,
+    SLOW_MAX_US = 200000,
+    STALL_MAX_US = 1500000,
+    NODE_DOWN_MAX_US = 9000000,
+    LANE_DELAY_MAX_US = 200000,
+    LANE_BYTES_MIN = 20000,
+    LANE_BYTES_MAX = 2000000,
+    WALL_JUMP_MS = 3600000,
+    FULL_US = 3000000,
+};
+
+static struct kmaster *any_master(void)
+{
+    struct kmaster *some[MASTERS_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmasters[i].exists && !kmasters[i].retired)
+            some[count++] = &kmasters[i];
+    return some[world_between(0, count - 1)];
+}
+
+/* More often than by chance, as it is the one that matters. */
+static struct kmaster *leader_or_any(void)
+{
+    struct kmaster *leader = kmaster_leader();
+
+    return leader && world_chance(50) ? leader : any_master();
+}
+
+static struct knode *any_node(void)
+{
+    return knode_at((unsigned)world_between(0, world.traits.nodes - 1));
+}
+
+static struct host *any_host(void)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)world_between(0, HOSTS_MAX - 1);
+    while (!world.hosts[i].life);
+    return &world.hosts[i];
+}
+
+/* ---- processes and machines ---- */
+
+static void on_master_restart(void *data, uint64_t lives)
+{
+    struct kmaster *kmaster = data;
+
+    if (!kmaster->host->life && !kmaster->retired &&
+        kmaster->host->lives == lives)
+        kmaster_start(kmaster);
+}
+
+static void crash_master(struct kmaster *kmaster)
+{
+    kmaster_crash(kmaster, world_chance(30));
+    world_after(world_between(1, world.traits.down_us), on_master_restart,
+                kmaster, kmaster->host->lives);
+}
+
+static void crash_many(void)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmasters[i].exists && !kmasters[i].retired && world_chance(70))
+            crash_master(&kmasters[i]);
+}
+
+static void on_node_restart(void *data, uint64_t number)
+{
+    struct knode *knode = data;
+
+    (void)number;
+    if (!knode_is_up(knode))
+        knode_start(knode);
+}
+
+static void crash_node(void)
+{
+    struct knode *knode = any_node();
+    bool machine = world_chance(50);
+
+    knode_crash(knode, machine);
+    world_after(
+        world_between(1, machine ? NODE_DOWN_MAX_US : world.traits.down_us),
+        on_node_restart, knode, 0);
+}
+
+static void stall(void)
+{
+    struct kmaster *leader = kmaster_leader();
+    struct host *host = leader && world_chance(50) ? leader->host : any_host();
+    uint64_t for_us = world_between(1, STALL_MAX_US);
+
+    if (!host->life)
+        return;
+    tell(host, "stalls for %u ms", (unsigned)(for_us / 1000));
+    host->life->stalled_until_us = world.now_us + for_us;
+}
+
+/* ---- links ---- */
+
+static void heal_lanes(void)
+{
+    tell(NULL, "links heal");
+    memset(world.lanes, 0, sizeof world.lanes);
+    wires_release();
+}
+
+static void isolate(const struct host *host)
+{
+    tell(host, "is cut off");
+    for (unsigned i = 0; i < HOSTS_MAX; i++) {
+        world.lanes[host->position][i].blocked = i != host->position;
+        world.lanes[i][host->position].blocked = i != host->position;
+    }
+}
+
+static void split(void)
+{
+    uint64_t side = random_next(&world.random);
+
+    tell(NULL, "split: sides %x", (unsigned)(side & ((1u << HOSTS_MAX) - 1)));
+    for (unsigned i = 0; i < HOSTS_MAX; i++)
+        for (unsigned j = 0; j < HOSTS_MAX; j++)
+            world.lanes[i][j].blocked = ((side >> i) & 1) != ((side >> j) & 1);
+}
+
+/* One link, or all from or to one host, in one direction or both. */
+static void block_some(void)
+{
+    unsigned from = leader_or_any()->host->position;
+    unsigned to =
+        world_chance(60) ? any_master()->host->position : any_host()->position;
+    uint64_t kind = world_between(0, 3);
+
+    if (from == to)
+        return;
+    tell(NULL, "%s %s %s", world.hosts[from].identity.name,
+         kind == 0   ? "cannot reach"
+         : kind == 1 ? "and nobody hear each other, nor"
+                     : "is half deaf; so is",
+         world.hosts[to].identity.name);
+    if (kind != 2)
+        world.lanes[from][to].blocked = true;
+    if (kind == 1)
+        world.lanes[to][from].blocked = true;
+    for (unsigned i = 0; i < HOSTS_MAX; i++) {
+        if (kind == 2 && i != from)
+            world.lanes[from][i].blocked = true;
+        else if (kind == 3 && i != from)
+            world.lanes[i][from].blocked = true;
+    }
+}
+
+static void slow_down(void)
+{
+    unsigned from = leader_or_any()->host->position;
+    unsigned to = any_host()->position;
+    struct lane *lane = &world.lanes[from][to];
+
+    if (from == to)
+        return;
+    if (world_chance(50))
+        lane->delay_us = world_between(0, LANE_DELAY_MAX_US);
+    else
+        lane->bytes_per_s = world_between(LANE_BYTES_MIN, LANE_BYTES_MAX);
+    tell(NULL, "%s to %s: %u ms, %u bytes/s", world.hosts[from].identity.name,
+         world.hosts[to].identity.name, (unsigned)(lane->delay_us / 1000),
+         (unsigned)lane->bytes_per_s);
+}
+
+/* ---- disks and clocks ---- */
+
+static void hang_disk(uint64_t most_us)
+{
+    struct host *host = leader_or_any()->host;
+    uint64_t for_us = world_between(1, most_us);
+
+    tell(host, "disk hangs for %u ms", (unsigned)(for_us / 1000));
+    host->disk_hangs_until_us = world.now_us + for_us;
+}
+
+static void on_room(void *data, uint64_t number)
+{
+    struct host *host = data;
+
+    (void)number;
+    host->disk_free_bytes = UINT64_MAX;
+}
+
+static void fill_disk(void)
+{
+    struct host *host = leader_or_any()->host;
+
+    tell(host, "disk is nearly full");
+    host->disk_free_bytes = 1 << 20;
+    world_after(world_between(1, FULL_US), on_room, host, 0);
+}
+
+static void jump_clock(void)
+{
+    struct host *host = any_host();
+
+    host->wall_offset_ms +=
+        (int64_t)world_between(0, 2 * WALL_JUMP_MS) - WALL_JUMP_MS;
+    tell(host, "its wall clock jumps");
+}
+
+/* ---- which, and when ---- */
+
+static void any_fault(void)
+{
+    uint64_t choice = world_between(0, 99);
+
+    if (choice < 22)
+        crash_master(leader_or_any());
+    else if (choice < 25)
+        crash_many();
+    else if (choice < 28)
+        kmaster_stop(leader_or_any());
+    else if (choice < 40)
+        crash_node();
+    else if (choice < 52)
+        heal_lanes();
+    else if (choice < 60)
+        isolate(world_chance(70) ? leader_or_any()->host : any_host());
+    else if (choice < 64)
+        split();
+    else if (choice < 73)
+        block_some();
+    else if (choice < 78)
+        slow_down();
+    else if (choice < 82)
+        hang_disk(HANG_MAX_US);
+    else if (choice < 86)
+        hang_disk(SLOW_MAX_US);
+    else if (choice < 88)
+        fill_disk();
+    else if (choice < 94)
+        stall();
+    else if (choice < 98)
+        wires_reset_one();
+    else
+        jump_clock();
+}
+
+static void on_fault(void *data, uint64_t number)
+{
+    (void)data;
+    (void)number;
+    if (world.healed)
+        return;
+    any_fault();
+    world_after(world_between(1, 2 * world.traits.fault_every_us), on_fault,
+                NULL, 0);
+}
+
+void fault_start(void)
+{
+    if (world.traits.fault_every_us && !getenv("CALM"))
+        world_after(world.traits.fault_every_us, on_fault, NULL, 0);
+}
+
+void fault_heal(void)
+{
+    world.healed = true;
+    heal_lanes();
+    world.traits.delay_us = 500;
+    world.traits.sync_us = 2000;
+    for (unsigned i = 0; i < HOSTS_MAX; i++) {
+        world.hosts[i].disk_hangs_until_us = 0;
+        world.hosts[i].disk_free_bytes = UINT64_MAX;
+    }
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmasters[i].exists && !kmasters[i].retired &&
+            !kmasters[i].host->life)
+            kmaster_start(&kmasters[i]);
+    for (unsigned i = 0; i < world.traits.nodes; i++)
+        if (!knode_is_up(knode_at(i)))
+            knode_start(knode_at(i));
+}

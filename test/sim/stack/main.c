@@ -1,0 +1,192 @@
+/* main.c - run seeds: `stack --seeds 1-200`, `stack --seed 42 --story`. */
+#include "base/clock.h"
+#include "base/options.h"
+#include "test/sim/stack/check.h"
+#include "test/sim/stack/run.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct range {
+    uint64_t from;
+    uint64_t to;
+};
+
+/* How a run ended. */
+struct outcome {
+    bool passed;
+    uint64_t hash;
+    uint64_t at_ms;
+    char failure[512];
+};
+
+/* A failed assert is a failed check of its seed. */
+static sigjmp_buf aborted;
+
+static void on_abort(int number)
+{
+    (void)number;
+    siglongjmp(aborted, 1);
+}
+
+/* "FROM-TO", or "N" for 1-N. */
+static bool parse_range(const char *text, struct range *range)
+{
+    char *end;
+
+    range->from = 1;
+    range->to = strtoull(text, &end, 10);
+    if (end != text && *end == '-') {
+        const char *second = end + 1;
+
+        range->from = range->to;
+        range->to = strtoull(second, &end, 10);
+        if (end == second)
+            return false;
+    }
+    return end != text && *end == '\0' && range->from <= range->to;
+}
+
+static struct outcome run(uint64_t seed, enum story_telling telling)
+{
+    struct outcome outcome = {.passed = false};
+    bool whole = sigsetjmp(aborted, 1) == 0;
+
+    if (whole)
+        run_seed(seed, telling);
+    else
+        story_fail(&world.story, "an assert of the product failed");
+    outcome.passed = !story_failed(&world.story);
+    outcome.hash = world.story.hash;
+    outcome.at_ms = world.now_us / 1000;
+    memcpy(outcome.failure, world.story.failure, sizeof outcome.failure);
+    story_print_tail(&world.story);
+    story_fini(&world.story);
+    if (whole) /* else left as it was: it cannot be trusted */
+        run_fini();
+    process_now = NULL;
+    return outcome;
+}
+
+/* A seed is a run: the same again, to the last frame and to the same end. */
+static bool replays(uint64_t seed, const struct outcome *before,
+                    enum story_telling telling)
+{
+    struct outcome again = run(seed, telling);
+
+    if (again.hash == before->hash &&
+        strcmp(again.failure, before->failure) == 0)
+        return true;
+    printf("seed %" PRIu64 " does not replay: hash %016" PRIx64
+           ", then %016" PRIx64 " %s\n",
+           seed, before->hash, again.hash, again.failure);
+    return false;
+}
+
+static void explain(uint64_t seed, const struct outcome *outcome,
+                    const char *program)
+{
+    replays(seed, outcome, STORY_TAIL);
+    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
+           outcome->at_ms, outcome->failure);
+    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
+}
+
+static uint64_t real_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void print_tally(uint64_t took_ms)
+{
+    printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
+           " starts on what was there, %" PRIu64 " entries committed, %" PRIu64
+           " snapshots, %" PRIu64 " installed, %" PRIu64
+           " changes of members, %" PRIu64 " transfers\n",
+           tally.elections, tally.crashes, tally.restarts, tally.commits,
+           tally.snapshots, tally.installs, tally.changes, tally.transfers);
+    printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
+           " sent again, %" PRIu64 " pods started, %" PRIu64 " moved; %" PRIu64
+           " s in %" PRIu64 " ms\n",
+           tally.acknowledged, tally.reads, tally.retries, tally.pods_started,
+           tally.pods_moved, tally.virtual_ms / 1000, took_ms);
+}
+
+/* Returns the number that failed. The first few tell why. */
+static uint64_t run_all(struct range range, bool verbose, const char *program)
+{
+    enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
+    uint64_t started_ms = real_ms();
+    uint64_t failed = 0;
+
+    for (uint64_t seed = range.from; seed <= range.to; seed++) {
+        struct outcome outcome = run(seed, STORY_SILENT);
+
+        if (verbose)
+            printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", seed,
+                   outcome.hash, outcome.passed ? "passed" : outcome.failure);
+        if (!outcome.passed && ++failed <= EXPLAINED_MAX)
+            explain(seed, &outcome, program);
+        if (outcome.passed && seed % REPLAYED_EVERY == 0 &&
+            !replays(seed, &outcome, STORY_SILENT))
+            failed++;
+    }
+    print_tally(real_ms() - started_ms);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
+           range.to - range.from + 1 - failed, failed);
+    return failed;
+}
+
+static int run_one(uint64_t seed, bool story)
+{
+    struct outcome outcome = run(seed, story ? STORY_ALL : STORY_SILENT);
+
+    printf("seed %" PRIu64 " hash %016" PRIx64 " at %" PRIu64 " ms: %s\n", seed,
+           outcome.hash, outcome.at_ms,
+           outcome.passed ? "passed" : outcome.failure);
+    printf("%d passed, %d failed\n", outcome.passed, !outcome.passed);
+    return outcome.passed ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    const char *seeds = "1-200";
+    uint64_t seed = 0;
+    bool story = false;
+    bool verbose = false;
+    bool help = false;
+    struct operands operands;
+    struct range range;
+    struct error why;
+    const struct option table[] = {
+        {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
+        {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
+        {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
+        {"v|verbose", OPTION_FLAG, &verbose, NULL, "a line for every seed"},
+        {NULL, OPTION_FLAG, NULL, NULL, NULL},
+    };
+
+    if (options_parse(table, argc, argv, &operands, &help, &why) != 0) {
+        fprintf(stderr, "stack: %s\n", why.message);
+        return 2;
+    }
+    if (help) {
+        options_print(table, stdout);
+        return 0;
+    }
+    signal(SIGABRT, on_abort);
+    if (seed)
+        return run_one(seed, story);
+    if (!parse_range(seeds, &range)) {
+        fprintf(stderr, "stack: --seeds %s: want FROM-TO or a number\n", seeds);
+        return 2;
+    }
+    return run_all(range, verbose, argv[0]) ? 1 : 0;
+}

@@ -1,0 +1,5 @@
+#include "test/sim/stack/operator.h"
+
+void operator_start(void)
+{
+}

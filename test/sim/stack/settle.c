@@ -1,0 +1,138 @@
+#include "test/sim/stack/settle.h"
+
+#include "raft/replica_parts.h"
+#include "test/sim/stack/check_state.h"
+#include "test/sim/stack/client.h"
+#include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/knode.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static char missing[160];
+
+#define MISSING(...) (snprintf(missing, sizeof missing, __VA_ARGS__), missing)
+
+static const struct kmaster *find_master(const char *name)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (strcmp(kmasters[i].host->identity.name, name) == 0)
+            return &kmasters[i];
+    return NULL;
+}
+
+/* Every member has the leader's log and has applied it. */
+static const char *masters_missing(const struct kmaster *leader)
+{
+    const struct replica *replica = leader->master->replica;
+    const Kontor__V1__RaftConfiguration *members = replica_members(replica);
+    uint64_t last = raft_last_index(replica->raft);
+
+    for (size_t i = 0; i < members->n_members; i++) {
+        const struct kmaster *kmaster = find_master(members->members[i]->name);
+        struct replica_status status;
+
+        if (members->members[i]->learner)
+            return MISSING("%s is still a learner", members->members[i]->name);
+        if (!kmaster->host->life || kmaster->closing)
+            return MISSING("%s is down", members->members[i]->name);
+        status = replica_status(kmaster->master->replica);
+        if (status.last_index != last || status.applied_index != last)
+            return MISSING("%s lags", members->members[i]->name);
+    }
+    return NULL;
+}
+
+static const char *pod_missing(const struct master *master,
+                               const struct pod *pod)
+{
+    const struct pod_facts *facts = &pod->facts;
+    struct placement_request request = placer_request(facts->spec->message);
+
+    if (pod_ended(pod))
+        return NULL;
+    if (facts->stop_requested || check_is_stopped(facts->id))
+        return MISSING("%s has not stopped", facts->name->bytes);
+    if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING)
+        return NULL;
+    if (facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
+        placement_choose(master->placer.view, &request) == 0)
+        return NULL;
+    return MISSING("%s is in phase %d", facts->name->bytes, facts->phase);
+}
+
+static const char *pods_missing(const struct master *master)
+{
+    const struct cluster *cluster = master->cluster;
+    const char *text = NULL;
+
+    list_for_each(link, next, &cluster->pods.all)
+    {
+        if (!text)
+            text = pod_missing(master, container_of(link, struct pod, all));
+    }
+    for (uint64_t id = 1; !text && id <= check_newest_pod(); id++)
+        if (check_is_acknowledged(id) && !pods_find(&cluster->pods, id))
+            text = MISSING("acknowledged pod %u is not there", (unsigned)id);
+    return text;
+}
+
+/* What the node has, the state has there, and the other way round. */
+static const char *node_missing(const struct cluster *cluster, unsigned i)
+{
+    const char *name = world.hosts[MASTERS_MAX + i].identity.name;
+    const struct node *node = nodes_find_name(&cluster->nodes, name);
+    struct knode_pod held;
+    unsigned living = 0;
+
+    if (!node || node->state != KONTOR__V1__NODE_STATE__NODE_READY)
+        return MISSING("node %s is not ready", name);
+    for (unsigned k = 0; knode_pod(knode_at(i), k, &held); k++) {
+        const struct pod *pod = pods_find(&cluster->pods, held.pod_id);
+
+        if (!pod || pod->facts.node_id != node->id ||
+            pod->facts.generation != held.generation ||
+            pod->facts.phase != held.phase)
+            return MISSING("%s has pod %u in phase %d, the state does not",
+                           name, (unsigned)held.pod_id, held.phase);
+        living += !pod_phase_ended(held.phase);
+    }
+    if (living != node->pod_count)
+        return MISSING("%s has %u pods of %u", name, living, node->pod_count);
+    return NULL;
+}
+
+static const char *states_differ(const struct kmaster *leader)
+{
+    uint64_t digest = check_digest(leader->master->cluster);
+
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        const struct kmaster *kmaster = &kmasters[i];
+
+        if (kmaster->host->life && !kmaster->retired &&
+            replica_status(kmaster->master->replica).applied_index ==
+                replica_status(leader->master->replica).applied_index &&
+            check_digest(kmaster->master->cluster) != digest)
+            return MISSING("the states of %s and %s differ",
+                           kmaster->host->identity.name,
+                           leader->host->identity.name);
+    }
+    return NULL;
+}
+
+const char *settle_missing(void)
+{
+    const struct kmaster *leader = kmaster_leader();
+    const char *text;
+
+    if (!leader)
+        return MISSING("nobody leads");
+    if (clients_busy() > 0)
+        return MISSING("%u calls are not answered", clients_busy());
+    text = masters_missing(leader);
+    if (!text)
+        text = pods_missing(leader->master);
+    for (unsigned i = 0; !text && i < world.traits.nodes; i++)
+        text = node_missing(leader->master->cluster, i);
+    return text ? text : states_differ(leader);
+}
