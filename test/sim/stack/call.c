@@ -155,7 +155,7 @@ void call_start(struct call *call, struct end *end)
     call->end = end;
     call->stream = end->next_stream;
     list_append(&end->calls, &call->link);
-    frame->path = call->path;
+    frame->text = memory_string(call->path);
     frame->timeout_ms = call_remaining_ms(call);
     frame->behalf_given = call->behalf_given;
     frame->behalf = call->peer;
@@ -469,7 +469,7 @@ static void open_call(struct end *end, const struct frame *frame)
     call->end = end;
     call->stream = frame->stream;
     list_append(&end->calls, &call->link);
-    call->method = registry_find(&end->server->registry, frame->path);
+    call->method = registry_find(&end->server->registry, frame->text);
     assert(call->method);
     call->path = call->method->path;
     call->incoming = call->method->method->request;

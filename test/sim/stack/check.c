@@ -287,7 +287,7 @@ void check_sent(const struct process *process, const ProtobufCMessage *message)
              " before that is on its disk",
              name, said->term);
     if (said->kind == RAFT_VOTE_RESULT && said->granted &&
-        (shadow->term > said->term || shadow->voted_for != said->to))
+        shadow->term == said->term && shadow->voted_for != said->to)
         FAIL("durability: %s votes in term %" PRIu64
              " before that is on its disk",
              name, said->term);

@@ -205,6 +205,8 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     struct applied *applied;
 
     __real_cluster_apply(cluster, index, bytes, length, result);
+    if (process_now->dead)
+        return; /* nobody hears of it */
     state.applied = world_reach(state.applied, &state.applied_capacity, index,
                                 sizeof *state.applied);
     applied = &state.applied[index];

@@ -77,6 +77,7 @@ void kmaster_start(struct kmaster *kmaster)
     tell(kmaster->host, "starts");
     kmaster->closing = false;
     kmaster->closed = false;
+    kmaster->checked_term = 0;
     kmaster->checked_commit = 0;
     kmaster->checked_role = RAFT_FOLLOWER;
     process_enter(process);

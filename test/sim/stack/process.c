@@ -229,6 +229,15 @@ static void lose_errands(struct process *process)
     }
 }
 
+/* The dead do not wait: what their timers are set to comes at once. */
+static void skip_waiting(struct process *process)
+{
+    const struct deadline *first = deadlines_first(&process->timers);
+
+    if (first && !is_restless(process))
+        process->time_ms = first->at_ms;
+}
+
 void process_drain(struct process *process, const bool *closed)
 {
     struct process *kept = process_now;
@@ -238,6 +247,8 @@ void process_drain(struct process *process, const bool *closed)
     do {
         lose_errands(process);
         run_round(process);
+        if (closed && !*closed)
+            skip_waiting(process);
     } while (((closed && !*closed) || is_restless(process) ||
               !list_empty(&process->under_way)) &&
              ++rounds < ROUNDS_MAX);

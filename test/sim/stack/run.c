@@ -94,6 +94,7 @@ static void start(void)
 {
     struct error why;
 
+    (void)folder_remove(AT_FDCWD, world.folder, &why);
     if (folder_make(world.folder, 0700, &why) != 0)
         FAIL("%s", why.message);
     wires_start();

@@ -92,7 +92,8 @@ static const char *node_missing(const struct cluster *cluster, unsigned i)
 
         if (!pod || pod->facts.node_id != node->id ||
             pod->facts.generation != held.generation ||
-            pod->facts.phase != held.phase)
+            (pod->facts.phase != held.phase &&
+             !(pod_ended(pod) && pod_phase_ended(held.phase))))
             return MISSING("%s has pod %u in phase %d, the state does not",
                            name, (unsigned)held.pod_id, held.phase);
         living += !pod_phase_ended(held.phase);

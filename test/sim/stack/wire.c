@@ -226,6 +226,7 @@ struct end *wire_dial(struct process *process, const char *address,
     list_init(&wire->server.calls);
     list_init(&wire->server.flying);
     wire->server.state = END_CLOSED;
+    wire->server.peer = &wire->client;
     wire->server.process = process;
     if (process->dead || !host || host->vanished)
         return &wire->client;
@@ -315,15 +316,16 @@ void wires_release(void)
     }
 }
 
+/* Was the peer heard within two keepalives? */
 static void look_at(struct end *end)
 {
-    bool reachable = !lane_of(end)->blocked && !lane_of(end->peer)->blocked &&
-                     !end->peer->mute && end->peer->state == END_OPEN;
+    const struct end *peer = end->peer;
     struct frame *frame;
 
     if (end->state != END_OPEN || end->process->dead)
         return;
-    if (reachable)
+    if (!lane_of(end)->blocked && !lane_of(peer)->blocked && !peer->mute &&
+        peer->state == END_OPEN)
         end->heard_us = world.now_us;
     if (world.now_us - end->heard_us < 2 * KEEPALIVE_US)
         return;
@@ -331,6 +333,14 @@ static void look_at(struct end *end)
     frame->code = ERROR_UNAVAILABLE;
     frame->text = memory_string("the peer is mute");
     deliver(end->peer, frame);
+}
+
+/* Nothing points to it any more. */
+static bool is_over(const struct end *end)
+{
+    return (end->state == END_CLOSED || end->process->dead) && !end->planned &&
+           list_empty(&end->flying) && list_empty(&end->calls) &&
+           list_empty(&end->process->inbox);
 }
 
 static void on_sweep(void *data, uint64_t number)
@@ -341,10 +351,14 @@ static void on_sweep(void *data, uint64_t number)
     {
         struct wire *wire = container_of(link, struct wire, link);
 
-        if (wire->client.peer == &wire->client)
-            continue;
         look_at(&wire->client);
         look_at(&wire->server);
+        if (is_over(&wire->client) && is_over(&wire->server) &&
+            !wire->client.process->host->vanished &&
+            !wire->server.process->host->vanished) {
+            list_remove(&wire->link);
+            free(wire);
+        }
     }
     world_after(SWEEP_US, on_sweep, NULL, 0);
 }

@@ -35,12 +35,11 @@ struct frame {
     enum frame_kind kind;
     uint32_t stream;
     uint64_t at_us;      /* when it arrives */
-    const char *path;    /* OPEN; static */
     uint64_t timeout_ms; /* OPEN; UINT64_MAX: none */
     bool behalf_given;   /* OPEN */
     struct rpc_identity behalf;
     enum error_code code; /* STATUS, RESET, LOST */
-    char *text;           /* owned, or NULL */
+    char *text;          /* owned, or NULL; OPEN: the path */
     size_t length;
     uint8_t bytes[];
 };
