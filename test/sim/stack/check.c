@@ -201,6 +201,8 @@ void check_submitted(struct host *host, const struct store_write *write)
     const struct raft *raft = kmaster->master->replica->raft;
     uint64_t previous_term = 0;
 
+    if (host->life != process_now)
+        return; /* of a dead process */
     if (write->from > raft_first_index(raft))
         previous_term = raft_entry_at(raft, write->from - 1)->term;
     for (size_t i = 0; i < write->entry_count; i++) {
@@ -269,34 +271,47 @@ void check_crashed(struct host *host)
 
 /* ---- what is said ---- */
 
+/* Durable, and in the log as it is said to be. */
+static void check_match(const struct host *host,
+                        const Kontor__V1__RaftMessage *said)
+{
+    const struct shadow *shadow = &checks.shadows[host->position];
+    const struct kmaster *kmaster = host->data;
+    const struct raft *raft = kmaster->master->replica->raft;
+    uint64_t match = said->match_index;
+    bool durable = match <= shadow->last_index;
+
+    if (said->term != raft_term(raft) || match == 0)
+        return;
+    if (durable && match > shadow->snapshot_index &&
+        match >= raft_first_index(raft) && match <= raft_last_index(raft))
+        durable = shadow->terms[match] == raft_entry_at(raft, match)->term;
+    if (!durable)
+        FAIL("durability: %s acknowledges %" PRIu64
+             " before that is on its disk",
+             host->identity.name, match);
+}
+
 /* What leaves may not depend on what a crash would lose. */
 void check_sent(const struct process *process, const ProtobufCMessage *message)
 {
-    const struct shadow *shadow = &checks.shadows[process->host->position];
+    const struct host *host = process->host;
+    const struct shadow *shadow = &checks.shadows[host->position];
     const Kontor__V1__RaftMessage *said = (const void *)message;
-    const char *name = process->host->identity.name;
-    uint64_t match;
 
     if (message->descriptor != &kontor__v1__raft_message__descriptor ||
         process->dead)
         return;
-    match = said->match_index;
     if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&
         shadow->term < said->term)
         FAIL("durability: %s speaks in term %" PRIu64
              " before that is on its disk",
-             name, said->term);
+             host->identity.name, said->term);
     if (said->kind == RAFT_VOTE_RESULT && said->granted &&
         shadow->term == said->term && shadow->voted_for != said->to)
         FAIL("durability: %s votes in term %" PRIu64
              " before that is on its disk",
-             name, said->term);
-    if (said->kind != RAFT_APPEND_RESULT || !said->granted || match == 0)
-        return;
-    if (match > shadow->last_index ||
-        (match <= checks.last_committed && match > shadow->snapshot_index &&
-         shadow->terms[match] != committed_at(match)->term))
-        FAIL("durability: %s acknowledges %" PRIu64
-             " before that is on its disk",
-             name, match);
+             host->identity.name, said->term);
+    if (said->kind == RAFT_APPEND_RESULT && said->granted)
+        check_match(host, said);
 }
