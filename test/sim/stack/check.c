@@ -236,6 +236,14 @@ void check_opened(struct host *host, const struct store_content *content)
     tally.restarts += content->term > 0;
 }
 
+void check_emptied(struct host *host)
+{
+    struct shadow *shadow = &checks.shadows[host->position];
+
+    free(shadow->terms);
+    memset(shadow, 0, sizeof *shadow);
+}
+
 void check_stored(struct host *host, const struct store_write *write)
 {
     struct shadow *shadow = &checks.shadows[host->position];

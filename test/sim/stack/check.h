@@ -30,6 +30,8 @@ void checks_fini(void);
 void check_turn(struct host *host);
 /* A store was opened: what is on the disk. */
 void check_opened(struct host *host, const struct store_content *content);
+/* There is nothing on it any more. */
+void check_emptied(struct host *host);
 /* Entries were handed to the store. */
 void check_submitted(struct host *host, const struct store_write *write);
 /* They are on the disk. */

@@ -6,6 +6,7 @@
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/wire.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,8 +14,8 @@ enum { DRAIN_MS = 50, RESTART_US = 200000 };
 
 struct kmaster kmasters[MASTERS_MAX];
 
-void kmaster_take_member(struct kmaster *kmaster, const char *name,
-                         const char *address, uint32_t id)
+static void take_member(struct kmaster *kmaster, const char *name,
+                        const char *address)
 {
     unsigned at = kmaster->member_count++;
 
@@ -24,7 +25,6 @@ void kmaster_take_member(struct kmaster *kmaster, const char *name,
     kmaster->members[at] = (struct replica_member){
         .name = kmaster->names[at],
         .address = kmaster->addresses[at],
-        .id = id,
     };
 }
 
@@ -39,9 +39,9 @@ void kmasters_init(unsigned count)
         host->data = kmaster;
         snprintf(kmaster->folder, sizeof kmaster->folder, "%s/%s", world.folder,
                  host->identity.name);
-        for (unsigned j = 0; i < count && j < count; j++)
-            kmaster_take_member(kmaster, world.hosts[j].identity.name,
-                                world.hosts[j].address, 0);
+        for (unsigned j = 0; j < count; j++)
+            take_member(kmaster, world.hosts[j].identity.name,
+                        world.hosts[j].address);
         kmaster->exists = i < count;
     }
 }
@@ -90,6 +90,43 @@ void kmaster_start(struct kmaster *kmaster)
         kmaster->host->vanished = false;
         wires_forgotten(kmaster->host);
     }
+}
+
+static void on_enlisted(void *data, uint64_t number)
+{
+    struct kmaster *kmaster = data;
+
+    (void)number;
+    if (!kmaster->host->life)
+        kmaster_start(kmaster);
+}
+
+void kmaster_enlist(struct kmaster *kmaster,
+                    const Kontor__V1__MastersResponse *told)
+{
+    kmaster->member_count = 0;
+    for (size_t i = 0; i < told->n_masters; i++) {
+        const Kontor__V1__Master *row = told->masters[i];
+
+        take_member(kmaster, row->name, row->address);
+        kmaster->members[i].id = row->id;
+        kmaster->members[i].learner = row->learner;
+    }
+    kmaster->exists = true;
+    kmaster->leaving = false;
+    kmaster->retired = false;
+    check_emptied(kmaster->host);
+    world_after(0, on_enlisted, kmaster, 0);
+}
+
+void kmaster_retire(struct kmaster *kmaster)
+{
+    struct error why;
+
+    kmaster->retired = true;
+    kmaster_crash(kmaster, false);
+    if (folder_remove(AT_FDCWD, kmaster->folder, &why) != 0)
+        FAIL("%s", why.message);
 }
 
 /* ---- ending ---- */

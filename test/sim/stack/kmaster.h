@@ -2,12 +2,14 @@
  * that is started, stopped, crashed and started again on the same folder. */
 #pragma once
 
+#include "kontor/v1/cluster.pb-c.h"
 #include "master/master.h"
 #include "test/sim/stack/world.h"
 
 struct kmaster {
     struct host *host;
     bool exists;  /* it was told to be a master */
+    bool leaving; /* it was removed, and does not know it yet */
     bool retired; /* removed from the cluster for good */
     char folder[96];
     struct replica_member members[RAFT_MEMBERS_MAX]; /* that it begins with */
@@ -29,12 +31,13 @@ extern struct kmaster kmasters[MASTERS_MAX];
 void kmasters_init(unsigned count);
 void kmasters_fini(void);
 
-/* A member more, that begins with what it is told; see --join. */
-void kmaster_take_member(struct kmaster *kmaster, const char *name,
-                         const char *address, uint32_t id);
-
 /* Its process starts. A folder that cannot be opened fails the run. */
 void kmaster_start(struct kmaster *kmaster);
+/* It begins, on an empty folder, as what it was told that it is. */
+void kmaster_enlist(struct kmaster *kmaster,
+                    const Kontor__V1__MastersResponse *told);
+/* It was removed: its process ends, and its folder goes. */
+void kmaster_retire(struct kmaster *kmaster);
 /* SIGTERM: it drains and ends. */
 void kmaster_stop(struct kmaster *kmaster);
 /* It is killed; `silent`: its machine loses power, so nobody hears of it. */

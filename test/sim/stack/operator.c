@@ -1,5 +1,338 @@
 #include "test/sim/stack/operator.h"
 
+#include "base/memory.h"
+#include "kontor/v1/cluster.pb-c.h"
+#include "test/sim/stack/check.h"
+#include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/wire.h"
+
+#include <string.h>
+
+enum {
+    TRY_MS = 2000,
+    AGAIN_MS = 300,
+    LINGER_MAX_US = 3000000, /* a master that was removed goes on so long */
+    MEMBERS_MIN = 3,
+    TRANSFER_TRIES_MAX = 3,
+};
+
+enum step { RESTING, ADDING, JOINING, REMOVING, TRANSFERRING };
+
+static struct {
+    struct host *host;
+    struct channel *channels[MASTERS_MAX];
+    uv_timer_t timer;
+    enum step step;
+    struct kmaster *whom;
+    unsigned tries;
+    bool answered;
+    bool closed;
+} operator;
+
+bool operator_busy(void)
+{
+    return operator.host && operator.step != RESTING;
+}
+
+static void rest(void)
+{
+    operator.step = RESTING;
+    operator.whom = NULL;
+}
+
+/* ---- calls ---- */
+
+static void on_answer(struct call *call, const ProtobufCMessage *message);
+static void on_ended(struct call *call, const struct error *why);
+
+static struct channel *any_channel(void)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)world_between(0, MASTERS_MAX - 1);
+    while (!kmasters[i].exists || kmasters[i].retired);
+    if (!operator.channels[i])
+        operator.channels[i] =
+            channel_open(&operator.host->life->loop,
+                         &(struct channel_config){
+                             .address = kmasters[i].host->address,
+                             .role = RPC_ROLE_MASTER,
+                         });
+    return operator.channels[i];
+}
+
+static void ask(const char *path, const ProtobufCMessageDescriptor *response,
+                const ProtobufCMessage *request)
+{
+    static const struct call_events events = {
+        .message = on_answer,
+        .ended = on_ended,
+    };
+
+    operator.answered = false;
+    operator.tries++;
+    channel_call_unary(any_channel(),
+                       &(struct call_request){
+                           .path = path,
+                           .response = response,
+                           .timeout_ms = TRY_MS,
+                           .events = &events,
+                       },
+                       request);
+}
+
+static void ask_add(void)
+{
+    Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
+
+    request.name = operator.whom->host->identity.name;
+    request.address = operator.whom->host->address;
+    ask("/kontor.v1.Cluster/AddMaster",
+        &kontor__v1__add_master_response__descriptor, &request.base);
+}
+
+static void ask_members(void)
+{
+    Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
+
+    ask("/kontor.v1.Cluster/Masters", &kontor__v1__masters_response__descriptor,
+        &request.base);
+}
+
+static void ask_remove(void)
+{
+    Kontor__V1__RemoveMasterRequest request =
+        KONTOR__V1__REMOVE_MASTER_REQUEST__INIT;
+
+    request.name = operator.whom->host->identity.name;
+    ask("/kontor.v1.Cluster/RemoveMaster",
+        &kontor__v1__remove_master_response__descriptor, &request.base);
+}
+
+static void ask_transfer(void)
+{
+    Kontor__V1__TransferLeadershipRequest request =
+        KONTOR__V1__TRANSFER_LEADERSHIP_REQUEST__INIT;
+
+    if (operator.whom)
+        request.name = operator.whom->host->identity.name;
+    ask("/kontor.v1.Cluster/TransferLeadership",
+        &kontor__v1__transfer_leadership_response__descriptor, &request.base);
+}
+
+static void ask_again(void)
+{
+    switch (operator.step) {
+    case RESTING:
+        return;
+    case ADDING:
+        ask_add();
+        return;
+    case JOINING:
+        ask_members();
+        return;
+    case REMOVING:
+        ask_remove();
+        return;
+    case TRANSFERRING:
+        ask_transfer();
+        return;
+    }
+}
+
+/* ---- what follows from answers ---- */
+
+/* As master/join.c: whoever lists it says which cluster it is to be part of. */
+static void join(const Kontor__V1__MastersResponse *told)
+{
+    struct kmaster *kmaster = operator.whom;
+    bool listed = false;
+
+    for (size_t i = 0; i < told->n_masters; i++)
+        listed |=
+            strcmp(told->masters[i]->name, kmaster->host->identity.name) == 0;
+    if (!listed)
+        return;
+    kmaster_enlist(kmaster, told);
+    rest();
+}
+
+static void on_retire(void *data, uint64_t number)
+{
+    (void)number;
+    kmaster_retire(data);
+}
+
+static void removed(void)
+{
+    struct kmaster *kmaster = operator.whom;
+
+    tell(kmaster->host, "is removed");
+    tally.changes++;
+    kmaster->leaving = true;
+    world_after(world_between(1, LINGER_MAX_US), on_retire, kmaster, 0);
+    rest();
+}
+
+static void on_answer(struct call *call, const ProtobufCMessage *message)
+{
+    (void)call;
+    operator.answered = true;
+    switch (operator.step) {
+    case RESTING:
+        return;
+    case ADDING:
+        tell(operator.whom->host, "is added");
+        tally.changes++;
+        operator.step = JOINING;
+        return;
+    case JOINING:
+        join((const void *)message);
+        return;
+    case REMOVING:
+        removed();
+        return;
+    case TRANSFERRING:
+        tally.transfers++;
+        rest();
+        return;
+    }
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* An answer that says that it was not done, and will not be. */
+static bool is_refusal(enum error_code code)
+{
+    return code == ERROR_FAILED_PRECONDITION || code == ERROR_ALREADY_EXISTS ||
+           code == ERROR_NOT_FOUND || code == ERROR_INVALID_ARGUMENT;
+}
+
+static void on_ended(struct call *call, const struct error *why)
+{
+    (void)call;
+    if (operator.closed)
+        return;
+    if (why->code)
+        tell(operator.host, "%s", why->message);
+    if (operator.step == REMOVING && why->code == ERROR_NOT_FOUND)
+        removed(); /* by what was not answered before */
+    else if (operator.step == TRANSFERRING && operator.tries >=
+             TRANSFER_TRIES_MAX)
+        rest();
+    else if (operator.step == REMOVING && operator.tries == 1 &&
+             is_refusal(why->code))
+        rest();
+    uv_timer_start(&operator.timer,
+                   on_timer,
+                   operator.step == RESTING
+                       ? world_between(1, world.traits.change_every_us / 500)
+                       : world_between(1, AGAIN_MS),
+                   0);
+}
+
+/* ---- what to do next ---- */
+
+static unsigned count_members(void)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        count +=
+            kmasters[i].exists && !kmasters[i].retired && !kmasters[i].leaving;
+    return count;
+}
+
+static struct kmaster *any_member(void)
+{
+    unsigned i;
+
+    do
+        i = (unsigned)world_between(0, MASTERS_MAX - 1);
+    while (!kmasters[i].exists || kmasters[i].retired || kmasters[i].leaving);
+    return &kmasters[i];
+}
+
+/* One that never was a master, or is none any more; NULL: all are. */
+static struct kmaster *any_other(void)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (!kmasters[i].exists || kmasters[i].retired)
+            return &kmasters[i];
+    return NULL;
+}
+
+static void choose(void)
+{
+    unsigned members = count_members();
+    uint64_t choice = world_between(0, 99);
+
+    operator.tries = 0;
+    operator.whom = NULL;
+    if (choice < 40) {
+        operator.step = TRANSFERRING;
+        if (choice < 25)
+            operator.whom = any_member();
+    } else if (choice < 70 && members > MEMBERS_MIN) {
+        operator.step = REMOVING;
+        operator.whom = any_member();
+    } else if (any_other()) {
+        operator.step = ADDING;
+        operator.whom = any_other();
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    if (operator.step == RESTING && world.quiet) {
+        uv_timer_stop(timer);
+        return;
+    }
+    if (operator.step == RESTING)
+        choose();
+    if (operator.step == RESTING)
+        uv_timer_start(timer, on_timer, AGAIN_MS, 0);
+    else
+        ask_again();
+}
+
 void operator_start(void)
 {
+    struct process *process;
+
+    memset(&operator, 0, sizeof operator);
+    if (world.traits.change_every_us == 0)
+        return;
+    operator.host = & world.hosts[HOSTS_MAX - 1];
+    process = process_new(operator.host);
+    process_enter(process);
+    uv_timer_init(&process->loop, &operator.timer);
+    uv_timer_start(&operator.timer, on_timer,
+                   world.traits.change_every_us / 1000, 0);
+    process_leave(process);
+}
+
+static void on_closed(void *data)
+{
+    (void)data;
+}
+
+void operator_fini(void)
+{
+    struct process *process = operator.host ? operator.host->life : NULL;
+
+    if (!process)
+        return;
+    wires_cut(process, true);
+    process_kill(process);
+    process_now = process;
+    operator.closed = true;
+    uv_close((uv_handle_t *)&operator.timer, NULL);
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (operator.channels[i])
+            channel_close(operator.channels[i], on_closed, NULL);
+    process_drain(process, NULL);
+    process_now = NULL;
+    operator.host = NULL;
 }

@@ -143,6 +143,7 @@ void run_fini(void)
 {
     struct error why;
 
+    operator_fini();
     clients_fini();
     knodes_fini();
     kmasters_fini();

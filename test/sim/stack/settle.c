@@ -5,6 +5,7 @@
 #include "test/sim/stack/client.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/knode.h"
+#include "test/sim/stack/operator.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -130,6 +131,8 @@ const char *settle_missing(void)
         return MISSING("nobody leads");
     if (clients_busy() > 0)
         return MISSING("%u calls are not answered", clients_busy());
+    if (operator_busy())
+        return MISSING("the operator is not done");
     text = masters_missing(leader);
     if (!text)
         text = pods_missing(leader->master);

@@ -39,7 +39,7 @@ struct frame {
     bool behalf_given;   /* OPEN */
     struct rpc_identity behalf;
     enum error_code code; /* STATUS, RESET, LOST */
-    char *text;          /* owned, or NULL; OPEN: the path */
+    char *text;           /* owned, or NULL; OPEN: the path */
     size_t length;
     uint8_t bytes[];
 };
