@@ -31,7 +31,10 @@ static void stop(struct join *join)
         channel_close(join->channels[i], on_channel_closed, NULL);
 }
 
-/* Take the members over when this master is among them, by id. */
+/* Take the members over when this master is among them, as one that was
+ * added: a learner. A voter of its name is the one before it, which whoever
+ * tells this does not know to be removed; to take its id would be to vote
+ * without its log. */
 static void on_told(struct call *call, const ProtobufCMessage *message)
 {
     struct join *join = call_data(call);
@@ -54,7 +57,7 @@ static void on_told(struct call *call, const ProtobufCMessage *message)
             .id = row->id,
             .learner = row->learner,
         };
-        listed |= strcmp(row->name, join->name) == 0;
+        listed |= row->learner && strcmp(row->name, join->name) == 0;
     }
     if (!listed)
         return;
