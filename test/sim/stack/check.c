@@ -304,12 +304,13 @@ static void check_match(const struct host *host,
 void check_sent(const struct process *process, const ProtobufCMessage *message)
 {
     const struct host *host = process->host;
-    const struct shadow *shadow = &checks.shadows[host->position];
     const Kontor__V1__RaftMessage *said = (const void *)message;
+    const struct shadow *shadow;
 
     if (message->descriptor != &kontor__v1__raft_message__descriptor ||
         process->dead)
         return;
+    shadow = &checks.shadows[host->position];
     if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&
         shadow->term < said->term)
         FAIL("durability: %s speaks in term %" PRIu64

@@ -151,6 +151,7 @@ static void join(const Kontor__V1__MastersResponse *told)
 
     for (size_t i = 0; i < told->n_masters; i++)
         listed |=
+            told->masters[i]->learner &&
             strcmp(told->masters[i]->name, kmaster->host->identity.name) == 0;
     if (!listed)
         return;

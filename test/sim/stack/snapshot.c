@@ -67,11 +67,12 @@ static void on_saved(struct errand *errand, bool lost)
     free(saving->fresh);
     free(saving->path);
     free(saving);
-    if (lost || !save)
+    if (!save)
         return;
     save->running = false;
     save->poll = NULL;
-    save->done(save, &fine);
+    if (!lost)
+        save->done(save, &fine);
 }
 
 int __wrap_snapshot_save_start(struct snapshot_save *save, uv_loop_t *loop,
