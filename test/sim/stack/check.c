@@ -308,7 +308,7 @@ void check_sent(const struct process *process, const ProtobufCMessage *message)
     const struct shadow *shadow;
 
     if (message->descriptor != &kontor__v1__raft_message__descriptor ||
-        process->dead)
+        process->dead || process->doomed)
         return;
     shadow = &checks.shadows[host->position];
     if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&

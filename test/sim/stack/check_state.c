@@ -20,6 +20,7 @@ enum { DIGEST_EVERY = 64, GENERATIONS_MAX = 64 };
 struct applied {
     uint64_t command; /* hash of its bytes; 0: nobody applied it yet */
     uint64_t digest;  /* of the state after it; 0: not compared */
+    unsigned events;  /* that it brought */
 };
 
 struct fate {
@@ -215,6 +216,7 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     if (applied->command && applied->command != hash)
         FAIL("%s applies another command at %" PRIu64, self(), index);
     applied->command = hash;
+    applied->events = (unsigned)(cluster->events.next - from);
     story_mix(&world.story, index, hash, process_now->host->position, 0);
     check_events(cluster, from);
     check_room(cluster);
@@ -299,6 +301,11 @@ void check_stopped(uint64_t pod_id, uint64_t index)
     tally.acknowledged++;
     fate_of(pod_id)->stop_acknowledged = true;
     saw(index);
+}
+
+unsigned check_events_at(uint64_t index)
+{
+    return index < state.applied_capacity ? state.applied[index].events : 0;
 }
 
 bool check_is_stopped(uint64_t pod_id)

@@ -6,7 +6,8 @@
  *    lost, one that may not run twice never.
  * 3. A request is done once: one pod for each request id.
  * 4. Nodes start only what was placed on them, in that generation.
- * 5. What was acknowledged is there for ever after; a read sees all that was
+ * 5. Those who watch are told of every event, in order, whoever leads.
+ * 6. What was acknowledged is there for ever after; a read sees all that was
  *    acknowledged, or read, before it was asked. */
 #pragma once
 
@@ -35,6 +36,8 @@ void check_read(uint64_t seen, uint64_t index);
 void check_scheduled(struct request_id id, uint64_t pod_id, uint64_t index);
 /* Stop is. */
 void check_stopped(uint64_t pod_id, uint64_t index);
+/* How many events the command at `index` brought. */
+unsigned check_events_at(uint64_t index);
 /* Has somebody been told that the pod is to stop? */
 bool check_is_stopped(uint64_t pod_id);
 

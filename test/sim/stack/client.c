@@ -52,7 +52,9 @@ struct client {
     unsigned pod_count;
     uv_timer_t watch_timer;
     struct call *watch;
-    uint64_t watched_index;
+    uint64_t watched_index; /* of the newest event, */
+    unsigned watched_count; /* of which so many came */
+    uint64_t whole_index;   /* everything up to here has come */
     uint64_t open_handles;
     bool closed;
 };
@@ -343,6 +345,20 @@ static void begin(struct session *session)
 
 static void on_watch_timer(uv_timer_t *timer);
 
+/* Events of a greater index come: those of the last one have all come, and
+ * there were none in between. */
+static void check_gap(struct client *client, uint64_t index)
+{
+    uint64_t last = client->watched_index;
+
+    if (client->watched_count < check_events_at(last))
+        FAIL("events: %u of %u at %llu", client->watched_count,
+             check_events_at(last), (unsigned long long)last);
+    for (uint64_t i = last + 1; i < index; i++)
+        if (check_events_at(i) > 0)
+            FAIL("events: those at %llu are left out", (unsigned long long)i);
+}
+
 static void on_event(struct call *call, const ProtobufCMessage *message)
 {
     struct client *client = call_data(call);
@@ -353,7 +369,14 @@ static void on_event(struct call *call, const ProtobufCMessage *message)
     if (event->index < client->watched_index)
         FAIL("events: index %llu after %llu", (unsigned long long)event->index,
              (unsigned long long)client->watched_index);
+    if (event->index > client->watched_index) {
+        check_gap(client, event->index);
+        client->whole_index = event->index - 1;
+        client->watched_count = 0;
+    }
     client->watched_index = event->index;
+    client->watched_count++;
+    tally.events++;
 }
 
 static void on_watch_ended(struct call *call, const struct error *why)
@@ -375,7 +398,9 @@ static void on_watch_timer(uv_timer_t *timer)
     struct client *client = timer->data;
     Kontor__V1__WatchRequest request = KONTOR__V1__WATCH_REQUEST__INIT;
 
-    request.after_index = client->watched_index;
+    client->watched_index = client->whole_index;
+    client->watched_count = check_events_at(client->whole_index);
+    request.after_index = client->whole_index;
     client->watch =
         channel_call_unary(any_channel(client),
                            &(struct call_request){

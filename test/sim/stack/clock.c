@@ -21,6 +21,7 @@ static const struct host *host(void)
 
 uint64_t clock_monotonic_ms(void)
 {
+    process_interrupt(process_now);
     return host_local_us(host()) / 1000;
 }
 

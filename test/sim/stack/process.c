@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/uv.h"
 #include "test/sim/stack/world.h"
 
@@ -139,6 +140,15 @@ static void run_turn(struct process *process)
         plan_turn(process, host_world_us(process->host, first->at_ms * 1000));
 }
 
+static void end_interrupt(struct process *process)
+{
+    if (process->lag_us > 0)
+        process->stalled_until_us = world.now_us + process->lag_us;
+    process->lag_us = 0;
+    if (process->doomed)
+        kmaster_die_soon(process);
+}
+
 static void on_turn(void *data, uint64_t number)
 {
     struct process *process = data;
@@ -154,8 +164,11 @@ static void on_turn(void *data, uint64_t number)
     story_mix(&world.story, world.now_us, process->host->position,
               process->turns, process->time_ms);
     process_now = process;
+    process->in_turn = true;
     run_turn(process);
+    process->in_turn = false;
     process_now = NULL;
+    end_interrupt(process);
     check_turn(process->host);
 }
 
@@ -210,6 +223,25 @@ void process_set_deadline(struct process *process, struct deadline *deadline,
 }
 
 /* ---- death ---- */
+
+void process_interrupt(struct process *process)
+{
+    enum { STOPPED_MAX_US = 1000000 };
+
+    if (!process->in_turn || process->doomed || world.healed ||
+        process->host->position >= MASTERS_MAX ||
+        world.traits.interrupt_every == 0 ||
+        random_below(&world.random, world.traits.interrupt_every) != 0)
+        return;
+    if (world_chance(50)) {
+        process->lag_us += world_between(1, STOPPED_MAX_US);
+        tell(process->host, "is stopped in the midst of a turn, for %u ms",
+             (unsigned)(process->lag_us / 1000));
+    } else {
+        process->doomed = true;
+        tell(process->host, "is killed in the midst of a turn");
+    }
+}
 
 void process_kill(struct process *process)
 {
@@ -295,7 +327,8 @@ void errand_start(struct errand *errand, struct process *process,
     errand->number = ++number;
     list_append(&process->under_way, &errand->link);
     if (!process->dead)
-        world_after(delay_us, on_errand, process, errand->number);
+        world_after(delay_us + process->lag_us, on_errand, process,
+                    errand->number);
 }
 
 void errand_cancel(struct errand *errand)

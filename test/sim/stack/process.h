@@ -1,8 +1,9 @@
 /* process.h - one life of a simulated process, and its loop.
  *
- * A turn of the loop takes no virtual time. It runs in libuv's order: timers,
- * what was put off (idle), prepare, what has arrived (poll), check, closed
- * handles; and again until nothing is left to do.
+ * A turn of the loop takes no virtual time, unless the process is stopped in
+ * its midst (process_interrupt); or killed there. It runs in libuv's order:
+ * timers, what was put off (idle), prepare, what has arrived (poll), check,
+ * closed handles; and again until nothing is left to do.
  *
  *   born --process_kill--> dead, what it owns is let go --> gone
  *
@@ -41,6 +42,9 @@ struct process {
     struct server *server; /* that listens; NULL: none */
     struct list ends;      /* struct end: its connections */
     bool dead;
+    bool doomed; /* killed in the midst of this turn: nothing leaves it */
+    bool in_turn;
+    uint64_t lag_us; /* it was stopped for so long in the midst of this turn */
     uint64_t stalled_until_us;
 
     uv_loop_t loop;   /* only its address is used */
@@ -76,6 +80,10 @@ void process_post(struct process *process, struct task *task);
 void process_deliver(struct process *process, struct parcel *parcel);
 void process_set_deadline(struct process *process, struct deadline *deadline,
                           uint64_t at_ms);
+
+/* Now and then, in the midst of a master's turn: it is stopped for a while, or
+ * killed. */
+void process_interrupt(struct process *process);
 
 /* Nothing it does counts any more. */
 void process_kill(struct process *process);

@@ -26,6 +26,8 @@ void traits_draw(struct traits *traits)
         .lost_after_ms = 3000 + world_between(0, 3000),
     };
     if (world_chance(60))
+        traits->interrupt_every = world_between(1000, 20000);
+    if (world_chance(60))
         traits->change_every_us = world_between(300, 4000) * 1000;
     if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;

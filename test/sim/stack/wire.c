@@ -147,8 +147,8 @@ static void launch(struct end *end, struct frame *frame)
     const struct lane *lane = lane_of(end);
     uint64_t at_us;
 
-    if (end->clear_us < world.now_us)
-        end->clear_us = world.now_us;
+    if (end->clear_us < world.now_us + end->process->lag_us)
+        end->clear_us = world.now_us + end->process->lag_us;
     if (lane->bytes_per_s)
         end->clear_us += (frame->length + 64) * 1000000 / lane->bytes_per_s;
     at_us = end->clear_us + latency_us(lane);
@@ -163,7 +163,8 @@ static void launch(struct end *end, struct frame *frame)
 
 void end_send(struct end *end, struct frame *frame)
 {
-    if (end->state == END_CLOSED || end->process->dead || end->mute)
+    if (end->state == END_CLOSED || end->process->dead ||
+        end->process->doomed || end->mute)
         frame_free(frame);
     else
         launch(end, frame);
@@ -182,7 +183,7 @@ void end_close(struct end *end)
 {
     if (end->state == END_CLOSED)
         return;
-    if (!end->process->dead && !end->mute)
+    if (!end->process->dead && !end->process->doomed && !end->mute)
         send_lost(end, "the peer closed the connection");
     end->state = END_CLOSED;
     list_remove(&end->link);
@@ -220,7 +221,7 @@ struct end *wire_dial(struct process *process, const char *address,
 
     list_append(&world.wires, &wire->link);
     wire->client.channel = channel;
-    wire->client.mute = process->dead;
+    wire->client.mute = process->dead || process->doomed;
     end_init(&wire->client, &wire->server, process);
     list_init(&wire->server.link);
     list_init(&wire->server.calls);
@@ -228,7 +229,7 @@ struct end *wire_dial(struct process *process, const char *address,
     wire->server.state = END_CLOSED;
     wire->server.peer = &wire->client;
     wire->server.process = process;
-    if (process->dead || !host || host->vanished)
+    if (wire->client.mute || !host || host->vanished)
         return &wire->client;
     if (!there || !there->server) {
         refuse(&wire->client, host);

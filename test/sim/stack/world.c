@@ -51,26 +51,29 @@ void *world_reach(void *array, uint64_t *capacity, uint64_t index, size_t size)
     return bytes;
 }
 
-uint64_t host_local_us(const struct host *host)
+static uint64_t local_us(const struct host *host, uint64_t at_us)
 {
-    int64_t drift_us = (int64_t)world.now_us * host->clock_rate_ppm / 1000000;
+    int64_t drift_us = (int64_t)at_us * host->clock_rate_ppm / 1000000;
 
-    return host->clock_offset_us + (uint64_t)((int64_t)world.now_us + drift_us);
+    return host->clock_offset_us + (uint64_t)((int64_t)at_us + drift_us);
 }
 
-uint64_t host_world_us(const struct host *host, uint64_t local_us)
+uint64_t host_local_us(const struct host *host)
 {
-    int64_t passed_us = (int64_t)(local_us - host->clock_offset_us);
-    uint64_t guess_us =
+    uint64_t lag_us = host->life ? host->life->lag_us : 0;
+
+    return local_us(host, world.now_us + lag_us);
+}
+
+uint64_t host_world_us(const struct host *host, uint64_t local)
+{
+    int64_t passed_us = (int64_t)(local - host->clock_offset_us);
+    uint64_t at_us =
         (uint64_t)(passed_us * 1000000 / (1000000 + host->clock_rate_ppm));
 
-    while (
-        host_local_us(host) > 0 && guess_us > 0 &&
-        host->clock_offset_us + guess_us +
-                (uint64_t)((int64_t)guess_us * host->clock_rate_ppm / 1000000) <
-            local_us)
-        guess_us++;
-    return guess_us;
+    while (local_us(host, at_us) < local) /* it was rounded */
+        at_us++;
+    return at_us;
 }
 
 void tell(const struct host *host, const char *format, ...)

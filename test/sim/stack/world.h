@@ -71,7 +71,7 @@ void *world_reach(void *array, uint64_t *capacity, uint64_t index, size_t size);
 /* A host's clocks. */
 uint64_t host_local_us(const struct host *host);
 /* When the host's monotonic clock will show that. */
-uint64_t host_world_us(const struct host *host, uint64_t local_us);
+uint64_t host_world_us(const struct host *host, uint64_t local);
 
 /* "[120] m1 > leads, term 3", or the world's when `host` is NULL. */
 void tell(const struct host *host, const char *format, ...) PRINTF_LIKE(2, 3);
