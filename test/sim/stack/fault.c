@@ -127,6 +127,16 @@ static void isolate(const struct host *host)
     }
 }
 
+/* From the other masters alone: clients and nodes still reach it. */
+static void isolate_among_masters(const struct host *host)
+{
+    tell(host, "is cut off from the other masters");
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        world.lanes[host->position][i].blocked = i != host->position;
+        world.lanes[i][host->position].blocked = i != host->position;
+    }
+}
+
 static void split(void)
 {
     uint64_t side = random_next(&world.random);
@@ -236,7 +246,9 @@ static void any_fault(void)
         heal_lanes();
     else if (choice < 60)
         isolate(world_chance(70) ? leader_or_any()->host : any_host());
-    else if (choice < 64)
+    else if (choice < 63)
+        isolate_among_masters(leader_or_any()->host);
+    else if (choice < 65)
         split();
     else if (choice < 73)
         block_some();

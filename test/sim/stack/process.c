@@ -91,8 +91,40 @@ static void run_tasks(struct process *process)
     }
 }
 
+/* Which of the sockets that have something is read first is the kernel's
+ * choice: one of them comes before all others. */
+static void prefer_one(struct list *inbox)
+{
+    const void *source = NULL;
+    struct list preferred;
+    uint64_t chosen = world_between(0, 3);
+
+    list_init(&preferred);
+    list_for_each(link, next, inbox)
+    {
+        source = container_of(link, struct parcel, link)->source;
+        if (chosen-- == 0)
+            break;
+    }
+    list_for_each(link, next, inbox)
+    {
+        if (container_of(link, struct parcel, link)->source != source)
+            continue;
+        list_remove(link);
+        list_append(&preferred, link);
+    }
+    while (!list_empty(&preferred)) {
+        struct list *last = preferred.prev;
+
+        list_remove(last);
+        list_append(inbox->next, last);
+    }
+}
+
 static void open_parcels(struct process *process)
 {
+    if (process->inbox.next != process->inbox.prev)
+        prefer_one(&process->inbox);
     while (!list_empty(&process->inbox)) {
         struct parcel *parcel =
             list_first(&process->inbox, struct parcel, link);
@@ -321,6 +353,7 @@ void errand_start(struct errand *errand, struct process *process,
     static uint64_t number;
 
     errand->parcel.open = open_errand;
+    errand->parcel.source = errand;
     list_init(&errand->parcel.link);
     errand->process = process;
     errand->run = run;

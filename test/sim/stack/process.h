@@ -31,6 +31,7 @@ struct tls_context {
 /* Something that arrived, to be opened in the poll phase of a turn. */
 struct parcel {
     struct list link;
+    const void *source; /* whose parcels stay in order */
     void (*open)(struct parcel *parcel);
 };
 

@@ -19,7 +19,7 @@
 
 enum {
     ITEMS_MAX = 20000000, /* more in one run is a storm */
-    SETTLE_US = 60000000, /* after healing, at most */
+    SETTLE_US = 25000000, /* after healing, at most */
     LOOK_US = 100000,
     QUIET_US = 1000000,
 };

@@ -85,6 +85,7 @@ static void deliver(struct end *end, struct frame *frame)
               peer->process->host->position);
     frame->to = peer;
     frame->parcel.open = open_frame;
+    frame->parcel.source = peer;
     process_deliver(peer->process, &frame->parcel);
 }
 
