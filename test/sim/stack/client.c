@@ -314,9 +314,9 @@ static enum operation choose(const struct client *client)
         return choice < 80 ? SCHEDULE : LIST;
     if (client->pod_count >= LIVING_MAX)
         return STOP;
-    return choice < 45   ? SCHEDULE
-           : choice < 70 ? STOP
-           : choice < 85 ? GET
+    return choice < 35   ? SCHEDULE
+           : choice < 55 ? STOP
+           : choice < 70 ? GET
                          : LIST;
 }
 

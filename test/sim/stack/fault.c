@@ -10,6 +10,7 @@ enum {
     HANG_MAX_US = 2500000,
     SLOW_MAX_US = 200000,
     STALL_MAX_US = 1500000,
+    SILENCE_MAX_US = 10000000,
     NODE_DOWN_MAX_US = 9000000,
     LANE_DELAY_MAX_US = 200000,
     LANE_BYTES_MIN = 20000,
@@ -97,10 +98,8 @@ static void crash_node(void)
         on_node_restart, knode, 0);
 }
 
-static void stall(void)
+static void stall(struct host *host)
 {
-    struct kmaster *leader = kmaster_leader();
-    struct host *host = leader && world_chance(50) ? leader->host : any_host();
     uint64_t for_us = world_between(1, STALL_MAX_US);
 
     if (!host->life)
@@ -118,13 +117,40 @@ static void heal_lanes(void)
     wires_release();
 }
 
+/* All links of a host, in one direction or both. */
+static void set_blocked(const struct host *host, bool out, bool in)
+{
+    for (unsigned i = 0; i < HOSTS_MAX; i++) {
+        world.lanes[host->position][i].blocked = out && i != host->position;
+        world.lanes[i][host->position].blocked = in && i != host->position;
+    }
+}
+
 static void isolate(const struct host *host)
 {
     tell(host, "is cut off");
-    for (unsigned i = 0; i < HOSTS_MAX; i++) {
-        world.lanes[host->position][i].blocked = i != host->position;
-        world.lanes[i][host->position].blocked = i != host->position;
-    }
+    set_blocked(host, true, true);
+}
+
+static void on_audible(void *data, uint64_t number)
+{
+    const struct host *host = data;
+
+    (void)number;
+    tell(host, "is heard again");
+    set_blocked(host, false, false);
+    wires_release();
+}
+
+/* Long enough, now and then, to be taken for lost; its connections live. */
+static void silence_node(void)
+{
+    struct host *host =
+        &world.hosts[MASTERS_MAX + world_between(0, world.traits.nodes - 1)];
+
+    tell(host, "is not heard");
+    set_blocked(host, true, world_chance(70));
+    world_after(world_between(1, SILENCE_MAX_US), on_audible, host, 0);
 }
 
 /* From the other masters alone: clients and nodes still reach it. */
@@ -191,6 +217,14 @@ static void slow_down(void)
          (unsigned)lane->bytes_per_s);
 }
 
+/* When it goes on, others have chosen another leader, and nothing tells it so
+ * but its clock. */
+static void stall_and_cut(struct host *host)
+{
+    isolate_among_masters(host);
+    stall(host);
+}
+
 /* ---- disks and clocks ---- */
 
 static void hang_disk(uint64_t most_us)
@@ -240,8 +274,10 @@ static void any_fault(void)
         crash_many();
     else if (choice < 28)
         kmaster_stop(leader_or_any());
-    else if (choice < 40)
+    else if (choice < 35)
         crash_node();
+    else if (choice < 40)
+        silence_node();
     else if (choice < 52)
         heal_lanes();
     else if (choice < 60)
@@ -260,8 +296,10 @@ static void any_fault(void)
         hang_disk(SLOW_MAX_US);
     else if (choice < 88)
         fill_disk();
+    else if (choice < 91)
+        stall(world_chance(50) ? leader_or_any()->host : any_host());
     else if (choice < 94)
-        stall();
+        stall_and_cut(leader_or_any()->host);
     else if (choice < 98)
         wires_reset_one();
     else

@@ -1,4 +1,5 @@
-/* main.c - run seeds: `stack --seeds 1-200`, `stack --seed 42 --story`. */
+/* main.c - run seeds: `stack --seeds 1-200`, `stack --seed 42 --story`; or
+ * `stack --topologies`. */
 #include "base/clock.h"
 #include "base/options.h"
 #include "test/sim/stack/check.h"
@@ -71,6 +72,32 @@ static struct outcome run(uint64_t seed, enum story_telling telling)
         run_fini();
     process_now = NULL;
     return outcome;
+}
+
+/* All ways in which three masters may not reach each other. Returns the
+ * number that failed. */
+static uint64_t run_topologies(bool story)
+{
+    enum { SEEDS_EACH = 5 };
+    uint64_t failed = 0;
+
+    for (unsigned i = 0; i < 2 * LANES_ALL * SEEDS_EACH; i++) {
+        run_topology(1 + i / (2 * LANES_ALL), i % LANES_ALL, i / LANES_ALL % 2,
+                     story ? STORY_TAIL : STORY_SILENT);
+        if (story_failed(&world.story)) {
+            failed++;
+            story_print_tail(&world.story);
+            printf("seed %u, lanes %02x, cut %s: %s\n", 1 + i / (2 * LANES_ALL),
+                   i % LANES_ALL,
+                   i / LANES_ALL % 2 ? "later" : "from the start",
+                   world.story.failure);
+        }
+        story_fini(&world.story);
+        run_fini();
+    }
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
+           2 * LANES_ALL * SEEDS_EACH - failed, failed);
+    return failed;
 }
 
 /* A seed is a run: the same again, to the last frame and to the same end. */
@@ -163,6 +190,7 @@ int main(int argc, char **argv)
     uint64_t seed = 0;
     bool story = false;
     bool verbose = false;
+    bool topologies = false;
     bool help = false;
     struct operands operands;
     struct range range;
@@ -171,6 +199,8 @@ int main(int argc, char **argv)
         {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
         {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
+        {"topologies", OPTION_FLAG, &topologies, NULL,
+         "three masters, every way of not reaching each other"},
         {"v|verbose", OPTION_FLAG, &verbose, NULL, "a line for every seed"},
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
@@ -188,6 +218,8 @@ int main(int argc, char **argv)
      * that are never touched. */
     mallopt(M_MMAP_THRESHOLD, 512 << 10);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    if (topologies)
+        return run_topologies(story) ? 1 : 0;
     if (seed)
         return run_one(seed, story);
     if (!parse_range(seeds, &range)) {

@@ -74,7 +74,9 @@ static void init_hosts(void)
     }
 }
 
-static void init(uint64_t seed, enum story_telling telling)
+/* `traits` NULL: they are drawn. */
+static void init(uint64_t seed, enum story_telling telling,
+                 const struct traits *traits)
 {
     memset(&world, 0, sizeof world);
     world.seed = seed;
@@ -84,7 +86,10 @@ static void init(uint64_t seed, enum story_telling telling)
     list_init(&world.wires);
     snprintf(world.folder, sizeof world.folder, "/dev/shm/kontor-stack-%d",
              (int)getpid());
-    traits_draw(&world.traits);
+    if (traits)
+        world.traits = *traits;
+    else
+        traits_draw(&world.traits);
     init_hosts();
     checks_init();
     check_state_init();
@@ -128,7 +133,7 @@ static void settle(void)
 
 bool run_seed(uint64_t seed, enum story_telling telling)
 {
-    init(seed, telling);
+    init(seed, telling, NULL);
     start();
     run_until(world.traits.chaos_us);
     tell(NULL, "heals");
@@ -136,6 +141,86 @@ bool run_seed(uint64_t seed, enum story_telling telling)
     run_until(world.now_us + QUIET_US);
     settle();
     tally.virtual_ms += world.now_us / 1000;
+    return !story_failed(&world.story);
+}
+
+/* ---- topologies ---- */
+
+enum { TRIO = 3, SECONDS = 1000000 };
+
+static void set_lanes(unsigned open)
+{
+    unsigned bit = 0;
+
+    for (unsigned i = 0; i < TRIO; i++)
+        for (unsigned j = 0; j < TRIO; j++)
+            if (i != j)
+                world.lanes[i][j].blocked = !((open >> bit++) & 1);
+}
+
+static bool can_lead(unsigned i)
+{
+    for (unsigned j = 0; j < TRIO; j++)
+        if (i != j && !world.lanes[i][j].blocked && !world.lanes[j][i].blocked)
+            return true;
+    return false;
+}
+
+static uint64_t newest_term(void)
+{
+    uint64_t newest = 0;
+
+    for (unsigned i = 0; i < TRIO; i++) {
+        uint64_t term = replica_status(kmasters[i].master->replica).term;
+
+        newest = term > newest ? term : newest;
+    }
+    return newest;
+}
+
+static void expect_leader(unsigned lanes)
+{
+    const struct kmaster *leader = kmaster_leader();
+    uint64_t term = newest_term();
+    bool possible = can_lead(0) || can_lead(1) || can_lead(2);
+
+    if (!possible && leader)
+        FAIL("lanes %02x: %s leads nobody", lanes, leader->host->identity.name);
+    if (possible && !leader)
+        FAIL("lanes %02x: nobody leads", lanes);
+    run_until(world.now_us + 5 * SECONDS);
+    if (!possible || story_failed(&world.story))
+        return;
+    if (kmaster_leader() != leader)
+        FAIL("lanes %02x: the leader does not stay", lanes);
+    else if (newest_term() != term)
+        FAIL("lanes %02x: terms grow", lanes);
+}
+
+bool run_topology(uint64_t seed, unsigned lanes, bool standing,
+                  enum story_telling telling)
+{
+    static const struct traits quiet = {
+        .masters = TRIO,
+        .delay_us = 2000,
+        .sync_us = 3000,
+        .save_us = 1000,
+        .snapshot_every = 100000,
+        .suspect_after_ms = 3000,
+        .lost_after_ms = 15000,
+    };
+
+    init(seed, telling, &quiet);
+    if (!standing)
+        set_lanes(lanes);
+    start();
+    if (standing) {
+        run_until(2 * SECONDS);
+        set_lanes(lanes);
+    }
+    run_until(world.now_us + 3 * SECONDS);
+    if (!story_failed(&world.story))
+        expect_leader(lanes);
     return !story_failed(&world.story);
 }
 
