@@ -260,7 +260,16 @@ void check_compacted(struct host *host,
                      const struct store_compaction *compaction)
 {
     struct shadow *shadow = &checks.shadows[host->position];
+    const struct committed *committed =
+        committed_at(compaction->snapshot_index);
 
+    if (compaction->snapshot_index > checks.last_committed ||
+        committed->term != compaction->snapshot_term)
+        FAIL("%s has a snapshot of %" PRIu64 "@%" PRIu64
+             ", committed is %" PRIu64 "@%" PRIu64,
+             host->identity.name, compaction->snapshot_index,
+             compaction->snapshot_term, compaction->snapshot_index,
+             committed->term);
     shadow->snapshot_index = compaction->snapshot_index;
     if (compaction->replaces_log) {
         shadow_put(shadow, compaction->snapshot_index,

@@ -17,6 +17,7 @@ enum {
     AGAIN_MS = 100,  /* between two, at most */
     LIVING_MAX = 40, /* pods of one client */
     WATCH_AGAIN_MS = 200,
+    READ_EVERY_US = 30000, /* of one that does nothing else */
 };
 
 enum operation { SCHEDULE, STOP, GET, LIST };
@@ -33,6 +34,7 @@ struct session {
     uv_timer_t timer;
     struct call *call;
     enum operation operation;
+    bool only_reads;
     bool busy;
     bool answered;
     struct request_id id;
@@ -47,6 +49,7 @@ struct session {
 struct client {
     struct host *host;
     struct channel *channels[MASTERS_MAX];
+    unsigned asked_last;
     struct session sessions[SESSIONS_MAX];
     struct known_pod pods[PODS_REMEMBERED]; /* that live, as far as it knows */
     unsigned pod_count;
@@ -71,14 +74,14 @@ static void ignore_closed(void *data)
     (void)data;
 }
 
-/* Any that there may be. Kept open. */
+/* The one that was asked last, or any other that there may be. Kept open. */
 static struct channel *any_channel(struct client *client)
 {
-    unsigned i;
+    unsigned i = client->asked_last;
 
-    do
+    while (!kmasters[i].exists || kmasters[i].retired || world_chance(30))
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
-    while (!kmasters[i].exists || kmasters[i].retired);
+    client->asked_last = i;
     if (!client->channels[i])
         client->channels[i] = channel_open(
             &client->host->life->loop, &(struct channel_config){
@@ -174,11 +177,13 @@ static void on_timer(uv_timer_t *timer)
 
 static void rest(struct session *session)
 {
+    uint64_t every_us =
+        session->only_reads ? READ_EVERY_US : world.traits.client_every_us;
+
     session->busy = false;
     if (!world.quiet)
-        uv_timer_start(
-            &session->timer, on_timer,
-            world_between(1, 2 * world.traits.client_every_us / 1000), 0);
+        uv_timer_start(&session->timer, on_timer,
+                       world_between(1, 2 * every_us / 1000), 0);
 }
 
 /* What is no answer to the question: ask again. */
@@ -326,7 +331,7 @@ static void begin(struct session *session)
 
     if (world.quiet)
         return;
-    session->operation = choose(client);
+    session->operation = session->only_reads ? LIST : choose(client);
     session->busy = true;
     session->answered = false;
     session->tries = 0;
@@ -426,6 +431,7 @@ static void start(struct client *client)
         struct session *session = &client->sessions[i];
 
         session->client = client;
+        session->only_reads = i == 1;
         uv_timer_init(&process->loop, &session->timer);
         session->timer.data = session;
         rest(session);
