@@ -227,6 +227,8 @@ $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 		$(filter-out -luv -lnghttp2,$(LIBS)))
 
 SEEDS ?= 1-2000
+STACK_SEEDS ?= 1-600
+export STACK_SEEDS
 
 .PHONY: test unit sim e2e
 test: deps ## everything: unit tests, simulator, end to end
@@ -235,11 +237,14 @@ test: deps ## everything: unit tests, simulator, end to end
 
 .PHONY: tests
 tests: $(UNIT_TESTS) $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/linear/check
+tests: $(UNIT_TESTS) $(B)/test/sim/sim $(B)/test/sim/stack/stack
 
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
 
 sim: $(B)/test/sim/sim $(B)/test/sim/disk/disk ## the simulator alone (SEEDS=1-2000)
+# The simulators alone (SEEDS=1-2000, STACK_SEEDS=1-600).
+sim: $(B)/test/sim/sim $(B)/test/sim/stack/stack ## the simulators alone
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
 
 .PHONY: mutants
@@ -256,6 +261,7 @@ e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 check-san: deps ## unit tests and simulator under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory SAN=1 B=build/san all tests
 	$(Q)B=build/san SEEDS=1-200 DISK_SEEDS=1-20 test/run unit sim
+	$(Q)B=build/san SEEDS=1-200 STACK_SEEDS=1-60 test/run unit sim
 
 BENCHES := $(patsubst test/bench/%.c,$(B)/test/bench/%,\
 	$(wildcard test/bench/bench_*.c))
