@@ -44,10 +44,8 @@ static struct frame *first_frame(struct list *list)
 
 static void drop_frames(struct list *list)
 {
-    struct frame *frame;
-
-    while ((frame = first_frame(list)))
-        frame_free(frame);
+    list_for_each(link, next, list) frame_free(container_of(
+        container_of(link, struct parcel, link), struct frame, parcel));
 }
 
 static void call_free(struct call *call)

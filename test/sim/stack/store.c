@@ -142,9 +142,10 @@ static void move_all(struct list *from, struct list *to)
 /* Tell of those in `list`, in order. */
 static void finish(struct list *list)
 {
-    while (!list_empty(list)) {
+    list_for_each(link, next, list)
+    {
         struct store_request *request =
-            list_first(list, struct store_request, link);
+            container_of(link, struct store_request, link);
         struct store_request taken = *request;
 
         list_remove(&request->link);

@@ -372,10 +372,8 @@ void wires_start(void)
 
 static void drop_flying(struct end *end)
 {
-    struct frame *frame;
-
-    while ((frame = first_flying(end)))
-        frame_free(frame);
+    list_for_each(link, next, &end->flying) frame_free(container_of(
+        container_of(link, struct parcel, link), struct frame, parcel));
 }
 
 void wires_free(void)
