@@ -306,13 +306,28 @@ static void any_fault(void)
         jump_clock();
 }
 
+static void leader_falls(void)
+{
+    uint64_t choice = world_between(0, 99);
+
+    if (choice < 60)
+        crash_master(leader_or_any());
+    else if (choice < 75)
+        isolate_among_masters(leader_or_any()->host);
+    else
+        heal_lanes();
+}
+
 static void on_fault(void *data, uint64_t number)
 {
     (void)data;
     (void)number;
     if (world.healed)
         return;
-    any_fault();
+    if (world.traits.churn && world_chance(70))
+        leader_falls();
+    else
+        any_fault();
     world_after(world_between(1, 2 * world.traits.fault_every_us), on_fault,
                 NULL, 0);
 }

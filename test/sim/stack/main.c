@@ -26,13 +26,12 @@ struct outcome {
     char failure[512];
 };
 
-/* A failed assert is a failed check of its seed. */
+/* A failed assert, or worse, is a failed check of its seed. */
 static sigjmp_buf aborted;
 
 static void on_abort(int number)
 {
-    (void)number;
-    siglongjmp(aborted, 1);
+    siglongjmp(aborted, number);
 }
 
 /* "FROM-TO", or "N" for 1-N. */
@@ -56,12 +55,16 @@ static bool parse_range(const char *text, struct range *range)
 static struct outcome run(uint64_t seed, enum story_telling telling)
 {
     struct outcome outcome = {.passed = false};
-    bool whole = sigsetjmp(aborted, 1) == 0;
+    volatile bool whole = false;
+    int signal = sigsetjmp(aborted, 1);
 
-    if (whole)
+    if (signal == 0) {
         run_seed(seed, telling);
-    else
-        story_fail(&world.story, "an assert of the product failed");
+        whole = true;
+    } else {
+        story_fail(&world.story, "an assert failed, or worse: %s",
+                   strsignal(signal));
+    }
     outcome.passed = !story_failed(&world.story);
     outcome.hash = world.story.hash;
     outcome.at_ms = world.now_us / 1000;
@@ -214,6 +217,7 @@ int main(int argc, char **argv)
         return 0;
     }
     signal(SIGABRT, on_abort);
+    signal(SIGSEGV, on_abort);
     /* The large and mostly empty tables of the state cost nothing as pages
      * that are never touched. */
     mallopt(M_MMAP_THRESHOLD, 512 << 10);

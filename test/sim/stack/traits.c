@@ -22,9 +22,14 @@ void traits_draw(struct traits *traits)
         .client_every_us = world_between(20, 400) * 1000,
         .snapshot_every = world_between(20, 300),
         .clock_spread_ppm = (unsigned)world_between(0, 50000),
-        .suspect_after_ms = 1000 + world_between(0, 1000),
-        .lost_after_ms = 3000 + world_between(0, 3000),
+        .suspect_after_ms = 1000 + world_between(0, 400),
+        .lost_after_ms = 1500 + world_between(0, 3000),
     };
+    if (world_chance(25)) {
+        traits->churn = true;
+        traits->fault_every_us = world_between(50, 250) * 1000;
+        traits->down_us = world_between(20, 400) * 1000;
+    }
     if (world_chance(60))
         traits->interrupt_every = world_between(1000, 20000);
     if (world_chance(60))
