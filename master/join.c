@@ -1,7 +1,6 @@
 #include "master/join.h"
 
 #include "base/log.h"
-#include "kontor/v1/cluster.pb-c.h"
 #include "rpc/channel.h"
 
 #include <stdio.h>
@@ -31,19 +30,47 @@ static void stop(struct join *join)
         channel_close(join->channels[i], on_channel_closed, NULL);
 }
 
-/* Take the members over when this master is among them, as one that was
- * added: a learner. A voter of its name is the one before it, which whoever
- * tells this does not know to be removed; to take its id would be to vote
- * without its log. */
+static const Kontor__V1__Master *
+find_row(const Kontor__V1__MastersResponse *told, const char *name)
+{
+    for (size_t i = 0; i < told->n_masters; i++)
+        if (strcmp(told->masters[i]->name, name) == 0)
+            return told->masters[i];
+    return NULL;
+}
+
+/* Is who told this the leader, or as far as it? Another may still list those
+ * of long ago. */
+static bool is_current(const Kontor__V1__MastersResponse *told)
+{
+    const Kontor__V1__Master *teller = find_row(told, told->answered_by);
+
+    for (size_t i = 0; teller && i < told->n_masters; i++) {
+        const Kontor__V1__Master *row = told->masters[i];
+
+        if (strcmp(row->role, "leader") == 0)
+            return row == teller || teller->applied_index >= row->last_index;
+    }
+    return false;
+}
+
+bool join_is_told(const Kontor__V1__MastersResponse *told, const char *name)
+{
+    const Kontor__V1__Master *own = find_row(told, name);
+
+    return told->n_masters <= RAFT_MEMBERS_MAX && own && own->learner &&
+           is_current(told);
+}
+
+/* Take the members over, with their ids. */
 static void on_told(struct call *call, const ProtobufCMessage *message)
 {
     struct join *join = call_data(call);
     const Kontor__V1__MastersResponse *told =
         (const Kontor__V1__MastersResponse *)message;
     struct join_members *out = join->out;
-    bool listed = false;
 
-    if (join->found || told->n_masters > RAFT_MEMBERS_MAX)
+    if (join->found || !join_is_told(told, join->name))
         return;
     for (unsigned i = 0; i < told->n_masters; i++) {
         const Kontor__V1__Master *row = told->masters[i];
@@ -57,10 +84,7 @@ static void on_told(struct call *call, const ProtobufCMessage *message)
             .id = row->id,
             .learner = row->learner,
         };
-        listed |= row->learner && strcmp(row->name, join->name) == 0;
     }
-    if (!listed)
-        return;
     out->count = (unsigned)told->n_masters;
     join->found = true;
     stop(join);

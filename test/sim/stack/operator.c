@@ -1,7 +1,7 @@
 #include "test/sim/stack/operator.h"
 
 #include "base/memory.h"
-#include "kontor/v1/cluster.pb-c.h"
+#include "master/join.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/wire.h"
@@ -143,17 +143,11 @@ static void ask_again(void)
 
 /* ---- what follows from answers ---- */
 
-/* As master/join.c: whoever lists it says which cluster it is to be part of. */
 static void join(const Kontor__V1__MastersResponse *told)
 {
     struct kmaster *kmaster = operator.whom;
-    bool listed = false;
 
-    for (size_t i = 0; i < told->n_masters; i++)
-        listed |=
-            told->masters[i]->learner &&
-            strcmp(told->masters[i]->name, kmaster->host->identity.name) == 0;
-    if (!listed)
+    if (!join_is_told(told, kmaster->host->identity.name))
         return;
     kmaster_enlist(kmaster, told);
     rest();
