@@ -93,6 +93,23 @@ static bool is_member(const struct master *master,
     return false;
 }
 
+/* What is not committed may yet be lost with its leader. */
+static void answer_when_settled(struct master *master, struct call *call,
+                                const ProtobufCMessage *message)
+{
+    size_t length = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes;
+
+    if (replica_members_settled(master->replica)) {
+        answer_added(call, replica_status(master->replica).commit_index);
+        return;
+    }
+    bytes = memory_new(length);
+    protobuf_c_message_pack(message, bytes);
+    forward_bytes(&master->forwarder, call, bytes, length);
+    free(bytes);
+}
+
 void service_add_master(struct call *call, const ProtobufCMessage *message)
 {
     const Kontor__V1__AddMasterRequest *request =
@@ -107,7 +124,7 @@ void service_add_master(struct call *call, const ProtobufCMessage *message)
     if (!master_leads(master))
         forward_call(&master->forwarder, call, message);
     else if (is_member(master, request)) /* sent again */
-        answer_added(call, replica_status(master->replica).commit_index);
+        answer_when_settled(master, call, message);
     else
         propose_change(call, message, &wanted, answer_added);
 }

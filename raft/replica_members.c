@@ -31,6 +31,11 @@ find_name(const Kontor__V1__RaftConfiguration *members, const char *name)
     return NULL;
 }
 
+bool replica_members_settled(const struct replica *replica)
+{
+    return raft_may_change(replica->raft);
+}
+
 const char *replica_name(const struct replica *replica, uint32_t member)
 {
     const Kontor__V1__RaftConfiguration *members = replica->members;
