@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "master/join.h"
+#include "raft/replica_parts.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/wire.h"
@@ -11,6 +12,7 @@
 enum {
     TRY_MS = 2000,
     AGAIN_MS = 300,
+    IMPATIENT_MS = 30,
     LINGER_MAX_US = 3000000, /* a master that was removed goes on so long */
     MEMBERS_MIN = 3,
     TRANSFER_TRIES_MAX = 3,
@@ -22,6 +24,7 @@ static struct {
     struct host *host;
     struct channel *channels[MASTERS_MAX];
     uv_timer_t timer;
+    uv_timer_t impatience;
     enum step step;
     struct kmaster *whom;
     unsigned tries;
@@ -82,6 +85,69 @@ static void ask(const char *path, const ProtobufCMessageDescriptor *response,
                        request);
 }
 
+/* Whoever is told that it was added may rely on it. */
+static void check_added(const struct kmaster *added)
+{
+    const struct kmaster *leader = kmaster_leader();
+    Kontor__V1__RaftConfiguration *members;
+    const struct raft *raft;
+    bool listed = false;
+
+    if (!leader)
+        return;
+    raft = leader->master->replica->raft;
+    members = raft_configuration_unpack(
+        raft_configuration_at(raft, raft_commit_index(raft))->payload);
+    for (size_t i = 0; i < members->n_members; i++)
+        listed |=
+            strcmp(members->members[i]->name, added->host->identity.name) == 0;
+    kontor__v1__raft_configuration__free_unpacked(members, NULL);
+    if (!listed)
+        FAIL("%s was said to be added before that was committed",
+             added->host->identity.name);
+}
+
+static void on_second_answer(struct call *call, const ProtobufCMessage *message)
+{
+    const struct kmaster *asked = call_data(call);
+
+    (void)message;
+    if (operator.whom == asked)
+        check_added(asked);
+}
+
+static void on_second_ended(struct call *call, const struct error *why)
+{
+    (void)call;
+    (void)why;
+}
+
+/* The same again, before there is an answer. */
+static void on_impatience(uv_timer_t *timer)
+{
+    static const struct call_events events = {
+        .message = on_second_answer,
+        .ended = on_second_ended,
+    };
+    Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
+
+    (void)timer;
+    if (operator.step != ADDING)
+        return;
+    request.name = operator.whom->host->identity.name;
+    request.address = operator.whom->host->address;
+    channel_call_unary(
+        any_channel(),
+        &(struct call_request){
+            .path = "/kontor.v1.Cluster/AddMaster",
+            .response = &kontor__v1__add_master_response__descriptor,
+            .timeout_ms = TRY_MS,
+            .events = &events,
+            .data = operator.whom,
+        },
+        &request.base);
+}
+
 static void ask_add(void)
 {
     Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
@@ -90,6 +156,9 @@ static void ask_add(void)
     request.address = operator.whom->host->address;
     ask("/kontor.v1.Cluster/AddMaster",
         &kontor__v1__add_master_response__descriptor, &request.base);
+    if (world_chance(50))
+        uv_timer_start(&operator.impatience, on_impatience,
+                       world_between(1, IMPATIENT_MS), 0);
 }
 
 static void ask_members(void)
@@ -179,6 +248,7 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         return;
     case ADDING:
         tell(operator.whom->host, "is added");
+        check_added(operator.whom);
         tally.changes++;
         operator.step = JOINING;
         return;
@@ -303,6 +373,7 @@ void operator_start(void)
     process = process_new(operator.host);
     process_enter(process);
     uv_timer_init(&process->loop, &operator.timer);
+    uv_timer_init(&process->loop, &operator.impatience);
     uv_timer_start(&operator.timer, on_timer,
                    world.traits.change_every_us / 1000, 0);
     process_leave(process);
@@ -324,6 +395,7 @@ void operator_fini(void)
     process_now = process;
     operator.closed = true;
     uv_close((uv_handle_t *)&operator.timer, NULL);
+    uv_close((uv_handle_t *)&operator.impatience, NULL);
     for (unsigned i = 0; i < MASTERS_MAX; i++)
         if (operator.channels[i])
             channel_close(operator.channels[i], on_closed, NULL);
