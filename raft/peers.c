@@ -78,16 +78,21 @@ static struct peer *find(const struct peers *peers, uint32_t id)
     return NULL;
 }
 
+/* Of two of a name, a member and the stranger that is to take its place, the
+ * stranger. */
 static struct peer *find_name(const struct peers *peers, const char *name)
 {
+    struct peer *newest = NULL;
+
     list_for_each(link, next, &peers->all)
     {
         struct peer *peer = container_of(link, struct peer, link);
 
-        if (strcmp(peer->name, name) == 0 && !peer->leaving)
-            return peer;
+        if (strcmp(peer->name, name) == 0 && !peer->leaving &&
+            (!newest || peer->id > newest->id))
+            newest = peer;
     }
-    return NULL;
+    return newest;
 }
 
 static struct peer *peer_new(struct peers *peers, const char *name)
@@ -125,6 +130,36 @@ static void peer_free(struct peer *peer)
 
 /* ---- messages in ---- */
 
+static const struct call_events in_events;
+
+static bool may_be_stranger(const struct peers *peers, struct call *call)
+{
+    if (peers->strangers < PEERS_STRANGERS_MAX)
+        return true;
+    call_fail(call, ERROR_RESOURCE_EXHAUSTED,
+              "%u masters that are not of this cluster are connected",
+              peers->strangers);
+    return false;
+}
+
+/* A member of that name was removed, and another added, which we do not know
+ * yet: its stream is a stranger's. */
+static bool part_stranger(struct peer *member, struct call *call, uint32_t id)
+{
+    struct peers *peers = member->peers;
+    struct peer *stranger;
+
+    if (!may_be_stranger(peers, call))
+        return false;
+    peers->strangers++;
+    stranger = peer_new(peers, member->name);
+    stranger->id = id;
+    stranger->in = call;
+    member->in = NULL;
+    call_listen(call, &in_events, stranger);
+    return true;
+}
+
 /* Is `from` who its certificate says? A stranger's id is new to us. */
 static bool check_sender(struct peer *peer, struct call *call, uint32_t from)
 {
@@ -141,6 +176,8 @@ static bool check_sender(struct peer *peer, struct call *call, uint32_t from)
         peer->id = from;
     if (from == peer->id)
         return true;
+    if (is_new && peer->channel && peer->in == call)
+        return part_stranger(peer, call, from);
     call_fail(call, ERROR_INVALID_ARGUMENT,
               "%s, member %u, sent a message from %u", peer->name, peer->id,
               from);
@@ -316,6 +353,12 @@ static void on_in_ended(struct call *call, const struct error *why)
     }
 }
 
+static const struct call_events in_events = {
+    .message = on_in_message,
+    .half_closed = on_in_half_closed,
+    .ended = on_in_ended,
+};
+
 /* Whose call it is; NULL when it was refused. */
 static struct peer *accept_peer(struct peers *peers, struct call *call)
 {
@@ -330,12 +373,8 @@ static struct peer *accept_peer(struct peers *peers, struct call *call)
     }
     if (peer)
         return peer;
-    if (peers->strangers >= PEERS_STRANGERS_MAX) {
-        call_fail(call, ERROR_RESOURCE_EXHAUSTED,
-                  "%u masters that are not of this cluster are connected",
-                  peers->strangers);
+    if (!may_be_stranger(peers, call))
         return NULL;
-    }
     peers->strangers++;
     return peer_new(peers, name);
 }
@@ -357,11 +396,6 @@ static void replace(struct call *call)
 
 static void open_messages(struct call *call)
 {
-    static const struct call_events events = {
-        .message = on_in_message,
-        .half_closed = on_in_half_closed,
-        .ended = on_in_ended,
-    };
     struct peer *peer = accept_peer(call_service_data(call), call);
 
     if (!peer)
@@ -369,7 +403,7 @@ static void open_messages(struct call *call)
     if (peer->in)
         replace(peer->in);
     peer->in = call;
-    call_listen(call, &events, peer);
+    call_listen(call, &in_events, peer);
     if (peer->channel)
         channel_kick(peer->channel); /* its process is there again */
 }
