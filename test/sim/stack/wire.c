@@ -102,7 +102,6 @@ static struct frame *first_flying(struct end *end)
 static void on_arrival(void *data, uint64_t number)
 {
     struct end *end = data;
-    struct frame *frame;
 
     (void)number;
     end->planned = false;
@@ -110,8 +109,14 @@ static void on_arrival(void *data, uint64_t number)
         end->stuck = !list_empty(&end->flying);
         return;
     }
-    while ((frame = first_flying(end)) && frame->at_us <= world.now_us) {
-        list_remove(&frame->parcel.link);
+    list_for_each(link, next, &end->flying)
+    {
+        struct frame *frame = container_of(
+            container_of(link, struct parcel, link), struct frame, parcel);
+
+        if (frame->at_us > world.now_us)
+            break;
+        list_remove(link);
         end->flying_bytes -= frame->length;
         deliver(end, frame);
     }
