@@ -215,11 +215,12 @@ DISK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/disk/*.c) \
 $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
 	$(call link,$(DISK_WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS))
+
 # Whole masters in a world of our own: its libuv, network, store and clocks
 # take the place of the real ones (test/sim/stack).
 STACK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c)) \
 	$(B)/test/sim/story.o
-STACK_WRAPS := random_bytes store_wal_prepare snapshot_save_start \
+STACK_WRAPS := random_bytes snapshot_save_start \
 	snapshot_save_cancel cluster_apply
 $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 	$(call say,LINK,$@)
@@ -236,15 +237,14 @@ test: deps ## everything: unit tests, simulator, end to end
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run unit sim e2e
 
 .PHONY: tests
-tests: $(UNIT_TESTS) $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/linear/check
-tests: $(UNIT_TESTS) $(B)/test/sim/sim $(B)/test/sim/stack/stack
+SIMULATORS := $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/sim/stack/stack
+tests: $(UNIT_TESTS) $(SIMULATORS) $(B)/test/linear/check
 
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
 
-sim: $(B)/test/sim/sim $(B)/test/sim/disk/disk ## the simulator alone (SEEDS=1-2000)
-# The simulators alone (SEEDS=1-2000, STACK_SEEDS=1-600).
-sim: $(B)/test/sim/sim $(B)/test/sim/stack/stack ## the simulators alone
+# SEEDS=1-2000, STACK_SEEDS=1-600, DISK_SEEDS
+sim: $(SIMULATORS) ## the simulators alone
 	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
 
 .PHONY: mutants

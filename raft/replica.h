@@ -104,39 +104,6 @@ struct replica_status {
 
 struct replica_status replica_status(const struct replica *replica);
 
-/* Who belongs to the cluster, as our log has it. Borrowed until the loop's
- * next turn. */
-const Kontor__V1__RaftConfiguration *
-replica_members(const struct replica *replica);
-
-/* Change one member. 0: it is proposed, and completes as a command does, at the
- * index of the configuration. UNAVAILABLE: not the leader;
- * FAILED_PRECONDITION: another change is under way, the leader is to be
- *   removed (hand over first), or those left could not commit anything;
- * ALREADY_EXISTS, NOT_FOUND: the name; INVALID_ARGUMENT: name or address;
- * RESOURCE_EXHAUSTED: there are RAFT_MEMBERS_MAX. */
-enum replica_change_kind { REPLICA_ADD, REPLICA_REMOVE };
-struct replica_change {
-    enum replica_change_kind kind;
-    const char *name;
-    const char *address; /* REPLICA_ADD */
-};
-/* One that is added is a learner; the leader makes it a voter when it has
- * caught up. */
-int replica_change(struct replica *replica, struct replica_proposal *proposal,
-                   const struct replica_change *change, struct error *why);
-
-/* As leader: are the members that replica_members() tells committed, so that
- * they stay, and another change may be proposed? */
-bool replica_members_settled(const struct replica *replica);
-
-/* Hand leadership to `name`, or to whoever has most of the log (NULL).
- * 0: it is under way, machine.changed tells; nothing can be proposed until it
- * is over, or has failed, within an election timeout. NOT_FOUND,
- * FAILED_PRECONDITION (no voter, not heard), UNAVAILABLE (not the leader). */
-int replica_transfer(struct replica *replica, const char *name,
-                     struct error *why);
-
 /* The warm connection to another member, for forwarding calls and asking
  * its status. NULL for ourselves or an unknown name. Borrowed. */
 struct channel *replica_channel(const struct replica *replica,

@@ -26,6 +26,10 @@ struct replica_change {
 int replica_change(struct replica *replica, struct replica_proposal *proposal,
                    const struct replica_change *change, struct error *why);
 
+/* As leader: are the members that replica_members() tells committed, so that
+ * they stay, and another change may be proposed? */
+bool replica_members_settled(const struct replica *replica);
+
 /* Hand leadership to `name`, or to whoever has most of the log (NULL).
  * 0: it is under way, machine.changed tells; nothing can be proposed until it
  * is over, or has failed, within an election timeout. NOT_FOUND,

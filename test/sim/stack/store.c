@@ -256,15 +256,3 @@ void store_close(struct store *store, void (*closed)(void *data), void *data)
     store->closed_data = data;
     start_sync(store);
 }
-
-/* It only makes the first writes faster, with 4 MiB of zeros. */
-int __wrap_store_wal_prepare(const char *path, size_t length,
-                             struct error *why);
-
-int __wrap_store_wal_prepare(const char *path, size_t length, struct error *why)
-{
-    (void)path;
-    (void)length;
-    (void)why;
-    return 0;
-}

@@ -304,3 +304,27 @@ void uv_fs_req_cleanup(uv_fs_t *request)
 {
     (void)request;
 }
+
+/* ---- what nobody in this world uses: backups ---- */
+
+int uv_poll_init(uv_loop_t *loop, uv_poll_t *poll, int fd)
+{
+    (void)loop;
+    (void)poll;
+    (void)fd;
+    abort();
+}
+
+int uv_poll_start(uv_poll_t *poll, int events, uv_poll_cb called)
+{
+    (void)poll;
+    (void)events;
+    (void)called;
+    abort();
+}
+
+int uv_poll_stop(uv_poll_t *poll)
+{
+    (void)poll;
+    abort();
+}
