@@ -2,7 +2,9 @@
 #include "raft_cluster.h"
 
 #include "base/clock.h"
+#include "base/fd.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -224,6 +226,40 @@ static void who_was_removed_stays_out(void **state)
     assert_int_equal(replica_status(leading->replica).term, term);
 }
 
+/* One that missed that m4 was removed and added again hears it by its new id,
+ * when it leads, too. */
+static void who_comes_again_is_heard_by_those_who_missed_it(void **state)
+{
+    struct member *leading;
+    struct member *late;
+    struct error why;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    late = cluster_follower(leading);
+    change(leading, REPLICA_ADD, m4);
+    member_join(m4, leading);
+    cluster_wait(m4_votes, NULL, "m4's vote");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    member_stop(late);
+    change(leading, REPLICA_REMOVE, m4);
+    member_stop(m4);
+    assert_int_equal(folder_remove(AT_FDCWD, m4->folder, &why), 0);
+    assert_int_equal(folder_make(m4->folder, 0700, &why), 0);
+    change(leading, REPLICA_ADD, m4);
+    member_join(m4, leading);
+    assert_int_equal(seen(leading, m4)->id, 5);
+    cluster_wait(m4_votes, NULL, "m4's vote");
+    assert_int_equal(replica_transfer(leading->replica, m4->name, &why), 0);
+    cluster_wait(another_leads, leading, "m4's leadership");
+
+    member_start(late);
+    member_commit(m4, "for all");
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(seen(late, m4)->id, 5);
+}
+
 static void reads_by_lease_ask_nobody(void **state)
 {
     struct member *leading;
@@ -255,6 +291,7 @@ int main(void)
         STORY(a_quorum_is_kept),
         STORY(leadership_is_handed_over),
         STORY(who_was_removed_stays_out),
+        STORY(who_comes_again_is_heard_by_those_who_missed_it),
         STORY(reads_by_lease_ask_nobody),
     };
 
