@@ -189,40 +189,31 @@ static int judge_frames(const struct store_mark *mark,
                      (unsigned long long)survey->cut_commits);
 }
 
-/* A salt of the marked log, or what is left of one being cleared. */
-static bool salt_is_retired(const uint8_t *salt, const struct store_mark *mark)
+static bool is_retired(const struct store_mark *mark, const uint8_t *salt)
 {
-    for (unsigned i = 0; i < STORE_SALT_BYTES; i++)
-        if (salt[i] && salt[i] != mark->salt[i])
-            return false;
-    return true;
+    return mark->known && mark->frames == 0 &&
+           memcmp(mark->salt, salt, STORE_SALT_BYTES) == 0;
 }
 
 /* Without a valid header. A crash may tear one while it is written over a
- * retired log, or cleared; then no frame has its salt. */
+ * retired log, whose salt the frames still have, or cleared; then no frame has
+ * its salt. */
 static int
-judge_headless(const struct store_wal *wal,
+judge_headless(const struct store_mark *mark,
                const uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES],
                struct error *why)
 {
-    const struct store_mark *mark = &wal->mark;
     const uint8_t *salt = start + HEADER_BYTES + FRAME_SALT;
 
     if (!mark->known && all_zero(start, HEADER_BYTES + FRAME_HEADER_BYTES))
         return 0;
     if (mark->known && mark->frames == 0 &&
-        (salt_is_retired(salt, mark) ||
-         !salt_is_ours(salt, start + HEADER_SALT)))
+        (all_zero(start, HEADER_BYTES) || all_zero(salt, STORE_SALT_BYTES) ||
+         is_retired(mark, salt) || !salt_is_ours(salt, start + HEADER_SALT)))
         return 0;
     return error_set(why, ERROR_DATA_LOSS,
                      "its header is damaged; %llu frames were reported durable",
                      (unsigned long long)mark->frames);
-}
-
-static bool is_retired(const struct store_mark *mark, const uint8_t *salt)
-{
-    return mark->known && mark->frames == 0 &&
-           memcmp(mark->salt, salt, STORE_SALT_BYTES) == 0;
 }
 
 /* Write the file's first bytes again, as they are, and sync them: after a
@@ -258,7 +249,7 @@ static int examine(struct store_wal *wal, struct error *why)
     if (pread(wal->fd, start, sizeof start, 0) < 0)
         return error_errno(why, "read");
     if (!header_valid(start, &sum))
-        return judge_headless(wal, start, why);
+        return judge_headless(&wal->mark, start, why);
     if (is_retired(&wal->mark, start + HEADER_SALT))
         return 0;
     frame_bytes = FRAME_HEADER_BYTES + big_endian(start + 8);
