@@ -338,6 +338,7 @@ static int open_store(struct replica *replica,
     struct store_options options = {
         .folder = replica->folder,
         .self = config->name,
+        .prepared_bytes = STORE_PREPARED_BYTES,
     };
     int code;
 

@@ -35,9 +35,15 @@ struct store_content {
 
 void store_content_fini(struct store_content *content);
 
+/* Length for the write-ahead log that is enough for most. */
+#define STORE_PREPARED_BYTES ((size_t)4 << 20)
+
 struct store_options {
     const char *folder; /* made when it is not there */
     const char *self;   /* our name */
+    /* The write-ahead log is made this long when it is opened: writing over
+     * what is there already syncs in half the time of appending. */
+    size_t prepared_bytes;
     /* For a store that is made: our id, and what the cluster, or our life in
      * it, begins with. */
     uint32_t id;

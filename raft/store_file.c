@@ -306,7 +306,8 @@ static int open_existing(struct store_file *file,
         return error_errno(why, "stat %s", file->path);
     if (info.st_size == 0)
         return error_set(why, ERROR_DATA_LOSS, "%s is empty", file->path);
-    if (store_wal_open(&file->wal, file->path, why) != 0 ||
+    if (store_wal_open(&file->wal, file->path, options->prepared_bytes, why) !=
+            0 ||
         sync_folder(options->folder, why) != 0)
         return why->code;
     result = sqlite3_open_v2(file->path, &file->db, flags, NULL);

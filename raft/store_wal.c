@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 enum {
-    PREPARED_BYTES = 4 << 20,
     HEADER_BYTES = 32,
     HEADER_SALT = 16, /* where it begins */
     FRAME_SIZE = 4,   /* of the database; 0: more frames follow */
@@ -266,20 +265,18 @@ static int examine(struct store_wal *wal, struct error *why)
     return 0;
 }
 
-/* Overwrite a retired log with zeros, which SQLite ignores, and make it long
- * enough for most: writing over what is there already syncs in half the time
- * of appending. A full disk can do without the length. */
-static int clear(struct store_wal *wal, struct error *why)
+/* Overwrite a retired log with zeros, which SQLite ignores, and make it
+ * `length` at least. A full disk can do without the length. */
+static int clear(struct store_wal *wal, size_t length, struct error *why)
 {
     CLEANUP(free_pointer) uint8_t *zeros = NULL;
     struct stat info;
-    size_t length = PREPARED_BYTES;
     size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
 
     if (fstat(wal->fd, &info) != 0 || lseek(wal->fd, 0, SEEK_SET) < 0)
         return error_errno(why, "seek %s", wal->path);
-    if (info.st_size == 0)
-        header = 0;
+    if ((uint64_t)info.st_size < header)
+        header = (size_t)info.st_size;
     if ((uint64_t)info.st_size > length)
         length = (size_t)info.st_size;
     zeros = memory_new(length);
@@ -290,7 +287,8 @@ static int clear(struct store_wal *wal, struct error *why)
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);
 }
 
-int store_wal_open(struct store_wal *wal, const char *path, struct error *why)
+int store_wal_open(struct store_wal *wal, const char *path,
+                   size_t prepared_bytes, struct error *why)
 {
     CLEANUP(free_pointer) char *mark = memory_format("%s-mark", path);
 
@@ -306,7 +304,7 @@ int store_wal_open(struct store_wal *wal, const char *path, struct error *why)
         return 0;
     if (store_wal_retire(wal, why) != 0)
         return why->code;
-    return clear(wal, why);
+    return clear(wal, prepared_bytes, why);
 }
 
 void store_wal_close(struct store_wal *wal)

@@ -27,8 +27,10 @@ struct store_wal {
  *
  * If it is needed it is synced, and stays for SQLite to recover: a process
  * that a failed sync ended leaves pages that this one can read and a power
- * cut still takes away. If not, it is cleared. */
-int store_wal_open(struct store_wal *wal, const char *path, struct error *why);
+ * cut still takes away. If not, it is cleared, and made `prepared_bytes` long.
+ */
+int store_wal_open(struct store_wal *wal, const char *path,
+                   size_t prepared_bytes, struct error *why);
 void store_wal_close(struct store_wal *wal);
 
 /* Transactions up to `frames`, counted from the log's beginning, are synced,

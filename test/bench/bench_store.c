@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     struct store_options options = {
         .folder = folder,
         .self = "m1",
+        .prepared_bytes = STORE_PREPARED_BYTES,
         .id = 1,
         .configuration = raft_members(1, 0, RAFT_NOBODY),
     };

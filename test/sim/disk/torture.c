@@ -85,6 +85,7 @@ static bool try_open(struct torture *torture, struct error *why)
     struct store_options options = {
         .folder = torture->folder,
         .self = "m2",
+        .prepared_bytes = STORE_PREPARED_BYTES,
         .id = OUR_ID,
         .configuration = torture->members[0],
     };
