@@ -227,14 +227,10 @@ $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 	$(call link,$^ $(STACK_WRAPS:%=-Wl$(,)--wrap=%) -Wl$(,)--gc-sections \
 		$(filter-out -luv -lnghttp2,$(LIBS)))
 
-SEEDS ?= 1-2000
-STACK_SEEDS ?= 1-600
-export STACK_SEEDS
-
 .PHONY: test unit sim e2e
 test: deps ## everything: unit tests, simulator, end to end
 	$(Q)$(MAKE) --no-print-directory all tests
-	$(Q)B=$(B) SEEDS=$(SEEDS) test/run unit sim e2e
+	$(Q)B=$(B) test/run unit sim e2e
 
 .PHONY: tests
 SIMULATORS := $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/sim/stack/stack
@@ -243,9 +239,9 @@ tests: $(UNIT_TESTS) $(SIMULATORS) $(B)/test/linear/check
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
 
-# SEEDS=1-2000, STACK_SEEDS=1-600, DISK_SEEDS
+# SEEDS, DISK_SEEDS and STACK_SEEDS say how many (test/run)
 sim: $(SIMULATORS) ## the simulators alone
-	$(Q)B=$(B) SEEDS=$(SEEDS) test/run sim
+	$(Q)B=$(B) test/run sim
 
 .PHONY: mutants
 mutants: $(B)/test/sim/sim ## known mistakes, put into the core, are noticed
@@ -260,8 +256,8 @@ e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 .PHONY: check-san
 check-san: deps ## unit tests and simulator under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory SAN=1 B=build/san all tests
-	$(Q)B=build/san SEEDS=1-200 DISK_SEEDS=1-20 test/run unit sim
-	$(Q)B=build/san SEEDS=1-200 STACK_SEEDS=1-60 test/run unit sim
+	$(Q)B=build/san SEEDS=1-200 DISK_SEEDS=1-20 STACK_SEEDS=1-60 \
+		test/run unit sim
 
 BENCHES := $(patsubst test/bench/%.c,$(B)/test/bench/%,\
 	$(wildcard test/bench/bench_*.c))
