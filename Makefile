@@ -249,6 +249,11 @@ mutants: $(B)/test/sim/sim ## known mistakes, put into the core, are noticed
 		COMPILE='$(CC) $(filter-out -DKONTOR%,$(CPPFLAGS)) $(CFLAGS)' \
 		test/sim/mutants/run
 
+HOURS ?= 1
+.PHONY: soak
+soak: $(SIMULATORS) ## the simulators for HOURS=1, with seeds of their own
+	$(Q)B=$(B) test/sim/soak $(HOURS)
+
 e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
 
