@@ -81,6 +81,7 @@ static void deliver(struct end *end, struct frame *frame)
         frame_free(frame);
         return;
     }
+    list_remove(&frame->parcel.link);
     story_mix(&world.story, frame->kind, frame->stream, frame->length,
               peer->process->host->position);
     frame->to = peer;
@@ -91,19 +92,13 @@ static void deliver(struct end *end, struct frame *frame)
 
 static void plan(struct end *end);
 
-/* The one that arrives next; NULL: none. */
-static struct frame *first_flying(struct end *end)
-{
-    struct parcel *parcel = list_first(&end->flying, struct parcel, link);
-
-    return parcel ? container_of(parcel, struct frame, parcel) : NULL;
-}
-
 static void on_arrival(void *data, uint64_t number)
 {
     struct end *end = data;
+    struct list due;
 
     (void)number;
+    list_init(&due);
     end->planned = false;
     if (lane_of(end)->blocked) {
         end->stuck = !list_empty(&end->flying);
@@ -117,9 +112,12 @@ static void on_arrival(void *data, uint64_t number)
         if (frame->at_us > world.now_us)
             break;
         list_remove(link);
+        list_append(&due, link);
         end->flying_bytes -= frame->length;
-        deliver(end, frame);
     }
+    list_for_each(link, next, &due)
+        deliver(end, container_of(container_of(link, struct parcel, link),
+                                  struct frame, parcel));
     if (end->state == END_OPEN && !end->process->dead)
         calls_pump(end);
     plan(end);
@@ -127,10 +125,12 @@ static void on_arrival(void *data, uint64_t number)
 
 static void plan(struct end *end)
 {
-    const struct frame *first = first_flying(end);
+    const struct frame *first;
 
-    if (!first || end->planned || end->stuck)
+    if (list_empty(&end->flying) || end->planned || end->stuck)
         return;
+    first = container_of(list_first(&end->flying, struct parcel, link),
+                         struct frame, parcel);
     end->planned = true;
     world_after(first->at_us > world.now_us ? first->at_us - world.now_us : 0,
                 on_arrival, end, 0);
