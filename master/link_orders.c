@@ -76,8 +76,9 @@ void link_forget_orders(struct link *link)
 
 /* ---- comparing ---- */
 
-/* What the node has and what the state says of it. */
-static void compare_one(struct link *link, const Kontor__V1__PodStatus *status)
+/* What the node has and what the state says of it. False: it is not there in
+ * the present generation. */
+static bool compare_one(struct link *link, const Kontor__V1__PodStatus *status)
 {
     const struct cluster *cluster = link->dispatch->cluster;
     const struct pod *pod = pods_find(&cluster->pods, status->pod_id);
@@ -86,17 +87,18 @@ static void compare_one(struct link *link, const Kontor__V1__PodStatus *status)
     if (!pod || pod->facts.node_id != link->node_id ||
         pod->facts.generation != status->generation) {
         link_order_delete(link, status->pod_id, status->generation);
-        return;
+        return false;
     }
     if (pod_ended(pod)) {
         /* One that ended by itself keeps its output until it is forgotten. */
         if (!gone || pod->facts.stop_requested)
             link_order_delete(link, status->pod_id, status->generation);
-        return;
+        return true;
     }
     if (pod->facts.stop_requested)
         link_order_delete(link, status->pod_id, status->generation);
     link_report(link, status);
+    return true;
 }
 
 static int by_number(const void *left, const void *right)
@@ -122,18 +124,17 @@ void link_compare(struct link *link,
     const struct node *node =
         nodes_find(&link->dispatch->cluster->nodes, link->node_id);
     uint64_t *there = memory_array(list->n_pods + 1, sizeof *there);
+    size_t count = 0;
 
-    for (size_t i = 0; i < list->n_pods; i++) {
-        there[i] = list->pods[i]->pod_id;
-        compare_one(link, list->pods[i]);
-    }
-    qsort(there, list->n_pods, sizeof *there, by_number);
+    for (size_t i = 0; i < list->n_pods; i++)
+        if (compare_one(link, list->pods[i]))
+            there[count++] = list->pods[i]->pod_id;
+    qsort(there, count, sizeof *there, by_number);
     list_for_each(item, next, &node->pods)
     {
         const struct pod *pod = container_of(item, struct pod, queue);
 
-        if (!bsearch(&pod->facts.id, there, list->n_pods, sizeof *there,
-                     by_number))
+        if (!bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
             compare_missing(link, pod);
     }
     free(there);
