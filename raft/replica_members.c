@@ -64,8 +64,16 @@ void replica_take_members(struct replica *replica)
     replica->members =
         raft_configuration_unpack(raft_configuration(replica->raft)->payload);
     assert(replica->members);
+    replica->out.members_changed = false;
     if (replica->peers)
         peers_set(replica->peers, replica->members);
+}
+
+/* In the midst of a turn the core may know newer members than we. */
+static void keep_in_step(struct replica *replica)
+{
+    if (replica->out.members_changed)
+        replica_take_members(replica);
 }
 
 /* ---- a configuration that is being made ---- */
@@ -277,6 +285,7 @@ int replica_change(struct replica *replica, struct replica_proposal *proposal,
     struct draft draft;
     int code = check_may_change(replica, why);
 
+    keep_in_step(replica);
     if (code == 0)
         code = change->kind == REPLICA_ADD
                    ? draft_addition(replica, &draft, change, why)
@@ -376,6 +385,7 @@ int replica_transfer(struct replica *replica, const char *name,
     if (!raft_accepts(replica->raft))
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "leadership is being handed over already");
+    keep_in_step(replica);
     member = name ? find_name(replica->members, name) : successor(replica);
     if (check_successor(replica, name, member, why) != 0)
         return why->code;
