@@ -214,13 +214,14 @@ void uv_close(uv_handle_t *handle, uv_close_cb call)
 
 void uv_run_closing(struct list *closing)
 {
-    while (!list_empty(closing)) {
-        struct closing *first = list_first(closing, struct closing, link);
+    list_for_each(link, next, closing)
+    {
+        struct closing *one = container_of(link, struct closing, link);
 
-        list_remove(&first->link);
-        if (first->call)
-            first->call(first->handle);
-        free(first);
+        list_remove(link);
+        if (one->call)
+            one->call(one->handle);
+        free(one);
     }
 }
 

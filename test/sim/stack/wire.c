@@ -115,12 +115,12 @@ static void on_arrival(void *data, uint64_t number)
         list_append(&due, link);
         end->flying_bytes -= frame->length;
     }
+    plan(end);
     list_for_each(link, next, &due)
         deliver(end, container_of(container_of(link, struct parcel, link),
                                   struct frame, parcel));
     if (end->state == END_OPEN && !end->process->dead)
         calls_pump(end);
-    plan(end);
 }
 
 static void plan(struct end *end)
