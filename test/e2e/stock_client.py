@@ -434,10 +434,12 @@ class Cases:
                              for name in (leader, survivors[0]))
         for stub in (direct, passed_on):
             stub.ListPods(cluster_pb2.ListPodsRequest(), timeout=10)
-        calls = [(direct, passed_on)[i % 2].Schedule.future(request, timeout=20)
-                 for i, request in enumerate(requests)]
-        calls[0].result()
-        os.kill(self.pids[leader], signal.SIGKILL)
+        calls = []
+        for i, request in enumerate(requests):
+            if i == 200:
+                os.kill(self.pids[leader], signal.SIGKILL)
+            stub = (direct, passed_on)[i % 2]
+            calls.append(stub.Schedule.future(request, timeout=20))
         failed = 0
         ids = []
         for i, (request, call) in enumerate(zip(requests, calls)):
