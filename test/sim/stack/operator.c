@@ -85,6 +85,18 @@ static void ask(const char *path, const ProtobufCMessageDescriptor *response,
                        request);
 }
 
+/* Others follow a later leader, and this one has yet to hear of it. */
+static bool is_deposed(const struct kmaster *leader)
+{
+    uint64_t term = raft_term(leader->master->replica->raft);
+
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmasters[i].host->life && !kmasters[i].closing &&
+            raft_term(kmasters[i].master->replica->raft) > term)
+            return true;
+    return false;
+}
+
 /* Whoever is told that it was added may rely on it. */
 static void check_added(const struct kmaster *added)
 {
@@ -93,7 +105,7 @@ static void check_added(const struct kmaster *added)
     const struct raft *raft;
     bool listed = false;
 
-    if (!leader)
+    if (!leader || is_deposed(leader))
         return;
     raft = leader->master->replica->raft;
     members = raft_configuration_unpack(
