@@ -1,5 +1,8 @@
 #include "test/sim/sim.h"
 
+/* As a replica's, in small: more is not asked for before it is committed. */
+enum { UNDER_WAY_MAX = 1000 };
+
 struct master *client_leader(struct sim *sim)
 {
     unsigned count = RAFT_MEMBERS_MAX;
@@ -15,6 +18,12 @@ struct master *client_leader(struct sim *sim)
     return NULL;
 }
 
+static bool takes_commands(const struct raft *raft)
+{
+    return raft_accepts(raft) &&
+           raft_last_index(raft) - raft_commit_index(raft) < UNDER_WAY_MAX;
+}
+
 static void on_client(struct sim *sim, struct event *event)
 {
     struct master *leader = client_leader(sim);
@@ -25,7 +34,7 @@ static void on_client(struct sim *sim, struct event *event)
         return;
     if (leader && sim_chance(sim, 50))
         master_read(sim, leader);
-    else if (leader && raft_accepts(leader->raft))
+    else if (leader && takes_commands(leader->raft))
         master_propose(
             sim, leader,
             1 + (unsigned)random_below(&sim->random, sim->traits.burst));
