@@ -219,7 +219,7 @@ $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 # Whole masters in a world of our own: its libuv, network, store and clocks
 # take the place of the real ones (test/sim/stack).
 STACK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c)) \
-	$(B)/test/sim/story.o
+	$(B)/test/sim/story.o $(B)/test/sim/seeds.o
 STACK_WRAPS := random_bytes snapshot_save_start \
 	snapshot_save_cancel cluster_apply
 $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)

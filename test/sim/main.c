@@ -1,6 +1,7 @@
 /* main.c - run seeds: `sim --seeds 1-2000`, `sim --seed 42 --story`; with
  * --topologies those of topology.c. */
 #include "base/options.h"
+#include "test/sim/seeds.h"
 #include "test/sim/sim.h"
 
 #include <inttypes.h>
@@ -8,11 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-struct range {
-    uint64_t from;
-    uint64_t to;
-};
 
 /* The command line. */
 struct wish {
@@ -33,24 +29,6 @@ static void on_abort(int number)
 {
     (void)number;
     siglongjmp(aborted, 1);
-}
-
-/* "FROM-TO", or "N" for 1-N. */
-static bool parse_range(const char *text, struct range *range)
-{
-    char *end;
-
-    range->from = 1;
-    range->to = strtoull(text, &end, 10);
-    if (end != text && *end == '-') {
-        const char *second = end + 1;
-
-        range->from = range->to;
-        range->to = strtoull(second, &end, 10);
-        if (end == second)
-            return false;
-    }
-    return end != text && *end == '\0' && range->from <= range->to;
 }
 
 /* What the run found stays in `sim`, what it owned does not. */
@@ -120,7 +98,7 @@ static bool begins(const char *text, const char *with)
 }
 
 /* Returns the number that failed. */
-static uint64_t run_all(struct range range, const struct wish *wish)
+static uint64_t run_all(struct seeds range, const struct wish *wish)
 {
     enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
     struct checks sum = {0};
@@ -176,7 +154,7 @@ int main(int argc, char **argv)
     struct wish wish = {.program = argv[0]};
     bool help = false;
     struct operands operands;
-    struct range range;
+    struct seeds range;
     struct error why;
     const struct option table[] = {
         {"seeds", OPTION_STRING, &wish.seeds, "FROM-TO", "which seeds to run"},
@@ -205,7 +183,7 @@ int main(int argc, char **argv)
         return run_one(&wish);
     if (!wish.seeds)
         wish.seeds = wish.topologies ? "1-1280" : "1-2000";
-    if (!parse_range(wish.seeds, &range)) {
+    if (!seeds_parse(wish.seeds, &range)) {
         fprintf(stderr, "sim: --seeds %s: want FROM-TO or a number\n",
                 wish.seeds);
         return 2;

@@ -2,6 +2,7 @@
  * `stack --topologies`. */
 #include "base/clock.h"
 #include "base/options.h"
+#include "test/sim/seeds.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/run.h"
 
@@ -12,11 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-struct range {
-    uint64_t from;
-    uint64_t to;
-};
 
 /* How a run ended. */
 struct outcome {
@@ -32,24 +28,6 @@ static sigjmp_buf aborted;
 static void on_abort(int number)
 {
     siglongjmp(aborted, number);
-}
-
-/* "FROM-TO", or "N" for 1-N. */
-static bool parse_range(const char *text, struct range *range)
-{
-    char *end;
-
-    range->from = 1;
-    range->to = strtoull(text, &end, 10);
-    if (end != text && *end == '-') {
-        const char *second = end + 1;
-
-        range->from = range->to;
-        range->to = strtoull(second, &end, 10);
-        if (end == second)
-            return false;
-    }
-    return end != text && *end == '\0' && range->from <= range->to;
 }
 
 static struct outcome run(uint64_t seed, enum story_telling telling)
@@ -152,7 +130,7 @@ static void print_tally(uint64_t took_ms)
 }
 
 /* Returns the number that failed. The first few tell why. */
-static uint64_t run_all(struct range range, bool verbose, const char *program)
+static uint64_t run_all(struct seeds range, bool verbose, const char *program)
 {
     enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
     uint64_t started_ms = real_ms();
@@ -196,7 +174,7 @@ int main(int argc, char **argv)
     bool topologies = false;
     bool help = false;
     struct operands operands;
-    struct range range;
+    struct seeds range;
     struct error why;
     const struct option table[] = {
         {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
@@ -226,7 +204,7 @@ int main(int argc, char **argv)
         return run_topologies(story) ? 1 : 0;
     if (seed)
         return run_one(seed, story);
-    if (!parse_range(seeds, &range)) {
+    if (!seeds_parse(seeds, &range)) {
         fprintf(stderr, "stack: --seeds %s: want FROM-TO or a number\n", seeds);
         return 2;
     }
