@@ -211,7 +211,7 @@ $(B)/test/unit/test_linear: $(LINEAR_OBJECTS)
 # The store on a disk that fails: its own calls go to the model, too.
 DISK_WRAPPED := open write pwrite ftruncate fsync rename unlink
 DISK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/disk/*.c) \
-	test/sim/story.c test/unit/raft_members.c)
+	test/sim/story.c test/sim/seeds.c test/unit/raft_members.c)
 $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
 	$(call link,$(DISK_WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS))

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/options.h"
 #include "test/sim/disk/torture.h"
+#include "test/sim/seeds.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -165,15 +166,6 @@ static void summarise(const struct session *session)
            session->failed);
 }
 
-/* "FROM-TO". */
-static bool parse_range(const char *text, uint64_t *from, uint64_t *to)
-{
-    int end = 0;
-
-    return sscanf(text, "%" SCNu64 "-%" SCNu64 "%n", from, to, &end) == 2 &&
-           text[end] == '\0' && *from <= *to;
-}
-
 static bool parse_fault(const char *text, enum disk_fault *fault)
 {
     for (size_t i = 0; i < ARRAY_LEN(fault_names); i++)
@@ -205,8 +197,7 @@ int main(int argc, char **argv)
     struct session session = {.program = argv[0]};
     bool story = false;
     bool help = false;
-    uint64_t from;
-    uint64_t to;
+    struct seeds range;
     struct torture torture;
     struct operands operands;
     struct error why;
@@ -230,7 +221,7 @@ int main(int argc, char **argv)
         options_print(table, stdout);
         return 0;
     }
-    if (!parse_range(seeds, &from, &to) || !parse_fault(fault, &plan.only)) {
+    if (!seeds_parse(seeds, &range) || !parse_fault(fault, &plan.only)) {
         fprintf(stderr, "disk: --seeds FROM-TO, --fault KIND\n");
         return 2;
     }
@@ -244,13 +235,13 @@ int main(int argc, char **argv)
     disk_register();
     if (plan.seed)
         return run_one(&session, &plan, story);
-    run_every_operation(&session, from);
+    run_every_operation(&session, range.from);
     for (size_t i = 0; i < ARRAY_LEN(regressions); i++) {
         plan.seed = regressions[i].seed;
         if (!run_plan(&session, &plan, &torture))
             printf("it guards: %s\n", regressions[i].mend);
     }
-    for (plan.seed = from; plan.seed <= to; plan.seed++)
+    for (plan.seed = range.from; plan.seed <= range.to; plan.seed++)
         run_plan(&session, &plan, &torture);
     summarise(&session);
     return session.failed ? 1 : 0;
