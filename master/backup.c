@@ -4,6 +4,24 @@
 
 #include <stdio.h>
 
+bool backup_parse(const struct option *options, const char *usage, int argc,
+                  char **argv, struct operands *operands, int *code)
+{
+    struct error why;
+    bool help = false;
+
+    if (options_parse(options, argc, argv, operands, &help, &why) != 0) {
+        *code = backup_report(&why);
+        return false;
+    }
+    if (help) {
+        fputs(usage, stdout);
+        options_print(options, stdout);
+        *code = EXIT_CODE_DONE;
+    }
+    return !help;
+}
+
 int backup_report(const struct error *why)
 {
     fprintf(stderr, "kmaster: %s\n", why->message);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/exit.h"
+#include "base/options.h"
 #include "raft/recover.h"
 
 #define BACKUP_KIND "kontor-backup 1\n"
@@ -17,6 +18,10 @@ int backup_recover_main(int argc, char **argv);
 
 /* ---- what the two share ---- */
 
+/* argv[1..]. False: `code` is the exit code, help was shown or what is wrong
+ * with an option was reported. `operands` borrow from `argv`. */
+bool backup_parse(const struct option *options, const char *usage, int argc,
+                  char **argv, struct operands *operands, int *code);
 /* On stderr; returns the exit code. */
 int backup_report(const struct error *why);
 /* INVALID_ARGUMENT: an option that must be given was not. */

@@ -73,15 +73,10 @@ int backup_recover_main(int argc, char **argv)
     };
     struct operands operands;
     struct error why;
-    bool help = false;
+    int code;
 
-    if (options_parse(options, argc, argv, &operands, &help, &why) != 0)
-        return backup_report(&why);
-    if (help) {
-        fputs(recover_usage, stdout);
-        options_print(options, stdout);
-        return EXIT_CODE_DONE;
-    }
+    if (!backup_parse(options, recover_usage, argc, argv, &operands, &code))
+        return code;
     if (operands.count > 0) {
         error_set(&why, ERROR_INVALID_ARGUMENT, "\"%s\" is not understood",
                   operands.values[0]);

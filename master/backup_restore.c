@@ -192,15 +192,10 @@ int backup_restore_main(int argc, char **argv)
     };
     struct operands operands;
     struct error why;
-    bool help = false;
+    int code;
 
-    if (options_parse(options, argc, argv, &operands, &help, &why) != 0)
-        return backup_report(&why);
-    if (help) {
-        fputs(restore_usage, stdout);
-        options_print(options, stdout);
-        return EXIT_CODE_DONE;
-    }
+    if (!backup_parse(options, restore_usage, argc, argv, &operands, &code))
+        return code;
     if (operands.count != 1) {
         error_set(&why, ERROR_INVALID_ARGUMENT,
                   "one file is needed; kmaster restore --help shows an "
