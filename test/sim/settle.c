@@ -31,7 +31,15 @@ static const struct master *judge(const struct sim *sim)
     return newest;
 }
 
-/* Every member has the leader's log, has applied all of it and hangs nowhere.
+/* What it wanted to say may still come when its disk is back. */
+static bool hangs(const struct sim *sim, const struct master *master)
+{
+    return master->up && (master->disk.waiting_count > 0 ||
+                          master->stalled_until_us > sim->now_us);
+}
+
+/* Every member has the leader's log and has applied all of it, and nobody
+ * hangs, not even who was removed: leadership may once have been handed to it.
  * A leader that is no voter will make room in a moment. */
 static bool caught_up(const struct sim *sim)
 {
@@ -41,11 +49,11 @@ static bool caught_up(const struct sim *sim)
         const struct master *master = &sim->masters[i];
         uint64_t last = raft_last_index(leader->raft);
 
-        if (!members_has(leader, master))
-            continue;
-        if (!master->up || raft_last_index(master->raft) != last ||
-            master->applied != last || master->disk.waiting_count > 0 ||
-            master->stalled_until_us > sim->now_us)
+        if (hangs(sim, master))
+            return false;
+        if (members_has(leader, master) &&
+            (!master->up || raft_last_index(master->raft) != last ||
+             master->applied != last))
             return false;
     }
     return leader && members_votes(leader, leader);
