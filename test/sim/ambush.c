@@ -56,15 +56,17 @@ static void ask_on(struct sim *sim, const struct master *master)
 /* Only of the newest cut: one that is over must not end the next. */
 static void on_heal(struct sim *sim, struct event *event)
 {
-    if (event->a == sim->cut_number)
-        fault_heal_links(sim);
+    if (event->a != sim->cut_number)
+        return;
+    fault_heal_links(sim);
+    sim->first = NULL;
 }
 
-static void heal_later(struct sim *sim)
+static void heal_later(struct sim *sim, uint64_t least_us)
 {
     struct event heal = {.run = on_heal, .a = ++sim->cut_number};
 
-    sim_after(sim, CUT_MIN_US + random_below(&sim->random, CUT_MAX_US), &heal);
+    sim_after(sim, least_us + random_below(&sim->random, CUT_MAX_US), &heal);
 }
 
 /* The answers that are on their way take long. */
@@ -75,7 +77,7 @@ static void cut_off(struct sim *sim, struct master *master)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX && !sim->traits.ordered; i++)
         if (master->old.newest[i].kind == RAFT_APPEND_RESULT)
             network_late(sim, &master->old.newest[i], ANSWER_US);
-    heal_later(sim);
+    heal_later(sim, CUT_MIN_US);
 }
 
 /* All but `master`, or it too, come back at once and remember what they must.
@@ -97,10 +99,12 @@ static void on_undermined(struct sim *sim, struct event *event)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (sim->masters[i].up && i != master->position && i != event->a)
             fault_crash(sim, &sim->masters[i], DOWN_US);
+    network_hint_to(sim, (unsigned)event->a, master->position);
 }
 
-/* One hears nothing any more and will soon stand; then the others, who have
- * heard the leader, lose their memory and hear nothing either. */
+/* One hears nothing any more and will soon stand, or is told that it may; then
+ * the others, who have heard the leader, lose their memory and hear nothing
+ * either. */
 static void undermine(struct sim *sim, struct master *master)
 {
     const struct raft_configuration *now = raft_configuration(master->raft);
@@ -113,6 +117,10 @@ static void undermine(struct sim *sim, struct master *master)
         .a = one,
     };
 
+    if (sim_chance(sim, 50)) {
+        sim_after(sim, 1, &event);
+        return;
+    }
     sim->blocked[master->position][one] = true;
     sim->blocked[one][master->position] = true;
     sim_after(sim, random_below(&sim->random, UNDERMINE_US), &event);
@@ -152,14 +160,36 @@ static void hush(struct sim *sim, struct master *master)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (sim_chance(sim, 50))
             sim->blocked[master->position][i] = true;
-    heal_later(sim);
+    heal_later(sim, CUT_MIN_US);
 }
 
 static void split(struct sim *sim, struct master *master)
 {
-    fault_split(sim);
+    fault_split(sim, random_next(&sim->random));
     ask_on(sim, master);
-    heal_later(sim);
+    heal_later(sim, CUT_MIN_US);
+}
+
+/* The erratum of chapter 4: a leader is cut off with a change that it has just
+ * made. The next is heard by one alone, and makes another at once; whom it does
+ * not reach are left to the first. Till then nothing else is to happen. */
+static void change_twice(struct sim *sim, struct master *master)
+{
+    sim->first = master;
+    fault_cut_off(sim, master);
+    members_change(sim, master);
+    heal_later(sim, CUT_MAX_US);
+}
+
+static void next_is_split_off(struct sim *sim, const struct master *next)
+{
+    const struct raft_configuration *now = raft_configuration(next->raft);
+    unsigned one = now->members[random_below(&sim->random, now->count)].id - 1;
+
+    if (one == next->position || one == sim->first->position)
+        return;
+    fault_split(sim, 1u << next->position | 1u << one);
+    heal_later(sim, CUT_MAX_US);
 }
 
 /* Those of a run that has a theme are mostly of it. */
@@ -178,6 +208,8 @@ static enum ambush_kind draw_kind(struct sim *sim)
 
 void ambush_strike(struct sim *sim, struct master *master)
 {
+    if (sim->first)
+        return;
     switch (draw_kind(sim)) {
     case AMBUSH_ANY:
     case AMBUSH_CUT_OFF:
@@ -207,6 +239,9 @@ void ambush_strike(struct sim *sim, struct master *master)
         return;
     case AMBUSH_SPLIT:
         split(sim, master);
+        return;
+    case AMBUSH_CHANGE_TWICE:
+        change_twice(sim, master);
         return;
     }
 }
@@ -318,6 +353,11 @@ void ambush_begins(struct sim *sim, struct master *master)
 
     if (!sim->traits.ambushes || sim->healed)
         return;
+    if (sim->first) {
+        if (!stands && sim->first != master)
+            next_is_split_off(sim, master);
+        return;
+    }
     master->votes_late = stands && sim_chance(sim, 40);
     if (master->votes_late)
         reprieve(sim, master->position);

@@ -81,10 +81,8 @@ void fault_cut_off(struct sim *sim, const struct master *master)
     }
 }
 
-void fault_split(struct sim *sim)
+void fault_split(struct sim *sim, uint64_t side)
 {
-    uint64_t side = random_next(&sim->random);
-
     story_line(&sim->story, sim->now_us, 0, "split: sides %" PRIx64,
                side & ((1u << RAFT_MEMBERS_MAX) - 1));
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
@@ -141,7 +139,7 @@ static void any_fault(struct sim *sim)
     else if (choice < 60)
         fault_cut_off(sim, leader_or_any(sim));
     else if (choice < 67)
-        fault_split(sim);
+        fault_split(sim, random_next(&sim->random));
     else if (choice < 77)
         block_one_way(sim);
     else if (choice < 82)

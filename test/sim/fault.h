@@ -8,7 +8,8 @@
 /* It comes back after `down_us` at most. */
 void fault_crash(struct sim *sim, struct master *master, uint64_t down_us);
 void fault_cut_off(struct sim *sim, const struct master *master);
-void fault_split(struct sim *sim);
+/* Two sides: of whom the bit is set in `side`, and the others. */
+void fault_split(struct sim *sim, uint64_t side);
 /* For up to `most_us`. */
 void fault_hang_disk(struct sim *sim, struct master *master, uint64_t most_us);
 void fault_heal_links(struct sim *sim);

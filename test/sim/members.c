@@ -94,6 +94,8 @@ static bool draw(struct sim *sim, const struct master *leader,
     if (change->promote && sim_chance(sim, 70))
         return true;
     change->promote = 0;
+    if (sim->traits.theme == AMBUSH_CHANGE_TWICE && !sim->first)
+        return false; /* all vote when it begins */
     if (!sim->traits.same_members && sim_chance(sim, 40)) {
         change->add = fresh_machine(sim);
         return change->add && voters(now) + 1 >= now->count &&
@@ -196,7 +198,7 @@ static void on_operator(struct sim *sim, struct event *event)
     uint64_t wait_us =
         1 + random_below(&sim->random, sim->traits.change_every_us);
 
-    if (leader && !sim->healed && sim_chance(sim, 30))
+    if (leader && !sim->healed && !sim->first && sim_chance(sim, 30))
         transfer(sim, leader);
     else if (leader && !sim->healed)
         members_change(sim, leader);

@@ -25,6 +25,8 @@ struct sim {
     uint64_t stream_number;
     uint64_t cut_number;
     unsigned act; /* of a theme that has some */
+    const struct master
+        *first; /* of two leaders that change members, or NULL */
     struct checks checks;
     struct story story;
 };

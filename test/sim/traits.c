@@ -51,9 +51,10 @@ static void draw_config(struct sim *sim, bool narrow)
 static enum ambush_kind draw_theme(struct sim *sim)
 {
     static const enum ambush_kind themes[] = {
-        AMBUSH_CUT_OFF,  AMBUSH_CUT_OFF, AMBUSH_UNDERMINE, AMBUSH_STRANGLE,
-        AMBUSH_STRANGLE, AMBUSH_HUSH,    AMBUSH_SPLIT,     AMBUSH_SPLIT,
-        AMBUSH_SPLIT,    AMBUSH_HANG,
+        AMBUSH_CUT_OFF,   AMBUSH_CUT_OFF,      AMBUSH_UNDERMINE,
+        AMBUSH_UNDERMINE, AMBUSH_UNDERMINE,    AMBUSH_STRANGLE,
+        AMBUSH_STRANGLE,  AMBUSH_HUSH,         AMBUSH_SPLIT,
+        AMBUSH_HANG,      AMBUSH_CHANGE_TWICE,
     };
 
     if (sim_chance(sim, 40))
@@ -88,7 +89,7 @@ static void fit_theme(struct sim *sim)
 
     traits->alone =
         traits->theme != AMBUSH_SPLIT && traits->theme != AMBUSH_CUT_OFF;
-    traits->rounds = 5;
+    traits->rounds = 12;
     traits->chaos_us = 4000000;
     traits->fault_every_us = between(sim, 400, 800) * 1000;
     if (traits->theme == AMBUSH_STRANGLE)
@@ -101,8 +102,14 @@ static void fit_theme(struct sim *sim)
         traits->change_every_us = between(sim, 20, 100) * 1000;
         traits->eager = true;
         traits->same_members = sim_chance(sim, 70);
-        traits->rounds = 10;
+        traits->rounds = 20;
         traits->chaos_us = 1500000;
+    } else if (traits->theme == AMBUSH_CHANGE_TWICE) {
+        traits->masters = 4;
+        traits->change_every_us = 200000;
+        traits->eager = true;
+        traits->same_members = true;
+        traits->fault_every_us = 1000000;
     } else if (traits->theme == AMBUSH_CUT_OFF) {
         traits->change_every_us = between(sim, 100, 500) * 1000;
         traits->eager = false;
@@ -145,7 +152,7 @@ void traits_draw(struct sim *sim)
             between(sim, 20, sim_chance(sim, 30) ? 100 : 1500) * 1000;
     traits->eager = traits->change_every_us && sim_chance(sim, 50);
     traits->sleeper = sim_chance(sim, 25);
-    traits->rounds = 3;
+    traits->rounds = 6;
     traits->chaos_us = 5000000;
     if (sim_chance(sim, 30))
         traits->slow_disk = 1 + (unsigned)between(sim, 0, traits->masters - 1);

@@ -14,7 +14,8 @@ enum ambush_kind {
     AMBUSH_HUSH,     /* only some hear it */
     AMBUSH_STRANGLE, /* nobody hears it, then it crashes */
     AMBUSH_SPLIT,
-    AMBUSH_HANG, /* its disk */
+    AMBUSH_HANG,         /* its disk */
+    AMBUSH_CHANGE_TWICE, /* it and the next, each heard by half */
 };
 
 /* What a seed draws for its whole run. */
