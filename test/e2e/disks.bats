@@ -13,7 +13,9 @@ teardown_file() {
     for name in m1 m2 m3; do
         kill_master "$name"
     done
-    mountpoint -q "$WORK/m1" && umount "$WORK/m1"
+    for name in m1 m3; do
+        mountpoint -q "$WORK/$name" && umount "$WORK/$name"
+    done
     work_remove
 }
 
@@ -23,8 +25,9 @@ masters_make() {
     # shellcheck disable=SC2046
     kctl pki init "$WORK/pki" $(printf -- '--master %s ' ${MEMBERS//,/ })
     # The reserve of 16 MiB, and some to write on.
-    mkdir "$WORK/m1"
+    mkdir "$WORK/m1" "$WORK/m3"
     mount -t tmpfs -o size=48m none "$WORK/m1"
+    mount -t tmpfs -o size=48m none "$WORK/m3"
     for name in m1 m2 m3; do
         start_master "$name"
     done
@@ -95,16 +98,16 @@ nothing_lost() {
         <(kctl get pods -o json | grep -o '"name": "[a-z0-9-]*-1"' | cut -d'"' -f4 | sort)
 }
 
-fill() { # KIB_TO_LEAVE
+fill() { # NAME KIB_TO_LEAVE
     local free
-    free=$(df --output=avail -k "$WORK/m1" | tail -n 1)
-    fallocate -l "$((free - $1))K" "$WORK/m1/ballast"
+    free=$(df --output=avail -k "$WORK/$1" | tail -n 1)
+    fallocate -l "$((free - $2))K" "$WORK/$1/ballast"
 }
 
 @test "a leader whose disk is nearly full hands over, and takes more after room is made" {
     lead m1
     schedule before
-    fill 8192
+    fill m1 8192
     # What is free is measured after each write.
     schedule once
     schedule twice
@@ -118,7 +121,7 @@ fill() { # KIB_TO_LEAVE
 
 @test "a follower whose disk is full ends; the cluster goes on; it catches up" {
     follow m1
-    fill 0
+    fill m1 0
     local pid i filler
     pid=$(cat "$WORK/m1.pid")
     filler=$(head -c 60000 /dev/zero | tr '\0' x)
@@ -134,6 +137,27 @@ fill() { # KIB_TO_LEAVE
     rm "$WORK/m1/ballast"
     start_master m1
     await 20 caught_up
+    nothing_lost
+}
+
+@test "no master has room: new work is refused by name, until there is some" {
+    local i
+    lead m1
+    kill_master m2
+    fill m1 8192
+    fill m3 8192
+    # What is free is measured after each write.
+    for i in 1 2 3 4 5; do
+        run schedule "crowded$i"
+        [ "$status" = 0 ] || break
+    done
+    [ "$status" = 1 ]
+    [[ $output == *"the disk of m"[13]:*" KiB left, 16 MiB are kept in reserve"* ]]
+    nothing_lost
+    rm "$WORK/m1/ballast" "$WORK/m3/ballast"
+    schedule roomy
+    start_master m2
+    await 10 caught_up
     nothing_lost
 }
 
