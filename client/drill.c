@@ -1,5 +1,5 @@
-/* drill.c - `kctl drill leader|pause|partition|disk`: a master is harmed while
- * clients go on, and what they saw of it is told. */
+/* drill.c - `kctl drill leader|pause|partition|disk|transfer`: a master is
+ * harmed while clients go on, and what they saw of it is told. */
 #include "client/drill.h"
 
 #include "base/fd.h"
@@ -120,3 +120,7 @@ DRILL_VERB(disk, "Fill the disk of a dev cluster's leader, again and again",
            "Needs kctl dev up --master-disk. A leader that has no room refuses "
            "new work; it has some\nagain after 0.4 s, or starts again when it "
            "has ended meanwhile.");
+DRILL_VERB(transfer,
+           "Hand the leadership of a dev cluster over, again and again",
+           "The leader makes room for the next master, which is no failure: "
+           "how long nothing is\nacknowledged meanwhile is told as silence.");

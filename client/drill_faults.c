@@ -34,6 +34,22 @@ static int cut_off(const struct drill_victim *victim, struct error *why)
     return dev_net_cut(dev_master_port(victim->master), why);
 }
 
+/* The next one by name, so that asking twice does it once. */
+static int hand_over(const struct drill_victim *victim, struct error *why)
+{
+    Kontor__V1__TransferLeadershipRequest request =
+        KONTOR__V1__TRANSFER_LEADERSHIP_REQUEST__INIT;
+    unsigned next = (victim->master + 1) % victim->dev->master_count;
+    ProtobufCMessage *response;
+
+    request.name = victim->dev->masters[next].name;
+    if (contact_call(victim->contact, "TransferLeadership", &request.base,
+                     &response, why) != 0)
+        return (int)why->code;
+    message_free(response);
+    return 0;
+}
+
 /* ---- disk -----------------------------------------------------------------
  */
 
@@ -135,6 +151,12 @@ const struct drill_fault drill_partition = {
     .name = "partition",
     .done = "cut off",
     .inflict = cut_off,
+};
+
+const struct drill_fault drill_transfer = {
+    .name = "transfer",
+    .done = "handed over",
+    .inflict = hand_over,
 };
 
 const struct drill_fault drill_disk = {

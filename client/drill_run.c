@@ -218,7 +218,8 @@ static int play_round(struct drill *drill, struct contact *contact,
                       struct drill_clients *clients, struct random *random,
                       struct error *why)
 {
-    struct drill_victim victim = {.dev = &drill->dev, .words = drill->words};
+    struct drill_victim victim = {
+        .dev = &drill->dev, .contact = contact, .words = drill->words};
     uint64_t rest_ms = REST_MS + random_below(random, REST_JITTER_MS);
     uint64_t fault_ns;
     struct error restoring;

@@ -28,4 +28,5 @@ extern const struct verb verb_drill_leader;
 extern const struct verb verb_drill_pause;
 extern const struct verb verb_drill_partition;
 extern const struct verb verb_drill_disk;
+extern const struct verb verb_drill_transfer;
 extern const struct verb verb_version;

@@ -121,6 +121,10 @@ print("gap", said["gap_ms"], "silence", said["silence_ms"])' "$WORK/$1.json")" >
     [ "$(cat "$WORK"/cluster/m?.log | grep -c 'hands over to')" -ge 2 ]
 }
 
+@test "leadership is handed over" {
+    drill transfer 3
+}
+
 @test "a gap longer than the budget is a failure" {
     run kctl drill pause --count 1 --budget 1ms
     [ "$status" = 1 ]
