@@ -213,14 +213,41 @@ int auth_token_parse(const void *json, size_t length, struct buffer *out,
 
 /* ---- credentials --------------------------------------------------------- */
 
-/* The key in "auths": the host itself; Docker writes its own hub's as a URL. */
-static const json_t *find_host(const json_t *auths, const char *host)
+/* Whether a key of "auths" is for `host`: Docker takes a URL, too, and then
+ * only its host counts. Its own hub goes by several names. */
+static bool key_is_for(const char *key, const char *host)
+{
+    static const char *const hub[] = {"index.docker.io",
+                                      "registry-1.docker.io"};
+    const char *slashes = strstr(key, "://");
+    const char *name = slashes ? slashes + 3 : key;
+    size_t length = strcspn(name, "/");
+
+    if (strlen(host) == length && strncasecmp(name, host, length) == 0)
+        return true;
+    if (strcmp(host, "docker.io") != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(hub); i++)
+        if (strlen(hub[i]) == length && strncasecmp(name, hub[i], length) == 0)
+            return true;
+    return false;
+}
+
+/* The host itself is looked for first. */
+static const json_t *find_host(json_t *auths, const char *host)
 {
     const json_t *found = json_object_get(auths, host);
+    const char *key;
+    json_t *entry;
 
-    if (!found && strcmp(host, "docker.io") == 0)
-        found = json_object_get(auths, "https://index.docker.io/v1/");
-    return found;
+    if (found)
+        return found;
+    json_object_foreach(auths, key, entry)
+    {
+        if (key_is_for(key, host))
+            return entry;
+    }
+    return NULL;
 }
 
 static int decode(const char *base64, const char *host,
@@ -245,6 +272,25 @@ static int decode(const char *base64, const char *host,
     return 0;
 }
 
+/* "username" and "password", as podman and Kubernetes write them. */
+static int join(const json_t *entry, const char *host,
+                char out[AUTH_CREDENTIALS_MAX], struct error *why)
+{
+    const char *user = json_string_value(json_object_get(entry, "username"));
+    const char *password =
+        json_string_value(json_object_get(entry, "password"));
+    char joined[AUTH_CREDENTIALS_MAX] = "";
+
+    if (user && password &&
+        snprintf(joined, sizeof joined, "%s:%s", user, password) >=
+            AUTH_CREDENTIALS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "credentials for %.200s are longer than %d bytes",
+                         host, AUTH_CREDENTIALS_MAX);
+    memcpy(out, joined, sizeof joined);
+    return 0;
+}
+
 int auth_credentials_find(const void *json, size_t length, const char *host,
                           char out[AUTH_CREDENTIALS_MAX], struct error *why)
 {
@@ -257,8 +303,7 @@ int auth_credentials_find(const void *json, size_t length, const char *host,
                          "registry credentials are not JSON");
     if (auth && auth[0])
         return decode(auth, host, out, why);
-    out[0] = '\0';
-    return 0;
+    return join(entry, host, out, why);
 }
 
 char *auth_basic(const char *credentials)

@@ -43,7 +43,9 @@ int auth_token_parse(const void *json, size_t length, struct buffer *out,
                      struct error *why);
 
 /* "user:password" for `host` from the text of a Docker config.json, or ""
- * when it has none for it. */
+ * when it has none for it. Its "auths" are read, each with "auth" or with
+ * "username" and "password"; programs that keep credentials (credHelpers,
+ * credsStore) are not run. */
 int auth_credentials_find(const void *json, size_t length, const char *host,
                           char out[AUTH_CREDENTIALS_MAX], struct error *why);
 

@@ -123,15 +123,18 @@ static const char config[] =
     "{\"auths\":{\"a.io\":{\"auth\":\"dXNlcjpwYXNz\"},"
     "\"b.io:5000\":{\"auth\":\"dTpw\"},\"e.io\":{\"auth\":\"\"},"
     "\"x.io\":{\"auth\":\"!!!!\"},\"n.io\":{\"auth\":\"bm9uZQ==\"},"
+    "\"https://url.io/v2/\":{\"auth\":\"dTpw\"},\"p.io\":{\"username\":\"me\","
+    "\"password\":\"a:b\"},\"h.io\":{\"username\":\"me\"},"
     "\"https://index.docker.io/v1/\":{\"auth\":\"aHViOng=\"}}}";
 
 static const struct {
     const char *host;
     const char *credentials; /* NULL: refused */
 } lookups[] = {
-    {"a.io", "user:pass"},  {"b.io:5000", "u:p"}, {"b.io", ""},
-    {"e.io", ""},           {"x.io", NULL},       {"n.io", NULL},
-    {"docker.io", "hub:x"},
+    {"a.io", "user:pass"},  {"b.io:5000", "u:p"},   {"b.io", ""},
+    {"e.io", ""},           {"x.io", NULL},         {"n.io", NULL},
+    {"docker.io", "hub:x"}, {"url.io", "u:p"},      {"p.io", "me:a:b"},
+    {"h.io", ""},           {"docker.io.evil", ""}, {"l.io", ""},
 };
 
 static void credentials_are_found_by_host(void **state)
