@@ -235,6 +235,15 @@ static void copy_challenges(struct http_request *request)
     }
 }
 
+/* Seconds or a date (RFC 9110 section 10.2.3); libcurl reads both. */
+static void copy_retry_after(struct http_request *request)
+{
+    curl_off_t seconds = 0;
+
+    curl_easy_getinfo(request->easy, CURLINFO_RETRY_AFTER, &seconds);
+    request->retry_after_ms = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+}
+
 /* Where a 3xx leads; false when the answer is none. */
 static bool redirected(struct http_request *request, const char **url)
 {
@@ -292,6 +301,7 @@ static void http_on_done(struct http_request *request, CURLcode result)
     copy_header(request->easy, "Docker-Content-Digest",
                 request->content_digest);
     copy_challenges(request);
+    copy_retry_after(request);
     finish(request, result);
 }
 
@@ -336,7 +346,8 @@ bool http_request_transient(const struct http_request *request)
 {
     switch ((int)request->result) {
     case CURLE_OK:
-        return request->status >= 500 || request->status == 429;
+        return (request->status >= 500 || request->status == 429) &&
+               request->retry_after_ms <= HTTP_RETRY_AFTER_MAX_MS;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
     case CURLE_OPERATION_TIMEDOUT:

@@ -17,6 +17,7 @@ enum {
     HTTP_CONNECT_MS = 10000,
     HTTP_STALL_SECONDS = 30, /* not a byte for so long: broken */
     HTTP_ERROR_BODY_MAX = 8192,
+    HTTP_RETRY_AFTER_MAX_MS = 60000, /* who asks for more is not waited for */
 };
 
 struct http {
@@ -49,6 +50,7 @@ struct http_request {
     char content_type[HTTP_HEADER_MAX];
     char content_digest[HTTP_HEADER_MAX]; /* Docker-Content-Digest */
     char authenticate[HTTP_HEADER_MAX];   /* all of them, comma between */
+    uint64_t retry_after_ms;              /* Retry-After; 0: not said */
     struct buffer body; /* also an error's, cut at HTTP_ERROR_BODY_MAX */
 
     /* Internal. */
@@ -76,5 +78,7 @@ int http_run(struct http *http, struct curl_waitfd *fds, unsigned count,
  * UINT64_MAX when it says nothing. From within on_data. */
 uint64_t http_request_body_start(const struct http_request *request);
 
-/* Whether the same again might work: the network's fault or a 5xx. */
+/* Whether the same again might work: the network's fault, a 5xx or a 429,
+ * unless the server asks to be left alone for longer than
+ * HTTP_RETRY_AFTER_MAX_MS. */
 bool http_request_transient(const struct http_request *request);

@@ -79,8 +79,20 @@ int image_registry_explain(const struct image_registry *registry,
         code = ERROR_PERMISSION_DENIED;
     else if (request->status < 500 && request->status != 429)
         code = ERROR_FAILED_PRECONDITION;
+    if (request->retry_after_ms > HTTP_RETRY_AFTER_MAX_MS)
+        snprintf(text, sizeof text, ": to be asked again in %llu s",
+                 (unsigned long long)request->retry_after_ms / 1000);
     return error_set(why, code, "registry %s answered %ld for %s in %s%s", host,
                      request->status, what, registry->reference->name, text);
+}
+
+uint64_t image_registry_pause_ms(const struct http_request *request,
+                                 unsigned tries)
+{
+    uint64_t pause_ms = (uint64_t)IMAGE_REGISTRY_BACKOFF_MS << tries;
+
+    return pause_ms > request->retry_after_ms ? pause_ms
+                                              : request->retry_after_ms;
 }
 
 /* ---- one request at a time ----------------------------------------------- */
@@ -196,7 +208,7 @@ static int get(struct image_registry *registry, struct http_request *request,
                    try + 1 >= IMAGE_REGISTRY_TRIES_MAX) {
             return image_registry_explain(registry, request, what, why);
         } else {
-            poll(NULL, 0, IMAGE_REGISTRY_BACKOFF_MS << try);
+            poll(NULL, 0, (int)image_registry_pause_ms(request, try));
         }
         request_reset(request);
     }

@@ -53,6 +53,11 @@ int image_registry_authorize(struct image_registry *registry,
                              const struct http_request *refused,
                              struct error *why);
 
+/* How long to wait before the same is asked for again after `tries` failures:
+ * doubled each time, and at least what the registry asks for. */
+uint64_t image_registry_pause_ms(const struct http_request *request,
+                                 unsigned tries);
+
 /* The error that an answer other than 200 or 206, or none, stands for. */
 int image_registry_explain(const struct image_registry *registry,
                            const struct http_request *request, const char *what,

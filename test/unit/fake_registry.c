@@ -99,7 +99,8 @@ static void decide(struct fake_registry *registry, const char *path,
     }
     if (route->fail_times > 0) {
         route->fail_times--;
-        out->status = 503;
+        out->status = route->fail_status ? route->fail_status : 503;
+        out->route.header = route->fail_header;
         return;
     }
     if (range[0] && !route->no_ranges) {

@@ -25,7 +25,9 @@ struct fake_route {
     int cut_times;             /* so often it breaks off ... */
     size_t cut_bytes;          /* ... after so many bytes */
     bool no_ranges;            /* sends everything whatever was asked for */
-    int fail_times;            /* so often it answers 503 first */
+    int fail_times;            /* so often it answers 503 first ... */
+    int fail_status;           /* ... or this */
+    const char *fail_header;   /* and more header lines; or NULL */
     bool stalls;               /* after cut_bytes, until it is closed */
 };
 

@@ -1,4 +1,5 @@
 /* Whole pulls from a registry that is broken, busy or wants credentials. */
+#include "base/clock.h"
 #include "image_world.h"
 #include "node/image/auth.h"
 #include "node/image/http.h"
@@ -66,6 +67,42 @@ static void a_busy_registry_is_asked_again(void **state)
     route.fail_times = 1;
     fake_registry_serve(&world->registry, &route);
     image_world_pulls(world, "app:1");
+}
+
+/* Both a manifest and a layer; the pause is theirs, not ours. */
+static void a_registry_is_left_alone_for_as_long_as_it_asks(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route =
+        image_manifest_route("1", MANIFEST_TYPE, world->image.manifest);
+    uint64_t asked_ms = clock_monotonic_ms();
+
+    route.fail_times = 1;
+    route.fail_status = 429;
+    route.fail_header = "Retry-After: 1\r\n";
+    fake_registry_serve(&world->registry, &route);
+    route = image_layer_route(world, 1);
+    route.fail_times = 1;
+    route.fail_status = 429;
+    route.fail_header = "Retry-After: 1\r\n";
+    fake_registry_serve(&world->registry, &route);
+    image_world_pulls(world, "app:1");
+    assert_in_range(clock_monotonic_ms() - asked_ms, 2000, 20000);
+}
+
+static void a_registry_that_asks_for_too_long_is_told_of(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route =
+        image_manifest_route("1", MANIFEST_TYPE, world->image.manifest);
+
+    route.fail_times = 1;
+    route.fail_status = 429;
+    route.fail_header = "Retry-After: 3600\r\n";
+    fake_registry_serve(&world->registry, &route);
+    image_world_refuses(world, "app:1", ERROR_UNAVAILABLE,
+                        "to be asked again in 3600 s");
+    assert_int_equal(fake_registry_count(&world->registry, "/manifests/"), 1);
 }
 
 /* ---- credentials --------------------------------------------------------- */
@@ -250,6 +287,8 @@ static int run_all(void)
         PULL_TEST(a_server_without_ranges_sends_it_again),
         PULL_TEST(a_download_that_gets_nowhere_is_given_up),
         PULL_TEST(a_busy_registry_is_asked_again),
+        PULL_TEST(a_registry_is_left_alone_for_as_long_as_it_asks),
+        PULL_TEST(a_registry_that_asks_for_too_long_is_told_of),
         PULL_TEST(a_token_is_fetched_and_shown),
         PULL_TEST(basic_credentials_are_shown_when_asked_for),
         PULL_TEST(wrong_credentials_are_not_tried_forever),
