@@ -3,6 +3,7 @@
 #include "base/memory.h"
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -41,6 +42,30 @@ static bool one_of(const char *text, const char *const *list, size_t count)
     return false;
 }
 
+/* The least that an architecture's images may count on, which those that name
+ * no variant do. */
+static unsigned base_variant(const char *architecture)
+{
+    if (strcmp(architecture, "arm64") == 0)
+        return 8;
+    return strcmp(architecture, "arm") == 0 ? 7 : 1;
+}
+
+/* Of amd64 (the x86-64 psABI's levels) what the processor has is asked. */
+static unsigned variant_here(const char *architecture)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4"))
+        return 4;
+    if (__builtin_cpu_supports("x86-64-v3"))
+        return 3;
+    if (__builtin_cpu_supports("x86-64-v2"))
+        return 2;
+#endif
+    return base_variant(architecture);
+}
+
 struct platform platform_here(void)
 {
     static const char *const names[][2] = {
@@ -52,8 +77,9 @@ struct platform platform_here(void)
     if (uname(&machine) == 0)
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
             if (strcmp(machine.machine, names[i][0]) == 0)
-                return (struct platform){"linux", names[i][1]};
-    return (struct platform){"linux", "unknown"};
+                return (struct platform){"linux", names[i][1],
+                                         variant_here(names[i][1])};
+    return (struct platform){"linux", "unknown", 1};
 }
 
 void manifest_fini(struct manifest *manifest)
@@ -252,30 +278,52 @@ struct offers {
 };
 
 static void offers_add(struct offers *offers, const char *os,
-                       const char *architecture)
+                       const char *architecture, const char *variant)
 {
     size_t length = strlen(offers->text);
 
-    snprintf(offers->text + length, sizeof offers->text - length, "%s%s/%s",
-             offers->count ? ", " : "", os, architecture);
+    snprintf(offers->text + length, sizeof offers->text - length, "%s%s/%s%s%s",
+             offers->count ? ", " : "", os, architecture, variant ? "/" : "",
+             variant ? variant : "");
     offers->count++;
 }
 
-/* Whether an entry without a platform may be the one: only when it is alone,
- * as builders for one platform write it. */
-static bool entry_suits(const json_t *entry, size_t count,
-                        const struct platform *platform, struct offers *offers)
+/* "v3" is 3; what is no such word is more than any machine has. */
+static unsigned read_variant(const char *variant, const char *architecture)
+{
+    unsigned number;
+    int end = 0;
+
+    if (!variant || !variant[0])
+        return base_variant(architecture);
+    if (sscanf(variant, "v%3u%n", &number, &end) != 1 || variant[end] != '\0')
+        return UINT_MAX;
+    return number;
+}
+
+/* How well an entry suits: 0 not at all, else one more than its variant. One
+ * without a platform may be the one only when it is alone, as builders for
+ * one platform write it. */
+static unsigned entry_suits(const json_t *entry, size_t count,
+                            const struct platform *platform,
+                            struct offers *offers)
 {
     const json_t *wanted = json_object_get(entry, "platform");
     const char *os = json_string_value(json_object_get(wanted, "os"));
     const char *architecture =
         json_string_value(json_object_get(wanted, "architecture"));
+    const char *variant = json_string_value(json_object_get(wanted, "variant"));
+    unsigned number;
 
     if (!os || !architecture)
         return !wanted && count == 1;
-    offers_add(offers, os, architecture);
-    return strcmp(os, platform->os) == 0 &&
-           strcmp(architecture, platform->architecture) == 0;
+    offers_add(offers, os, architecture, variant);
+    number = read_variant(variant, architecture);
+    if (strcmp(os, platform->os) != 0 ||
+        strcmp(architecture, platform->architecture) != 0 ||
+        number > platform->variant)
+        return 0;
+    return number + 1;
 }
 
 static const json_t *choose_by_platform(const json_t *entries,
@@ -284,13 +332,20 @@ static const json_t *choose_by_platform(const json_t *entries,
 {
     struct offers offers = {0};
     size_t count = json_array_size(entries);
+    const json_t *found = NULL;
+    unsigned best = 0;
 
     for (size_t i = 0; i < count; i++) {
         const json_t *entry = json_array_get(entries, i);
+        unsigned suits = entry_suits(entry, count, platform, &offers);
 
-        if (entry_suits(entry, count, platform, &offers))
-            return entry;
+        if (suits > best) {
+            best = suits;
+            found = entry;
+        }
     }
+    if (found)
+        return found;
     error_set(why, ERROR_NOT_FOUND, "no manifest for %s/%s, there %s %s",
               platform->os, platform->architecture,
               offers.count == 1 ? "is" : "are",

@@ -37,6 +37,7 @@ struct descriptor {
 struct platform {
     const char *os;           /* "linux" */
     const char *architecture; /* "amd64", in Go's words */
+    unsigned variant;         /* the most it can run: 3 for amd64's "v3" */
 };
 
 /* This machine. */
@@ -72,6 +73,7 @@ int manifest_parse(const void *json, size_t length, struct manifest *out,
 
 /* The manifest for `platform`: of an index, or of a layout's index.json
  * when `tag` is given: then the one whose ref.name it is ("": the only one).
+ * Of several variants that the platform can run the greatest is taken.
  * NOT_FOUND says what there is instead. */
 int index_choose(const void *json, size_t length,
                  const struct platform *platform, const char *tag,

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    const struct platform platform = {"linux", "amd64"};
+    const struct platform platform = {"linux", "amd64", 2};
     struct image_config config;
     struct manifest manifest;
     struct descriptor chosen;

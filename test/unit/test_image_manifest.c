@@ -159,6 +159,9 @@ static void many_layers_are_refused(void **state)
     "\",\"size\":5" platform tag "}"
 #define FOR(os, arch) \
     ",\"platform\":{\"os\":\"" os "\",\"architecture\":\"" arch "\"}"
+#define VARIANT(variant)                                                     \
+    ",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\",\"variant\"" \
+    ":\"" variant "\"}"
 #define TAGGED(tag) \
     ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"" tag "\"}"
 
@@ -180,6 +183,18 @@ static const struct {
      "{\"manifests\":[" ENTRY(DA, FOR("unknown", "unknown"),
                               "") "," ENTRY(DB, FOR("linux", "amd64"), "") "]}",
      NULL, 0, DB},
+    {"the greatest variant that it can run",
+     "{\"manifests\":[" ENTRY(DA, FOR("linux", "amd64"), "") "," ENTRY(
+         DB, VARIANT("v2"), "") "," ENTRY(DA, VARIANT("v3"), "") "]}",
+     NULL, 0, DB},
+    {"the first of two alike",
+     "{\"manifests\":[" ENTRY(DB, VARIANT("v1"),
+                              "") "," ENTRY(DA, FOR("linux", "amd64"), "") "]}",
+     NULL, 0, DB},
+    {"only greater ones",
+     "{\"manifests\":[" ENTRY(DA, VARIANT("v3"),
+                              "") "," ENTRY(DB, VARIANT("vx"), "") "]}",
+     NULL, ERROR_NOT_FOUND, "linux/amd64/v3, linux/amd64/vx"},
     {"alone, without platform", "{\"manifests\":[" ENTRY(DA, "", "") "]}", NULL,
      0, DA},
     {"two without platform",
@@ -204,7 +219,7 @@ static const struct {
 
 static void indexes_are_searched(void **state)
 {
-    const struct platform platform = {"linux", "amd64"};
+    const struct platform platform = {"linux", "amd64", 2};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(indexes); i++) {
@@ -232,7 +247,7 @@ static void configs_say_how_to_run(void **state)
         ",\"config\":{\"Entrypoint\":[\"/app\"],\"Cmd\":[\"-v\",\"\"],"
         "\"Env\":[\"A=1\",\"P\xc3\xa9=2\"],\"WorkingDir\":\"/w\",\"User\":"
         "\"www\",\"StopSignal\":\"SIGINT\",\"Labels\":{\"x\":\"y\"}}}";
-    const struct platform platform = {"linux", "amd64"};
+    const struct platform platform = {"linux", "amd64", 2};
     struct image_config config;
     struct error why;
 
@@ -281,7 +296,7 @@ static const struct {
 
 static void configs_are_checked(void **state)
 {
-    const struct platform platform = {"linux", "amd64"};
+    const struct platform platform = {"linux", "amd64", 2};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
