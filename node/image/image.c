@@ -2,27 +2,26 @@
  *
  * A job is one such process and the pulls that wait for it:
  *
- *   FINDING -> WAITING -> RUNNING -> CLEANING -> (callbacks) -> freed
- *      |          |                     ^             ^
- *      |          +---------------------+ cancelled   |
- *      +----------------------------------------------+ the image is here, or
- *                                                       it was cancelled
+ *   HELD -> FINDING -> WAITING -> RUNNING -> CLEANING -> (callbacks) -> freed
+ *    |        |          |                     ^             ^
+ *    +--------|----------+---------------------+ cancelled   |
+ *             +----------------------------------------------+ the image is
+ *                                                  here, or it was cancelled
  *
- *   FINDING looks into the store and CLEANING removes the work folder, both
- *   on a thread of libuv's pool; WAITING is for one of PULLS_MAX places;
- *   RUNNING ends when the process has exited and its pipe is at its end.
+ *   HELD is while the store is swept (sweeper.c); FINDING looks into the store
+ *   and CLEANING removes the work folder, both on a thread of libuv's pool;
+ *   WAITING is for one of PULLS_MAX places; RUNNING ends when the process has
+ *   exited and its pipe is at its end.
  *
  * Invariants:
  * 1. No callback runs from within image_pull_start or image_pull_cancel.
  * 2. A job lives until its process, pipe and cleaning are all done; a pull
  *    is on exactly one job's list until its `done` ran. */
-#include "node/image/image.h"
-
-#include "base/buffer.h"
 #include "base/fd.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "node/image/layer_store.h"
+#include "node/image/image_file.h"
+#include "node/image/image_internal.h"
 #include "node/image/layout.h"
 #include "node/image/record.h"
 
@@ -34,50 +33,7 @@
 
 enum {
     PULLS_MAX = 8, /* processes; each fetches up to four layers, by two more */
-    INSECURE_MAX = 256,
-    WORK_NAME_MAX = 32,
     READ_BYTES = 64 << 10,
-};
-
-struct image_store {
-    uv_loop_t *loop; /* borrowed */
-    struct layer_store store;
-    char *folder;
-    char *puller;
-    char *auth_file; /* or NULL */
-    char *insecure[INSECURE_MAX];
-    size_t insecure_count;
-    struct list jobs; /* in the order they came */
-    size_t running;   /* jobs that have a place */
-    /* Numbers work folders, from a random start: a pull that outlives its
-     * knode for an instant meets nobody of the next one's. */
-    uint64_t next_work;
-    void (*closed)(void *data);
-    void *closed_data;
-    uv_timer_t closing; /* calls `closed` when there was nothing to end */
-};
-
-struct image_job {
-    struct list link; /* the store's jobs */
-    struct image_store *store;
-    struct list pulls;
-    char *reference; /* as asked for */
-    struct reference parsed;
-    bool understood; /* `parsed` is what `reference` says */
-    char folder[WORK_NAME_MAX];
-    uv_process_t process;
-    uv_pipe_t pipe;
-    uv_work_t work; /* FINDING, then CLEANING */
-    bool shared;    /* more pulls may join */
-    bool waiting;
-    bool spawned; /* `process` is a handle that has to be closed */
-    bool exited;
-    bool ended; /* the pipe */
-    int open_handles;
-    struct buffer input;
-    /* Owned; the result, or what `why` says. In FINDING the worker's. */
-    Kontor__V1__Image *image;
-    struct error why;
 };
 
 /* ---- the store ----------------------------------------------------------- */
@@ -96,6 +52,7 @@ static void store_free(struct image_store *store)
 static void copy_config(struct image_store *store,
                         const struct image_store_config *config)
 {
+    store->config = *config;
     store->folder = memory_string(config->folder);
     store->puller =
         memory_string(config->puller ? config->puller : "/proc/self/exe");
@@ -126,13 +83,15 @@ int image_store_open(struct image_store **out, uv_loop_t *loop,
         store_free(store);
         return (int)why->code;
     }
+    sweeper_init(store);
     *out = store;
     return 0;
 }
 
 static void image_store_on_timer_closed(uv_handle_t *handle)
 {
-    struct image_store *store = handle->data;
+    struct image_store *store =
+        container_of((uv_timer_t *)handle, struct image_store, tick);
     void (*closed)(void *data) = store->closed;
     void *data = store->closed_data;
 
@@ -140,11 +99,13 @@ static void image_store_on_timer_closed(uv_handle_t *handle)
     closed(data);
 }
 
-/* When nothing is under way any more. */
-static void close_if_idle(struct image_store *store)
+void image_store_close_if_idle(struct image_store *store)
 {
-    if (store->closed && list_empty(&store->jobs))
-        uv_close((uv_handle_t *)&store->closing, image_store_on_timer_closed);
+    uv_handle_t *tick = (uv_handle_t *)&store->tick;
+
+    if (store->closed && list_empty(&store->jobs) && store->listings == 0 &&
+        sweeper_idle(store) && !uv_is_closing(tick))
+        uv_close(tick, image_store_on_timer_closed);
 }
 
 static void job_end(struct image_job *job);
@@ -161,7 +122,7 @@ static void job_cancel(struct image_job *job)
     job->shared = false;
     error_set(&job->why, ERROR_CANCELLED, "image %s: the pull was cancelled",
               job->reference);
-    if (job->waiting)
+    if (job->waiting || job->held)
         job_end(job);
     else
         job_kill(job);
@@ -172,15 +133,13 @@ void image_store_close(struct image_store *store, void (*closed)(void *data),
 {
     store->closed = closed;
     store->closed_data = data;
-    uv_timer_init(store->loop, &store->closing);
-    store->closing.data = store;
     list_for_each(link, following, &store->jobs)
     {
         struct image_job *job = container_of(link, struct image_job, link);
 
         job_cancel(job);
     }
-    close_if_idle(store);
+    image_store_close_if_idle(store);
 }
 
 /* ---- the end of a job ---------------------------------------------------- */
@@ -193,12 +152,12 @@ static void job_on_handle_closed(uv_handle_t *handle)
     if (--job->open_handles > 0)
         return;
     list_remove(&job->link);
-    if (job->image)
-        kontor__v1__image__free_unpacked(job->image, NULL);
+    kontor__v1__image__free_unpacked(job->plan, NULL);
+    kontor__v1__image__free_unpacked(job->image, NULL);
     buffer_fini(&job->input);
     free(job->reference);
     free(job);
-    close_if_idle(store);
+    image_store_close_if_idle(store);
 }
 
 /* Tell everybody, then let go. A callback may start and cancel pulls: the
@@ -243,6 +202,8 @@ static void job_on_cleaned(uv_work_t *work, int status)
         job->store->running--;
         start_waiting(job->store);
     }
+    if (job->why.code == ERROR_RESOURCE_EXHAUSTED)
+        sweeper_hurry(job->store);
     job_finish(job);
 }
 
@@ -250,6 +211,7 @@ static void job_on_cleaned(uv_work_t *work, int status)
 static void job_end(struct image_job *job)
 {
     job->waiting = false;
+    job->held = false;
     uv_queue_work(job->store->loop, &job->work, job_clean, job_on_cleaned);
 }
 
@@ -262,6 +224,7 @@ static void job_end_if_over(struct image_job *job)
                   "image %s: the process that pulls it ended without a word",
                   job->reference);
     job_end(job);
+    sweeper_step(job->store); /* it may have waited for this */
 }
 
 /* ---- what the process says ----------------------------------------------- */
@@ -278,14 +241,17 @@ static void job_progress(struct image_job *job, uint64_t done_bytes,
     }
 }
 
-/* The layers have to be folders of this store, whatever the process says. */
-static bool layers_are_ours(const Kontor__V1__Image *image)
+/* The layers have to be folders of this store, whatever the process says, or
+ * be links to files for a file system's. */
+static bool layers_are_ours(const struct image_job *job,
+                            const Kontor__V1__Image *image)
 {
-    static const char prefix[] = "layers/sha256/";
+    const char *prefix =
+        reference_file_system(&job->parsed) ? "files/" : "layers/sha256/";
+    size_t length = strlen(prefix);
 
     for (size_t i = 0; i < image->n_layers; i++) {
         const char *layer = image->layers[i];
-        size_t length = strlen(prefix);
 
         if (strncmp(layer, prefix, length) != 0 ||
             strlen(layer + length) != DIGEST_HEX_LENGTH ||
@@ -295,17 +261,18 @@ static bool layers_are_ours(const Kontor__V1__Image *image)
     return image->n_layers > 0;
 }
 
-static void job_take_image(struct image_job *job, const struct record *record)
+/* The layers that will be used, then the image: each once. */
+static void job_take_image(struct image_job *job, const struct record *record,
+                           Kontor__V1__Image **out)
 {
     Kontor__V1__Image *image =
         kontor__v1__image__unpack(NULL, record->length, record->bytes);
 
-    if (image && !job->image && layers_are_ours(image)) {
-        job->image = image;
+    if (image && !*out && layers_are_ours(job, image)) {
+        *out = image;
         return;
     }
-    if (image)
-        kontor__v1__image__free_unpacked(image, NULL);
+    kontor__v1__image__free_unpacked(image, NULL);
     error_set(&job->why, ERROR_INTERNAL, "image %s: the puller's answer",
               job->reference);
 }
@@ -320,8 +287,12 @@ static void job_take(struct image_job *job, const struct record *record)
         if (record_progress(record, &done_bytes, &total_bytes, &job->why) == 0)
             job_progress(job, done_bytes, total_bytes);
         return;
+    case RECORD_LAYERS:
+        job_take_image(job, record, &job->plan);
+        sweeper_step(job->store);
+        return;
     case RECORD_IMAGE:
-        job_take_image(job, record);
+        job_take_image(job, record, &job->image);
         return;
     case RECORD_ERROR:
         record_error(record, &job->why);
@@ -446,7 +417,7 @@ static void start_waiting(struct image_store *store)
     {
         struct image_job *job = container_of(link, struct image_job, link);
 
-        if (store->running == PULLS_MAX)
+        if (store->running == PULLS_MAX || sweeper_holds(store))
             return;
         if (!job->waiting)
             continue;
@@ -457,8 +428,8 @@ static void start_waiting(struct image_store *store)
 
 /* On a worker: look for what is here and will do. A digest never changes; a
  * tag is taken to stay what it was, but for "latest", as Kubernetes has it,
- * and a layout's, which costs no more than reading a small file. What goes
- * wrong here the process will meet again and tell. */
+ * and what is on the node, which costs no more than a look at a file. What
+ * goes wrong here the process will meet again and tell. */
 static void job_find(uv_work_t *work)
 {
     struct image_job *job = container_of(work, struct image_job, work);
@@ -469,9 +440,11 @@ static void job_find(uv_work_t *work)
 
     if (!job->understood)
         return;
-    if (reference->kind == REFERENCE_LAYOUT
-            ? layout_resolve(reference, &unheard) != 0
-            : latest)
+    if (reference_is_file(reference))
+        latest = image_file_resolve(reference, &unheard) != 0;
+    else if (reference->kind == REFERENCE_LAYOUT)
+        latest = layout_resolve(reference, &unheard) != 0;
+    if (latest)
         return;
     layer_store_load_image(&job->store->store, reference, &job->image,
                            &unheard);
@@ -483,12 +456,35 @@ static void job_on_found(uv_work_t *work, int status)
     struct image_store *store = job->store;
 
     (void)status; /* it is never cancelled */
+    job->finding = false;
     if (store->closed && job->why.code == ERROR_OK)
         job_cancel(job);
     if (job->image || job->why.code != ERROR_OK)
         job_finish(job);
     else
         job->waiting = true;
+    sweeper_step(store);
+    start_waiting(store);
+}
+
+static void job_start(struct image_job *job)
+{
+    job->held = sweeper_holds(job->store);
+    if (job->held)
+        return;
+    job->finding = true;
+    uv_queue_work(job->store->loop, &job->work, job_find, job_on_found);
+}
+
+void image_jobs_release(struct image_store *store)
+{
+    list_for_each(link, following, &store->jobs)
+    {
+        struct image_job *job = container_of(link, struct image_job, link);
+
+        if (job->held)
+            job_start(job);
+    }
     start_waiting(store);
 }
 
@@ -512,7 +508,7 @@ static struct image_job *job_new(struct image_store *store,
     job->pipe.data = job;
     job->process.data = job;
     job->open_handles = 1;
-    uv_queue_work(store->loop, &job->work, job_find, job_on_found);
+    job_start(job);
     return job;
 }
 

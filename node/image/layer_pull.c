@@ -180,7 +180,7 @@ static void request_ended(struct layer_pull *pull)
     if ((short_body || http_request_transient(request)) &&
         ++pull->tries < IMAGE_REGISTRY_TRIES_MAX) {
         pull->resume_ms = clock_monotonic_ms() +
-                          ((uint64_t)IMAGE_REGISTRY_BACKOFF_MS << pull->tries);
+                          image_registry_pause_ms(request, pull->tries);
         pull->state = LAYER_PULL_PAUSING;
         return;
     }
@@ -279,6 +279,7 @@ static void unpack_step(struct layer_pull *pull)
                   pull->diff_id->text);
         fail(pull);
     } else {
+        pull->tar_bytes = pull->unpacker.inflate.report.tar_bytes;
         end(pull);
         pull->state = LAYER_PULL_DONE;
     }

@@ -39,6 +39,7 @@ struct layer_pull {
     struct error why;               /* FAILED */
     char name[LAYER_PULL_NAME_MAX]; /* of its folder in the work folder */
     uint64_t received_bytes;
+    uint64_t tar_bytes; /* DONE: of its archive */
 
     /* Internal. */
     struct unpacker unpacker;

@@ -18,8 +18,8 @@ int layer_store_open(struct layer_store *store, const char *folder,
                      struct error *why)
 {
     static const char *const parts[] = {
-        "layers",        "layers/sha256", "implied", "images",
-        "images/sha256", "refs",          "tmp",     "old",
+        "layers", "layers/sha256", "implied", "sizes", "files",
+        "images", "images/sha256", "refs",    "tmp",   "old",
     };
     CLEANUP(fd_close) int fd = -1;
 
@@ -41,21 +41,37 @@ void layer_store_close(struct layer_store *store)
     fd_reset(&store->fd);
 }
 
-int layer_store_clear(struct layer_store *store, struct error *why)
+/* Move `path` to a name of its own in old/. */
+static int move_aside(const struct layer_store *store, const char *path,
+                      struct error *why)
 {
     char aside[LAYER_STORE_PATH_MAX];
-    struct error unheard;
     uint64_t unique;
 
     random_bytes(&unique, sizeof unique);
     snprintf(aside, sizeof aside, "old/%016" PRIx64, unique);
-    if (renameat(store->fd, "tmp", store->fd, aside) != 0)
-        return error_errno(why, "image store: put tmp aside");
+    if (renameat(store->fd, path, store->fd, aside) != 0)
+        return error_errno(why, "image store: put %s aside", path);
+    return 0;
+}
+
+void layer_store_empty(const struct layer_store *store)
+{
+    struct error unheard;
+
+    /* Somebody may still write into what is removed here; the next time
+     * finds what that left. */
+    (void)folder_remove(store->fd, "old", &unheard);
+    (void)mkdirat(store->fd, "old", 0700);
+}
+
+int layer_store_clear(struct layer_store *store, struct error *why)
+{
+    if (move_aside(store, "tmp", why) != 0)
+        return (int)why->code;
     if (mkdirat(store->fd, "tmp", 0700) != 0)
         return error_errno(why, "image store: make tmp");
-    /* A pull whose knode was killed may live for an instant more and write
-     * into what is removed here; the next clear finds what it left. */
-    (void)folder_remove(store->fd, "old", &unheard);
+    layer_store_empty(store);
     return 0;
 }
 
@@ -138,6 +154,34 @@ int layer_store_publish_list(struct layer_store *store, int work,
     list_path(diff_id, path);
     if (renameat(work, list, store->fd, path) != 0)
         return error_errno(why, "image store: move a list to %s", path);
+    return 0;
+}
+
+int layer_store_publish_size(struct layer_store *store, int work,
+                             const struct digest *diff_id, uint64_t bytes,
+                             struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *text = memory_format("%llu\n", (unsigned long long)bytes);
+    char path[LAYER_STORE_PATH_MAX];
+
+    snprintf(path, sizeof path, "sizes/%s", digest_hex(diff_id));
+    if (file_exchange(work, "size", text, strlen(text), 0600, why) != 0)
+        return (int)why->code;
+    if (renameat(work, "size", store->fd, path) != 0)
+        return error_errno(why, "image store: move a size to %s", path);
+    return 0;
+}
+
+int layer_store_publish_link(struct layer_store *store, int work,
+                             const struct reference *reference,
+                             char path[LAYER_STORE_PATH_MAX], struct error *why)
+{
+    snprintf(path, LAYER_STORE_PATH_MAX, "files/%s",
+             digest_hex(&reference->digest));
+    if (symlinkat(reference->path, work, "link") != 0 ||
+        renameat(work, "link", store->fd, path) != 0)
+        return error_errno(why, "image store: link %s", reference->path);
     return 0;
 }
 
@@ -231,27 +275,74 @@ int layer_store_save_image(struct layer_store *store, int work,
     return 0;
 }
 
+int layer_store_read_reference(const struct layer_store *store,
+                               const char *name, struct digest *digest,
+                               char **out, struct error *why)
+{
+    CLEANUP(buffer_fini) struct buffer file = {.limit = REF_MAX_BYTES};
+    CLEANUP(free_pointer)
+    char *path = memory_format("refs/%s", name);
+    char *text;
+    char *next;
+
+    if (file_read(store->fd, path, &file, why) != 0 ||
+        buffer_append(&file, "", 1, why) != 0)
+        return (int)why->code;
+    text = (char *)buffer_data(&file);
+    next = text + strcspn(text, "\n");
+    if (*next == '\n')
+        *next++ = '\0';
+    next[strcspn(next, "\n")] = '\0';
+    if (digest_parse(text, digest, why) != 0)
+        return error_wrap(why, "image store: %s", path);
+    *out = memory_string(next);
+    return 0;
+}
+
 /* The manifest's digest that `reference` led to. */
 static int load_ref(const struct layer_store *store,
                     const struct reference *reference, struct digest *out,
                     struct error *why)
 {
-    CLEANUP(buffer_fini) struct buffer text = {.limit = REF_MAX_BYTES};
+    CLEANUP(free_pointer) char *text = NULL;
     char path[LAYER_STORE_PATH_MAX];
-    char line[DIGEST_TEXT_MAX] = "";
-    size_t length;
 
     ref_path(reference, path);
-    if (file_read(store->fd, path, &text, why) != 0)
+    return layer_store_read_reference(store, path + strlen("refs/"), out, &text,
+                                      why);
+}
+
+int layer_store_read_image(const struct layer_store *store,
+                           const struct digest *digest, Kontor__V1__Image **out,
+                           uint64_t *used_at_ms, struct error *why)
+{
+    CLEANUP(buffer_fini)
+    struct buffer packed = {.limit = LAYER_STORE_IMAGE_MAX_BYTES};
+    char path[LAYER_STORE_PATH_MAX];
+    struct stat info = {0};
+
+    image_path(digest, path);
+    if (file_read(store->fd, path, &packed, why) != 0)
         return (int)why->code;
-    length = buffer_length(&text);
-    if (length > DIGEST_TEXT_MAX - 1)
-        length = DIGEST_TEXT_MAX - 1;
-    if (length > 0)
-        memcpy(line, buffer_data(&text), length);
-    line[length] = '\0';
-    line[strcspn(line, "\n")] = '\0';
-    return digest_parse(line, out, why);
+    if (fstatat(store->fd, path, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return error_errno(why, "image store: %s", path);
+    *out = kontor__v1__image__unpack(NULL, buffer_length(&packed),
+                                     buffer_data(&packed));
+    if (!*out)
+        return error_set(why, ERROR_DATA_LOSS, "image store: %s is damaged",
+                         path);
+    *used_at_ms = (uint64_t)info.st_mtim.tv_sec * 1000 +
+                  (uint64_t)info.st_mtim.tv_nsec / 1000000;
+    return 0;
+}
+
+void layer_store_touch_image(const struct layer_store *store,
+                             const struct digest *digest)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    image_path(digest, path);
+    (void)utimensat(store->fd, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Whether every layer is where the image says it is. */
@@ -268,30 +359,68 @@ int layer_store_load_image(const struct layer_store *store,
                            const struct reference *reference,
                            Kontor__V1__Image **out, struct error *why)
 {
-    CLEANUP(buffer_fini)
-    struct buffer packed = {.limit = LAYER_STORE_IMAGE_MAX_BYTES};
     Kontor__V1__Image *image;
     struct digest digest = reference->digest;
     char path[LAYER_STORE_PATH_MAX];
+    uint64_t used_at_ms;
 
     /* A reference's digest may be the image's own, or that of an index. */
     image_path(&digest, path);
     if ((!digest.text[0] || faccessat(store->fd, path, F_OK, 0) != 0) &&
         load_ref(store, reference, &digest, why) != 0)
         return (int)why->code;
-    image_path(&digest, path);
-    if (file_read(store->fd, path, &packed, why) != 0)
+    if (layer_store_read_image(store, &digest, &image, &used_at_ms, why) != 0)
         return (int)why->code;
-    image = kontor__v1__image__unpack(NULL, buffer_length(&packed),
-                                      buffer_data(&packed));
-    if (!image)
-        return error_set(why, ERROR_DATA_LOSS, "image store: %s is damaged",
-                         path);
     if (!layers_are_here(store, image)) {
         kontor__v1__image__free_unpacked(image, NULL);
         return error_set(why, ERROR_NOT_FOUND,
                          "image store: a layer of %s is missing", digest.text);
     }
+    layer_store_touch_image(store, &digest);
     *out = image;
     return 0;
+}
+
+/* ---- removal ------------------------------------------------------------- */
+
+static int remove_file(const struct layer_store *store, const char *path,
+                       struct error *why)
+{
+    if (unlinkat(store->fd, path, 0) != 0 && errno != ENOENT)
+        return error_errno(why, "image store: remove %s", path);
+    return 0;
+}
+
+int layer_store_remove_reference(const struct layer_store *store,
+                                 const char *name, struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    snprintf(path, sizeof path, "refs/%s", name);
+    return remove_file(store, path, why);
+}
+
+int layer_store_remove_image(const struct layer_store *store,
+                             const struct digest *digest, struct error *why)
+{
+    char path[LAYER_STORE_PATH_MAX];
+
+    image_path(digest, path);
+    return remove_file(store, path, why);
+}
+
+/* The folder goes first: as long as it is there its list is, too. */
+int layer_store_put_aside(const struct layer_store *store, const char *path,
+                          struct error *why)
+{
+    const char *name = strrchr(path, '/') + 1;
+    char beside[LAYER_STORE_PATH_MAX];
+
+    if (move_aside(store, path, why) != 0)
+        return (int)why->code;
+    snprintf(beside, sizeof beside, "implied/%s", name);
+    if (remove_file(store, beside, why) != 0)
+        return (int)why->code;
+    snprintf(beside, sizeof beside, "sizes/%s", name);
+    return remove_file(store, beside, why);
 }

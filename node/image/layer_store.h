@@ -3,7 +3,8 @@
  * Invariants:
  * 1. A folder beneath layers/ is whole and on disk: it was synced under
  *    tmp/ before it was renamed, so a crash leaves it whole or not there.
- * 2. A layer's list in implied/ is on disk before its folder is there.
+ * 2. A layer's list in implied/ is on disk before its folder is there; its
+ *    size is in sizes/ by then, but may be lost in a crash.
  * 3. An image's file is written after its layers were renamed and that was
  *    synced; a reference's after its image. */
 #pragma once
@@ -55,6 +56,18 @@ int layer_store_publish_list(struct layer_store *store, int work,
                              const char *name, const struct digest *diff_id,
                              struct error *why);
 
+/* Note how large the layer is, for accounting. */
+int layer_store_publish_size(struct layer_store *store, int work,
+                             const struct digest *diff_id, uint64_t bytes,
+                             struct error *why);
+
+/* Make files/..., a link to the file that `reference` names and whose digest
+ * it has; `path` gets its name, which is an image's only layer. */
+int layer_store_publish_link(struct layer_store *store, int work,
+                             const struct reference *reference,
+                             char path[LAYER_STORE_PATH_MAX],
+                             struct error *why);
+
 /* Give the unpacked, synced folder `name` in `work` its place. When another
  * pull was first that one stays, and this stays in `work`. */
 int layer_store_publish_layer(struct layer_store *store, int work,
@@ -66,6 +79,38 @@ int layer_store_publish_layer(struct layer_store *store, int work,
 int layer_store_save_image(struct layer_store *store, int work,
                            const struct reference *reference,
                            const Kontor__V1__Image *image, struct error *why);
+
+/* One image's file and when it was used last, wall clock; freed with
+ * kontor__v1__image__free_unpacked(). */
+int layer_store_read_image(const struct layer_store *store,
+                           const struct digest *digest, Kontor__V1__Image **out,
+                           uint64_t *used_at_ms, struct error *why);
+
+/* Note that it is used now. */
+void layer_store_touch_image(const struct layer_store *store,
+                             const struct digest *digest);
+
+/* One reference's file in refs/: the image it led to, and itself, freed with
+ * free(). */
+int layer_store_read_reference(const struct layer_store *store,
+                               const char *name, struct digest *digest,
+                               char **text, struct error *why);
+
+/* Forget a reference, by its file's name. */
+int layer_store_remove_reference(const struct layer_store *store,
+                                 const char *name, struct error *why);
+
+/* Forget an image; its layers stay. */
+int layer_store_remove_image(const struct layer_store *store,
+                             const struct digest *digest, struct error *why);
+
+/* Put a layer, or a link to a file, aside: it is not there any more, and goes
+ * with layer_store_empty(). */
+int layer_store_put_aside(const struct layer_store *store, const char *path,
+                          struct error *why);
+
+/* Remove what was put aside; takes its time. */
+void layer_store_empty(const struct layer_store *store);
 
 /* What `reference` led to last; NOT_FOUND unless image and layers are all
  * here. Freed with kontor__v1__image__free_unpacked(). */

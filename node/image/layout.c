@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/openat2.h>
@@ -13,8 +14,8 @@
 
 enum { LAYOUT_FILE_MAX_BYTES = 4096 };
 
-/* A file of the layout and its size. A fifo in its place would never open. */
-static int open_file(int folder, const char *path, int *out, uint64_t *size,
+/* A fifo in its place would never open. */
+int layout_file_open(int folder, const char *path, int *out, uint64_t *size,
                      struct error *why)
 {
     struct open_how how = {
@@ -25,8 +26,11 @@ static int open_file(int folder, const char *path, int *out, uint64_t *size,
     int fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
     struct stat info;
 
+    if (fd < 0 && errno == EXDEV)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%.200s leads out of its folder", path);
     if (fd < 0 || fstat(fd, &info) != 0)
-        return error_errno(why, "open %s", path);
+        return error_errno(why, "open %.200s", path);
     if (!S_ISREG(info.st_mode))
         return error_set(why, ERROR_FAILED_PRECONDITION, "%s is no file", path);
     *size = (uint64_t)info.st_size;
@@ -47,13 +51,13 @@ static int read_file(int fd, uint64_t size, struct buffer *out,
     return 0;
 }
 
-static int read_named(int folder, const char *name, struct buffer *out,
-                      struct error *why)
+int layout_file_read(int folder, const char *name, struct buffer *out,
+                     struct error *why)
 {
     CLEANUP(fd_close) int fd = -1;
     uint64_t size = 0;
 
-    if (open_file(folder, name, &fd, &size, why) != 0)
+    if (layout_file_open(folder, name, &fd, &size, why) != 0)
         return (int)why->code;
     if (read_file(fd, size, out, why) != 0)
         return error_wrap(why, "%s", name);
@@ -67,7 +71,7 @@ static int check_version(int folder, struct error *why)
     const char *version;
     bool known;
 
-    if (read_named(folder, "oci-layout", &text, why) != 0)
+    if (layout_file_read(folder, "oci-layout", &text, why) != 0)
         return (int)why->code;
     root = json_loadb((const char *)buffer_data(&text), buffer_length(&text), 0,
                       NULL);
@@ -79,10 +83,11 @@ static int check_version(int folder, struct error *why)
                              "oci-layout is not of version 1");
 }
 
-int layout_open(struct layout *layout, const char *folder, struct error *why)
+int layout_open(struct layout *layout, int dir, const char *folder,
+                struct error *why)
 {
     CLEANUP(fd_close)
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return error_errno(why, "OCI layout %s", folder);
@@ -103,7 +108,7 @@ int layout_find(const struct layout *layout, const char *tag,
     CLEANUP(buffer_fini) struct buffer text = {.limit = MANIFEST_MAX_BYTES};
     struct platform platform = platform_here();
 
-    if (read_named(layout->fd, "index.json", &text, why) != 0)
+    if (layout_file_read(layout->fd, "index.json", &text, why) != 0)
         return (int)why->code;
     return index_choose(buffer_data(&text), buffer_length(&text), &platform,
                         tag, out, why);
@@ -114,7 +119,7 @@ int layout_resolve(struct reference *reference, struct error *why)
     CLEANUP(layout_close) struct layout layout = {-1};
     struct descriptor found;
 
-    if (layout_open(&layout, reference->folder, why) != 0 ||
+    if (layout_open(&layout, AT_FDCWD, reference->path, why) != 0 ||
         layout_find(&layout, reference->tag, &found, why) != 0)
         return (int)why->code;
     reference->digest = found.digest;
@@ -129,7 +134,7 @@ int layout_blob_open(const struct layout *layout, const struct descriptor *blob,
     uint64_t size = 0;
 
     snprintf(path, sizeof path, "blobs/sha256/%s", digest_hex(&blob->digest));
-    if (open_file(layout->fd, path, &fd, &size, why) != 0)
+    if (layout_file_open(layout->fd, path, &fd, &size, why) != 0)
         return error_wrap(why, "blob %s", blob->digest.text);
     if (size != blob->size_bytes)
         return error_set(why, ERROR_DATA_LOSS,

@@ -10,9 +10,10 @@ struct layout {
     int fd; /* owned; the folder */
 };
 
-/* NOT_FOUND when there is no such folder, FAILED_PRECONDITION when it is no
- * layout of version 1. */
-int layout_open(struct layout *layout, const char *folder, struct error *why);
+/* `dir` as openat(2). NOT_FOUND when there is no such folder,
+ * FAILED_PRECONDITION when it is no layout of version 1. */
+int layout_open(struct layout *layout, int dir, const char *folder,
+                struct error *why);
 void layout_close(struct layout *layout);
 
 /* The manifest or index of `tag` ("": the only one). NOT_FOUND names the tag,
@@ -23,6 +24,15 @@ int layout_find(const struct layout *layout, const char *tag,
 /* Set the digest of a layout's reference to what its tag leads to now. Reads
  * small files; fails as the two above do. */
 int layout_resolve(struct reference *reference, struct error *why);
+
+/* A file of a folder that others filled, by a path that stays in it, and its
+ * size; the caller closes it. */
+int layout_file_open(int folder, const char *path, int *fd, uint64_t *size,
+                     struct error *why);
+
+/* All of it, into the empty `out`, whose limit bounds it. */
+int layout_file_read(int folder, const char *path, struct buffer *out,
+                     struct error *why);
 
 /* A small blob, whole and verified, into the empty `out`. */
 int layout_blob(const struct layout *layout, const struct descriptor *blob,

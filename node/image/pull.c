@@ -12,10 +12,12 @@
 #include "base/options.h"
 #include "node/image/filters.h"
 #include "node/image/image.h"
+#include "node/image/image_file.h"
 #include "node/image/layer_pull.h"
 #include "node/image/layer_store.h"
 #include "node/image/record.h"
 #include "node/image/settle.h"
+#include "node/image/source.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -29,7 +31,6 @@ enum {
     PARALLEL_MAX = 4,
     PROGRESS_MS = 100,
     WAIT_MS = 1000,
-    INDEX_DEPTH_MAX = 2, /* a layout's index may lead to an image's index */
 };
 
 #define SETTLED "settled" /* in the work folder */
@@ -37,23 +38,16 @@ enum {
 struct pull_options {
     const char *store;
     const char *work;
-    const char *auth_file; /* or NULL */
     const char *reference;
-    struct option_strings insecure;
+    struct source_options source;
 };
 
 struct pull {
     const struct pull_options *options;
-    struct reference reference;
-    struct platform platform;
     struct layer_store store;
     int work; /* the work folder */
-    struct http http;
-    struct image_registry registry;
-    struct layout layout;
-    struct digest digest; /* of the manifest */
-    struct manifest manifest;
-    struct image_config config;
+    struct source source;
+    struct source_image image;
     /* Owned; each layer once, lowest first, and the one that settles them. */
     struct digest *stack;
     size_t stack_count;
@@ -63,143 +57,54 @@ struct pull {
     uint64_t progress_ms; /* when it was told last */
 };
 
-/* ---- what the image is --------------------------------------------------- */
-
-static bool from_layout(const struct pull *pull)
-{
-    return pull->reference.kind == REFERENCE_LAYOUT;
-}
-
-/* A document that a descriptor names, verified. */
-static int get_document(struct pull *pull, const struct descriptor *document,
-                        bool manifest, struct buffer *out, struct error *why)
-{
-    char media_type[HTTP_HEADER_MAX];
-    int failed;
-
-    if (from_layout(pull))
-        failed = layout_blob(&pull->layout, document, out, why);
-    else if (manifest)
-        failed = image_registry_manifest(&pull->registry, document->digest.text,
-                                         out, media_type, why);
-    else
-        failed = image_registry_blob(&pull->registry, document, out, why);
-    if (!failed && buffer_length(out) != document->size_bytes)
-        failed = error_set(why, ERROR_DATA_LOSS, "%s has %zu bytes, not %llu",
-                           document->digest.text, buffer_length(out),
-                           (unsigned long long)document->size_bytes);
-    return failed;
-}
-
-/* The document that the reference itself names, and its type. A layout's
- * reference gets its digest here: it is remembered under it, not under a tag
- * that may move. */
-static int get_first(struct pull *pull, struct buffer *out,
-                     char media_type[HTTP_HEADER_MAX], struct error *why)
-{
-    struct reference *reference = &pull->reference;
-    struct descriptor found;
-
-    if (!from_layout(pull))
-        return image_registry_manifest(
-            &pull->registry,
-            reference->digest.text[0] ? reference->digest.text : reference->tag,
-            out, media_type, why);
-    if (layout_find(&pull->layout, reference->tag, &found, why) != 0 ||
-        get_document(pull, &found, true, out, why) != 0)
-        return error_wrap(why, "OCI layout %s", reference->folder);
-    snprintf(media_type, HTTP_HEADER_MAX, "%s", found.media_type);
-    reference->digest = found.digest;
-    return 0;
-}
-
-/* Follow indexes to the manifest for this platform; its bytes are in
- * `document` then. */
-static int find_manifest(struct pull *pull, struct buffer *document,
-                         struct error *why)
-{
-    char media_type[HTTP_HEADER_MAX];
-
-    if (get_first(pull, document, media_type, why) != 0)
-        return (int)why->code;
-    for (int depth = 0;; depth++) {
-        const uint8_t *bytes = buffer_data(document);
-        size_t length = buffer_length(document);
-        struct descriptor chosen;
-        enum manifest_kind kind;
-
-        if (manifest_kind(media_type, bytes, length, &kind, why) != 0)
-            return (int)why->code;
-        if (kind == MANIFEST_IMAGE) {
-            digest_of(bytes, length, &pull->digest);
-            return 0;
-        }
-        if (depth == INDEX_DEPTH_MAX)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "indexes within indexes");
-        if (index_choose(bytes, length, &pull->platform, NULL, &chosen, why) !=
-            0)
-            return (int)why->code;
-        buffer_consume(document, length);
-        if (get_document(pull, &chosen, true, document, why) != 0)
-            return (int)why->code;
-        snprintf(media_type, sizeof media_type, "%s", chosen.media_type);
-    }
-}
-
-static int resolve(struct pull *pull, struct error *why)
-{
-    CLEANUP(buffer_fini) struct buffer document = {.limit = MANIFEST_MAX_BYTES};
-    CLEANUP(buffer_fini) struct buffer config = {.limit = CONFIG_MAX_BYTES};
-
-    if (find_manifest(pull, &document, why) != 0 ||
-        manifest_parse(buffer_data(&document), buffer_length(&document),
-                       &pull->manifest, why) != 0)
-        return (int)why->code;
-    if (get_document(pull, &pull->manifest.config, false, &config, why) != 0 ||
-        image_config_parse(buffer_data(&config), buffer_length(&config),
-                           &pull->platform, &pull->config, why) != 0)
-        return (int)why->code;
-    if (pull->config.diff_id_count != pull->manifest.layer_count)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "the manifest has %zu layers, the config %zu diff_ids",
-                         pull->manifest.layer_count,
-                         pull->config.diff_id_count);
-    return 0;
-}
-
 /* ---- its layers ---------------------------------------------------------- */
 
 /* Whether a layer comes again further up. There it does all that it does
  * here, and overlayfs refuses one folder twice. */
 static bool comes_again(const struct pull *pull, size_t number)
 {
-    for (size_t i = number + 1; i < pull->config.diff_id_count; i++)
-        if (digest_equal(&pull->config.diff_ids[i],
-                         &pull->config.diff_ids[number]))
+    for (size_t i = number + 1; i < pull->image.config.diff_id_count; i++)
+        if (digest_equal(&pull->image.config.diff_ids[i],
+                         &pull->image.config.diff_ids[number]))
             return true;
     return false;
 }
 
+/* The image's folders, and the name of the one that settles them, which may
+ * come on top. */
+static void plan_stack(struct pull *pull)
+{
+    size_t count = pull->image.config.diff_id_count;
+    struct settle_layers layers = {.store = &pull->store};
+
+    pull->stack = memory_array(count + 1, sizeof *pull->stack);
+    for (size_t i = 0; i < count; i++)
+        if (!comes_again(pull, i))
+            pull->stack[pull->stack_count++] = pull->image.config.diff_ids[i];
+    layers.diff_ids = pull->stack;
+    layers.count = pull->stack_count;
+    settle_name(&layers, &pull->stack[pull->stack_count]);
+}
+
 static void plan(struct pull *pull)
 {
-    size_t count = pull->config.diff_id_count;
+    size_t count = pull->image.config.diff_id_count;
 
     pull->layers = memory_array(count, sizeof *pull->layers);
-    pull->stack = memory_array(count + 1, sizeof *pull->stack);
     for (size_t i = 0; i < count; i++) {
         struct layer_pull *layer = &pull->layers[pull->layer_count];
 
-        if (comes_again(pull, i))
-            continue;
-        pull->stack[pull->stack_count++] = pull->config.diff_ids[i];
-        if (layer_store_has_layer(&pull->store, &pull->config.diff_ids[i]))
+        if (comes_again(pull, i) ||
+            layer_store_has_layer(&pull->store,
+                                  &pull->image.config.diff_ids[i]))
             continue;
         layer_pull_init(layer, i);
-        layer->blob = &pull->manifest.layers[i];
-        layer->diff_id = &pull->config.diff_ids[i];
-        layer->registry = from_layout(pull) ? NULL : &pull->registry;
-        layer->layout = from_layout(pull) ? &pull->layout : NULL;
+        layer->blob = &pull->image.manifest.layers[i];
+        layer->diff_id = &pull->image.config.diff_ids[i];
+        if (source_is_layout(&pull->source))
+            layer->layout = &pull->source.layout;
+        else
+            layer->registry = &pull->source.registry;
         pull->total_bytes += layer->blob->size_bytes;
         pull->layer_count++;
     }
@@ -264,7 +169,7 @@ static int wait_for_any(struct pull *pull, struct error *why)
         count += layer_pull_fds(&pull->layers[i], fds + count);
         wait_ms = layer_pull_wait_ms(&pull->layers[i], wait_ms);
     }
-    return http_run(&pull->http, fds, count, (int)wait_ms, why);
+    return http_run(&pull->source.http, fds, count, (int)wait_ms, why);
 }
 
 static int fetch_layers(struct pull *pull, struct error *why)
@@ -299,7 +204,9 @@ static int publish_layers(struct pull *pull, struct error *why)
         if (layer->state != LAYER_PULL_DONE)
             continue;
         if (layer_store_publish_list(&pull->store, pull->work, layer->name,
-                                     layer->diff_id, why) != 0)
+                                     layer->diff_id, why) != 0 ||
+            layer_store_publish_size(&pull->store, pull->work, layer->diff_id,
+                                     layer->tar_bytes, why) != 0)
             return (int)why->code;
         done++;
     }
@@ -323,11 +230,10 @@ static int settle_image(struct pull *pull, struct error *why)
 {
     const struct settle_layers layers = {&pull->store, pull->stack,
                                          pull->stack_count};
-    struct digest *name = &pull->stack[pull->stack_count];
+    const struct digest *name = &pull->stack[pull->stack_count];
     CLEANUP(fd_close) int folder = -1;
     bool needed = false;
 
-    settle_name(&layers, name);
     if (!layer_store_has_layer(&pull->store, name)) {
         if (mkdirat(pull->work, SETTLED, 0755) != 0)
             return error_errno(why, "make a folder for folders");
@@ -353,14 +259,11 @@ static int settle_image(struct pull *pull, struct error *why)
 
 /* ---- the result ---------------------------------------------------------- */
 
-static void complete_image(struct pull *pull)
+static void take_stack(const struct pull *pull, size_t count,
+                       Kontor__V1__Image *image)
 {
-    Kontor__V1__Image *image = pull->config.image;
-
-    image->reference = memory_string(pull->options->reference);
-    image->digest = memory_string(pull->digest.text);
-    image->layers = memory_array(pull->stack_count, sizeof *image->layers);
-    for (size_t i = 0; i < pull->stack_count; i++) {
+    image->layers = memory_array(count, sizeof *image->layers);
+    for (size_t i = 0; i < count; i++) {
         char path[LAYER_STORE_PATH_MAX];
 
         layer_store_layer_path(&pull->stack[i], path);
@@ -368,22 +271,55 @@ static void complete_image(struct pull *pull)
     }
 }
 
-static int send_image(const Kontor__V1__Image *image, struct error *why)
+static int send_image(enum record_type type, const Kontor__V1__Image *image,
+                      struct error *why)
 {
     size_t length = kontor__v1__image__get_packed_size(image);
     CLEANUP(free_pointer) uint8_t *packed = memory_new(length);
 
     kontor__v1__image__pack(image, packed);
-    return record_send(STDOUT_FILENO, RECORD_IMAGE, packed, length, why);
+    return record_send(STDOUT_FILENO, type, packed, length, why);
 }
 
-static int pull_all(struct pull *pull, struct error *why)
+/* Said before we look which layers are here: from then on knode keeps them. */
+static int tell_stack(const struct pull *pull, struct error *why)
+{
+    Kontor__V1__Image *image = memory_new(sizeof *image);
+    int failed;
+
+    kontor__v1__image__init(image);
+    take_stack(pull, pull->stack_count + 1, image);
+    failed = send_image(RECORD_LAYERS, image, why);
+    kontor__v1__image__free_unpacked(image, NULL);
+    return failed;
+}
+
+/* Remember the image under its reference, and hand it to knode. */
+static int finish(struct pull *pull, const struct digest *digest,
+                  struct error *why)
+{
+    Kontor__V1__Image *image = pull->image.config.image;
+
+    image->reference = memory_string(pull->options->reference);
+    image->digest = memory_string(digest->text);
+    if (layer_store_save_image(&pull->store, pull->work,
+                               &pull->source.reference, image, why) != 0)
+        return (int)why->code;
+    return send_image(RECORD_IMAGE, image, why);
+}
+
+static int pull_layers(struct pull *pull, struct error *why)
 {
     struct error publish;
-    int failed = resolve(pull, why);
+    int failed;
 
-    if (failed)
-        return failed;
+    if (source_open(&pull->source, &pull->options->source, pull->work, why) !=
+            0 ||
+        source_resolve(&pull->source, &pull->image, why) != 0)
+        return (int)why->code;
+    plan_stack(pull);
+    if (tell_stack(pull, why) != 0)
+        return (int)why->code;
     plan(pull);
     failed = fetch_layers(pull, why);
     if (publish_layers(pull, failed ? &publish : why) != 0 && !failed)
@@ -392,64 +328,45 @@ static int pull_all(struct pull *pull, struct error *why)
         return failed;
     if (settle_image(pull, why) != 0)
         return (int)why->code;
-    complete_image(pull);
-    if (layer_store_save_image(&pull->store, pull->work, &pull->reference,
-                               pull->config.image, why) != 0)
+    take_stack(pull, pull->stack_count, pull->image.config.image);
+    return finish(pull, &pull->image.digest, why);
+}
+
+/* A file system needs nothing but a way to it: its only layer is a link to
+ * the file, which is mounted when a pod starts. */
+static int pull_file_system(struct pull *pull, struct error *why)
+{
+    struct reference *reference = &pull->source.reference;
+    Kontor__V1__Image *image = memory_new(sizeof *image);
+    CLEANUP(fd_close) int fd = -1;
+    char path[LAYER_STORE_PATH_MAX];
+
+    kontor__v1__image__init(image);
+    pull->image.config.image = image;
+    if (image_file_open(reference, &fd, why) != 0 ||
+        image_file_check(reference, fd, why) != 0 ||
+        layer_store_publish_link(&pull->store, pull->work, reference, path,
+                                 why) != 0)
         return (int)why->code;
-    return send_image(pull->config.image, why);
+    image->layers = memory_array(1, sizeof *image->layers);
+    image->layers[image->n_layers++] = memory_string(path);
+    return finish(pull, &reference->digest, why);
 }
 
 /* ---- the process --------------------------------------------------------- */
-
-static bool is_insecure(const struct pull *pull)
-{
-    const struct option_strings *insecure = &pull->options->insecure;
-
-    for (size_t i = 0; i < insecure->count; i++)
-        if (strcmp(insecure->values[i], pull->reference.host) == 0)
-            return true;
-    return false;
-}
-
-static int find_credentials(const struct pull *pull,
-                            char credentials[AUTH_CREDENTIALS_MAX],
-                            struct error *why)
-{
-    CLEANUP(buffer_fini) struct buffer text = {.limit = AUTH_FILE_MAX_BYTES};
-
-    credentials[0] = '\0';
-    if (!pull->options->auth_file)
-        return 0;
-    if (file_read(AT_FDCWD, pull->options->auth_file, &text, why) != 0)
-        return error_wrap(why, "registry credentials");
-    return auth_credentials_find(buffer_data(&text), buffer_length(&text),
-                                 pull->reference.host, credentials, why);
-}
-
-static int open_source(struct pull *pull, struct error *why)
-{
-    char credentials[AUTH_CREDENTIALS_MAX];
-
-    if (from_layout(pull))
-        return layout_open(&pull->layout, pull->reference.folder, why);
-    if (find_credentials(pull, credentials, why) != 0)
-        return (int)why->code;
-    image_registry_init(&pull->registry, &pull->http, &pull->reference,
-                        is_insecure(pull), credentials);
-    return 0;
-}
 
 static int pull_run(struct pull *pull, struct error *why)
 {
     const struct pull_options *options = pull->options;
 
-    if (reference_parse(options->reference, &pull->reference, why) != 0)
+    if (reference_parse(options->reference, &pull->source.reference, why) != 0)
         return (int)why->code;
     if (layer_store_open(&pull->store, options->store, why) != 0 ||
         layer_store_work_open(&pull->store, options->work, &pull->work, why) !=
             0 ||
-        http_init(&pull->http, why) != 0 || open_source(pull, why) != 0 ||
-        pull_all(pull, why) != 0)
+        (reference_file_system(&pull->source.reference)
+             ? pull_file_system(pull, why)
+             : pull_layers(pull, why)) != 0)
         return error_wrap(why, "image %.200s", options->reference);
     return 0;
 }
@@ -460,12 +377,8 @@ static void pull_fini(struct pull *pull)
         layer_pull_fini(&pull->layers[i]);
     free(pull->layers);
     free(pull->stack);
-    image_config_fini(&pull->config);
-    manifest_fini(&pull->manifest);
-    image_registry_fini(&pull->registry);
-    layout_close(&pull->layout);
-    if (pull->http.multi)
-        http_fini(&pull->http);
+    source_image_fini(&pull->image);
+    source_close(&pull->source);
     fd_reset(&pull->work);
     layer_store_close(&pull->store);
 }
@@ -485,9 +398,9 @@ static int parse_options(int argc, char **argv, struct pull_options *out,
     const struct option table[] = {
         {"store", OPTION_STRING, &out->store, "DIR", "the image store"},
         {"work", OPTION_STRING, &out->work, "NAME", "folder made in its tmp"},
-        {"auth-file", OPTION_STRING, &out->auth_file, "FILE",
+        {"auth-file", OPTION_STRING, &out->source.auth_file, "FILE",
          "Docker's config.json"},
-        {"insecure", OPTION_STRINGS, &out->insecure, "HOST:PORT",
+        {"insecure", OPTION_STRINGS, &out->source.insecure, "HOST:PORT",
          "a registry to speak http to"},
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
@@ -512,10 +425,9 @@ static int pull_main(const struct pull_options *options)
 {
     struct pull pull = {
         .options = options,
-        .platform = platform_here(),
         .store = {-1},
         .work = -1,
-        .layout = {-1},
+        .source = {.layout = {-1}},
     };
     struct error why = {0};
     struct error unheard;

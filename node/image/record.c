@@ -52,9 +52,7 @@ ssize_t record_next(const struct buffer *in, struct record *out,
         return 0;
     memcpy(&length, bytes + 1, sizeof length);
     length = le32toh(length);
-    if ((bytes[0] != RECORD_PROGRESS && bytes[0] != RECORD_IMAGE &&
-         bytes[0] != RECORD_ERROR) ||
-        length > RECORD_MAX_BYTES) {
+    if (!memchr("LPIE", bytes[0], 4) || length > RECORD_MAX_BYTES) {
         error_set(why, ERROR_DATA_LOSS, "the puller sent no record");
         return -1;
     }

@@ -1,8 +1,9 @@
 /* record.h - what the pulling process tells knode, on a pipe.
  *
  * A record is a type, the length of what follows (32 bits, little endian)
- * and that: progress (two 64-bit numbers), at the end an image (packed) or
- * an error (its code in 32 bits, its message). Pure but for record_send. */
+ * and that: once, the layers that will be used (an image, packed, that has
+ * nothing else); progress (two 64-bit numbers); at the end an image (packed)
+ * or an error (its code in 32 bits, its message). Pure but for record_send. */
 #pragma once
 
 #include "base/buffer.h"
@@ -10,6 +11,7 @@
 #include <sys/types.h>
 
 enum record_type {
+    RECORD_LAYERS = 'L',
     RECORD_PROGRESS = 'P',
     RECORD_IMAGE = 'I',
     RECORD_ERROR = 'E',

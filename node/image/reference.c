@@ -1,5 +1,7 @@
 #include "node/image/reference.h"
 
+#include "base/lang.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -186,39 +188,117 @@ static int parse_registry(const char *text, struct reference *out,
     return set_name(text, name, out, why);
 }
 
-/* FOLDER[:TAG]; the tag begins at the last colon after the last slash. */
-static int parse_layout(const char *text, struct reference *out,
-                        struct error *why)
+/* ---- what is on the node ------------------------------------------------- */
+
+static const struct {
+    enum reference_kind kind;
+    const char *prefix;
+    const char *form;
+    const char *file_system; /* or NULL */
+} local_kinds[] = {
+    {REFERENCE_LAYOUT, "oci:", "an OCI layout is oci:FOLDER:TAG", NULL},
+    {REFERENCE_OCI_ARCHIVE,
+     "oci-archive:", "an OCI archive is oci-archive:/FILE:TAG", NULL},
+    {REFERENCE_DOCKER_ARCHIVE, "docker-archive:",
+     "an archive of docker's is docker-archive:/FILE:NAME:TAG", NULL},
+    {REFERENCE_SQUASHFS, "squashfs:", "a file system is squashfs:/FILE",
+     "squashfs"},
+    {REFERENCE_EROFS, "erofs:", "a file system is erofs:/FILE", "erofs"},
+    {REFERENCE_EXT4, "ext4:", "a file system is ext4:/FILE", "ext4"},
+};
+
+/* Its row among local_kinds; the count of them for a registry's. */
+static size_t find_kind(enum reference_kind kind)
 {
-    const char *rest = text + strlen("oci:");
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(local_kinds) && local_kinds[i].kind != kind)
+        i++;
+    return i;
+}
+
+const char *reference_file_system(const struct reference *reference)
+{
+    size_t row = find_kind(reference->kind);
+
+    return row < ARRAY_LEN(local_kinds) ? local_kinds[row].file_system : NULL;
+}
+
+bool reference_is_file(const struct reference *reference)
+{
+    return reference->kind != REFERENCE_REGISTRY &&
+           reference->kind != REFERENCE_LAYOUT;
+}
+
+/* Where the path ends: at the first colon where a name may follow, else at
+ * the last one after the last slash; a file system's has none. */
+static size_t path_length(const struct reference *reference, const char *rest)
+{
     const char *slash = strrchr(rest, '/');
     const char *colon = strrchr(slash ? slash : rest, ':');
-    size_t length = colon ? (size_t)(colon - rest) : strlen(rest);
 
-    out->kind = REFERENCE_LAYOUT;
-    if (length == 0 || length >= REFERENCE_FOLDER_MAX)
-        return refuse(text, "an OCI layout is oci:FOLDER:TAG", why);
-    if (colon && !valid_tag(colon + 1))
+    if (reference->kind == REFERENCE_DOCKER_ARCHIVE)
+        return strcspn(rest, ":");
+    if (!colon || reference_file_system(reference))
+        return strlen(rest);
+    return (size_t)(colon - rest);
+}
+
+/* What stands behind the path: a tag, or NAME:TAG as Docker reads it. */
+static int parse_choice(const char *text, const char *choice,
+                        struct reference *out, struct error *why)
+{
+    enum reference_kind kind = out->kind;
+
+    if (kind == REFERENCE_DOCKER_ARCHIVE) {
+        if (choice[0] == '\0')
+            return refuse(text, "the image's name is empty", why);
+        if (parse_registry(choice, out, why) != 0)
+            return error_wrap(why, "image reference \"%.200s\"", text);
+        return out->digest.text[0]
+                   ? refuse(text, "archives of docker's know no digests", why)
+                   : 0;
+    }
+    if (!valid_tag(choice))
         return refuse(text, "the tag has to be 1 to 128 letters, digits, _ . -",
                       why);
-    memcpy(out->folder, rest, length);
-    if (colon)
-        memcpy(out->tag, colon + 1, strlen(colon + 1) + 1);
+    memcpy(out->tag, choice, strlen(choice) + 1);
     return 0;
+}
+
+static int parse_local(const char *text, size_t row, struct reference *out,
+                       struct error *why)
+{
+    const char *rest = text + strlen(local_kinds[row].prefix);
+    size_t length;
+
+    out->kind = local_kinds[row].kind;
+    length = path_length(out, rest);
+    if (length == 0 || length >= REFERENCE_PATH_MAX ||
+        (reference_is_file(out) && rest[0] != '/'))
+        return refuse(text, local_kinds[row].form, why);
+    memcpy(out->path, rest, length);
+    if (rest[length] == '\0')
+        return 0;
+    return parse_choice(text, rest + length + 1, out, why);
 }
 
 int reference_parse(const char *text, struct reference *out, struct error *why)
 {
     struct reference parsed = {.kind = REFERENCE_REGISTRY};
+    size_t row = 0;
     int failed;
 
     if (text[0] == '\0')
         return refuse(text, "it is empty", why);
     if (strlen(text) >= REFERENCE_TEXT_MAX)
         return refuse(text, "it is too long", why);
-    failed = strncmp(text, "oci:", strlen("oci:")) == 0
-                 ? parse_layout(text, &parsed, why)
-                 : parse_registry(text, &parsed, why);
+    while (row < ARRAY_LEN(local_kinds) &&
+           strncmp(text, local_kinds[row].prefix,
+                   strlen(local_kinds[row].prefix)) != 0)
+        row++;
+    failed = row < ARRAY_LEN(local_kinds) ? parse_local(text, row, &parsed, why)
+                                          : parse_registry(text, &parsed, why);
     if (failed)
         return failed;
     *out = parsed;
@@ -228,11 +308,13 @@ int reference_parse(const char *text, struct reference *out, struct error *why)
 void reference_format(const struct reference *reference,
                       char out[REFERENCE_TEXT_MAX])
 {
-    bool layout = reference->kind == REFERENCE_LAYOUT;
+    size_t row = find_kind(reference->kind);
+    bool local = row < ARRAY_LEN(local_kinds);
 
-    snprintf(out, REFERENCE_TEXT_MAX, "%s%s%s%s%s%s%s",
-             layout ? "oci:" : reference->host, layout ? "" : "/",
-             layout ? reference->folder : reference->name,
+    snprintf(out, REFERENCE_TEXT_MAX, "%s%s%s%s%s%s%s%s%s%s",
+             local ? local_kinds[row].prefix : "", reference->path,
+             local && reference->name[0] ? ":" : "", reference->host,
+             reference->name[0] ? "/" : "", reference->name,
              reference->tag[0] ? ":" : "", reference->tag,
              reference->digest.text[0] ? "@" : "", reference->digest.text);
 }

@@ -154,7 +154,8 @@ void image_world_put_file(const char *folder, const char *name,
 void image_world_open_store(struct image_world *world)
 {
     const struct image_store_config config = {.folder = world->store_folder,
-                                              .auth_file = world->auth_file};
+                                              .auth_file = world->auth_file,
+                                              .each_used = world->each_used};
     struct error why;
 
     if (image_store_open(&world->store, &world->loop, &config, &why) != 0)

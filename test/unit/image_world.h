@@ -35,6 +35,9 @@ struct image_world {
     struct fake_registry registry;
     struct test_image image;
     char host[64];
+    /* For the store's configuration; NULL: nothing is used. */
+    int (*each_used)(void *data, image_used_cb *used, void *to,
+                     struct error *why);
 };
 
 /* Add a layer: an archive, which is ended and freed; a file of noise. */

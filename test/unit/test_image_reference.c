@@ -35,6 +35,16 @@ static const struct {
     {"oci:/srv/images", "oci:/srv/images"},
     {"oci:/srv/a:b/images:web", "oci:/srv/a:b/images:web"},
     {"oci:/srv/a:b/images", "oci:/srv/a:b/images"},
+    {"oci-archive:/srv/web.tar", "oci-archive:/srv/web.tar"},
+    {"oci-archive:/srv/web.tar:1", "oci-archive:/srv/web.tar:1"},
+    {"docker-archive:/srv/web.tar", "docker-archive:/srv/web.tar"},
+    {"docker-archive:/srv/web.tar:web",
+     "docker-archive:/srv/web.tar:docker.io/library/web:latest"},
+    {"docker-archive:/srv/web.tar:r.io:5000/a/web:2",
+     "docker-archive:/srv/web.tar:r.io:5000/a/web:2"},
+    {"squashfs:/srv/root.img", "squashfs:/srv/root.img"},
+    {"erofs:/srv/a:b.img", "erofs:/srv/a:b.img"},
+    {"ext4:/srv/root.img", "ext4:/srv/root.img"},
 };
 
 static void references_are_read_as_docker_reads_them(void **state)
@@ -86,6 +96,15 @@ static const struct {
     {"oci:", "oci:FOLDER:TAG"},
     {"oci::tag", "oci:FOLDER:TAG"},
     {"oci:/srv:a/b:", "tag"},
+    {"oci-archive:", "oci-archive:/FILE"},
+    {"oci-archive:web.tar", "oci-archive:/FILE"},
+    {"oci-archive:/web.tar:.x", "tag"},
+    {"docker-archive:web.tar", "docker-archive:/FILE"},
+    {"docker-archive:/web.tar:", "empty"},
+    {"docker-archive:/web.tar:Web", "lower-case"},
+    {"docker-archive:/web.tar:web@" DIGEST, "digest"},
+    {"squashfs:root.img", "squashfs:/FILE"},
+    {"ext4:", "ext4:/FILE"},
 };
 
 static void what_is_no_reference_is_refused_by_name(void **state)
