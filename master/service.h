@@ -34,6 +34,12 @@ typedef void service_answer_cb(struct master *master, struct call *call,
 void service_read(struct call *call, const ProtobufCMessage *request,
                   service_answer_cb *answer);
 
+/* Let `node` answer `call`: what its method `path` says goes to the caller as
+ * it comes. From within a service_answer_cb. `path` is borrowed, static. */
+void service_relay(struct master *master, struct call *call,
+                   const struct node *node, const char *path,
+                   const ProtobufCMessage *request);
+
 /* ---- writes ---- */
 
 struct write;
@@ -81,6 +87,7 @@ void service_list_nodes(struct call *call, const ProtobufCMessage *request);
 void service_why(struct call *call, const ProtobufCMessage *request);
 void service_watch(struct call *call, const ProtobufCMessage *request);
 void service_logs(struct call *call, const ProtobufCMessage *request);
+void service_images(struct call *call, const ProtobufCMessage *request);
 void service_masters(struct call *call, const ProtobufCMessage *request);
 void service_add_master(struct call *call, const ProtobufCMessage *request);
 void service_remove_master(struct call *call, const ProtobufCMessage *request);

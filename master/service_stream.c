@@ -1,4 +1,4 @@
-/* Watch, and Logs relayed from the pod's node. */
+/* Watch, and what a node answers: Logs, and other calls relayed to it. */
 #include "master/service.h"
 
 #include "base/memory.h"
@@ -19,7 +19,7 @@ void service_watch(struct call *call, const ProtobufCMessage *request)
     service_read(call, request, watch);
 }
 
-/* ---- Logs ---- */
+/* ---- relays ---- */
 
 /* Lives as long as the caller's call. */
 struct relay {
@@ -72,27 +72,39 @@ static const struct call_events up_events = {
     .ended = on_up_ended,
 };
 
-static void relay_logs(struct channel *channel, struct call *call,
-                       const struct node *node,
-                       const Kontor__V1__NodeLogsRequest *request)
+void service_relay(struct master *master, struct call *call,
+                   const struct node *node, const char *path,
+                   const ProtobufCMessage *request)
 {
-    struct relay *relay = memory_new(sizeof *relay);
+    struct channel *channel = dispatch_channel(&master->dispatch, node->id);
     uint64_t remaining_ms = call_remaining_ms(call);
+    struct relay *relay;
+    struct error why;
 
+    if (!channel || !channel_connected(channel)) {
+        error_set(&why, ERROR_UNAVAILABLE, "node %s cannot be reached: %.300s",
+                  text_string(node->name),
+                  channel ? channel_trouble(channel)->message : "no address");
+        service_fail(call, &why);
+        return;
+    }
+    relay = memory_new(sizeof *relay);
     relay->down = call;
     memcpy(relay->node, node->name->bytes, node->name->length);
     call_listen(call, &down_events, relay);
     relay->up = channel_call_unary(
         channel,
         &(struct call_request){
-            .path = "/kontor.v1.Node/Logs",
-            .response = &kontor__v1__logs_chunk__descriptor,
+            .path = path,
+            .response = service_method(call)->response,
             .timeout_ms = remaining_ms == UINT64_MAX ? 0 : remaining_ms + 1,
             .events = &up_events,
             .data = relay,
         },
-        &request->base);
+        request);
 }
+
+/* ---- Logs ---- */
 
 static void logs(struct master *master, struct call *call,
                  const ProtobufCMessage *message)
@@ -102,7 +114,6 @@ static void logs(struct master *master, struct call *call,
     Kontor__V1__NodeLogsRequest order = KONTOR__V1__NODE_LOGS_REQUEST__INIT;
     const struct cluster *cluster = master->cluster;
     const struct node *node;
-    struct channel *channel;
     struct error why;
     struct pod *pod;
 
@@ -111,22 +122,16 @@ static void logs(struct master *master, struct call *call,
         return;
     }
     node = nodes_find(&cluster->nodes, pod->facts.node_id);
-    channel = dispatch_channel(&master->dispatch, pod->facts.node_id);
     if (!node) {
         error_set(&why, ERROR_FAILED_PRECONDITION,
                   "pod %s is on no node: there is no output yet",
                   text_string(pod->facts.name));
         service_fail(call, &why);
-    } else if (!channel || !channel_connected(channel)) {
-        error_set(&why, ERROR_UNAVAILABLE, "node %s cannot be reached: %.300s",
-                  text_string(node->name),
-                  channel ? channel_trouble(channel)->message : "no address");
-        service_fail(call, &why);
     } else {
         order.pod_id = pod->facts.id;
         order.follow = request->follow;
         order.tail_bytes = request->tail_bytes;
-        relay_logs(channel, call, node, &order);
+        service_relay(master, call, node, "/kontor.v1.Node/Logs", &order.base);
     }
 }
 

@@ -143,6 +143,28 @@ static int agent_set_routes(void *data,
                                    request->n_routes, why);
 }
 
+/* ---- images -------------------------------------------------------------- */
+
+static int agent_each_used(void *data, image_used_cb *used, void *to,
+                           struct error *why)
+{
+    const struct agent *agent = data;
+
+    if (!agent->engine)
+        return error_set(why, ERROR_UNAVAILABLE, "this node is stopping");
+    return pod_engine_each_layer(agent->engine, used, to, why);
+}
+
+static void agent_on_swept(void *data, const struct sweep *sweep,
+                           const struct error *why)
+{
+    (void)data;
+    if (why->code != ERROR_OK)
+        log_warn("images: %s", why->message);
+    for (size_t i = 0; i < sweep->removed_count; i++)
+        log_info("image %s: removed, nothing used it", sweep->removed[i]);
+}
+
 /* ---- closing ------------------------------------------------------------- */
 
 static void agent_on_images_closed(void *data)
@@ -163,6 +185,7 @@ static void agent_on_engine_closed(void *data)
 {
     struct agent *agent = data;
 
+    agent->engine = NULL;
     node_service_close(agent->service, agent_on_service_closed, agent);
 }
 
@@ -233,6 +256,10 @@ static int open_engine(struct agent *agent, struct error *why)
         .puller = options->kpull,
         .insecure = options->insecure.values,
         .insecure_count = options->insecure.count,
+        .keep_ms = options->image_keep_ms,
+        .each_used = agent_each_used,
+        .swept = agent_on_swept,
+        .data = agent,
     };
     struct pod_engine_config engine = {
         .folder = agent->home.pods,
@@ -271,6 +298,7 @@ static int open_server(struct agent *agent, struct error *why)
 {
     struct node_service_config service = {
         .engine = agent->engine,
+        .images = agent->images,
         .term = &agent->term,
         .set_routes = agent_set_routes,
         .data = agent,

@@ -12,7 +12,10 @@
 
 #define UNSET UINT64_MAX
 
-enum { LOG_LIMIT_DEFAULT_BYTES = 10 << 20 };
+enum {
+    LOG_LIMIT_DEFAULT_BYTES = 10 << 20,
+    IMAGE_KEEP_DEFAULT_MS = 7 * 24 * 3600 * 1000,
+};
 
 /* What the table's options are read into, before it is made sense of. */
 struct raw {
@@ -267,6 +270,9 @@ static int parse_table(struct raw *raw, int argc, char **argv, bool *help,
          "the image puller (beside knode)"},
         {"log-limit", OPTION_BYTES, &to->log_limit_bytes, "N",
          "size of a pod's log file, of which two are kept (10M)"},
+        {"image-keep", OPTION_DURATION, &to->image_keep_ms, "DURATION",
+         "remove images unused for so long (168h; 0s: only when the disk is "
+         "nearly full)"},
         {0},
     };
     struct operands operands;
@@ -293,6 +299,7 @@ int node_options_parse(struct node_options *out, int argc, char **argv,
     error_clear(why);
     raw->options.bridge = "kontor0";
     raw->options.log_limit_bytes = LOG_LIMIT_DEFAULT_BYTES;
+    raw->options.image_keep_ms = IMAGE_KEEP_DEFAULT_MS;
     raw->cpu_milli = UINT32_MAX;
     raw->memory_bytes = UNSET;
     raw->disk_bytes = UNSET;

@@ -26,6 +26,7 @@ struct node_options {
     const char *kpod; /* beside knode, as kpull */
     const char *kpull;
     uint64_t log_limit_bytes;
+    uint64_t image_keep_ms;
     struct capacity_wishes capacity;
     struct label labels[LABELS_MAX];
     size_t label_count;

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "node/images.h"
 #include "node/logs.h"
 #include "node/pod/status.h"
 #include "node/watch.h"
@@ -218,6 +219,30 @@ static void set_routes(struct call *call, const ProtobufCMessage *message)
         call_reply(call, &done.base);
 }
 
+static void list_images(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+
+    (void)message;
+    images_list(service->config.images, call);
+}
+
+static void pull_image(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+
+    images_pull(service->config.images, call,
+                (const Kontor__V1__PullImageRequest *)message);
+}
+
+static void remove_images(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+
+    images_remove(service->config.images, call,
+                  (const Kontor__V1__RemoveImagesRequest *)message);
+}
+
 #define REQUEST(type) .request = &kontor__v1__##type##__descriptor
 #define RESPONSE(type) .response = &kontor__v1__##type##__descriptor
 
@@ -254,6 +279,22 @@ static const struct method methods[] = {
      RESPONSE(set_routes_response),
      .roles = RPC_ROLE_MASTER,
      .handle = set_routes},
+    {.name = "ListImages",
+     REQUEST(list_images_request),
+     RESPONSE(list_images_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = list_images},
+    {.name = "PullImage",
+     REQUEST(pull_image_request),
+     RESPONSE(pull_image_progress),
+     .roles = RPC_ROLE_MASTER,
+     .server_streams = true,
+     .handle = pull_image},
+    {.name = "RemoveImages",
+     REQUEST(remove_images_request),
+     RESPONSE(remove_images_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = remove_images},
 };
 
 static const struct service node_methods = {

@@ -11,8 +11,9 @@
 struct node_service;
 
 struct node_service_config {
-    struct pod_engine *engine; /* borrowed */
-    struct term *term;         /* borrowed */
+    struct pod_engine *engine;  /* borrowed */
+    struct image_store *images; /* borrowed */
+    struct term *term;          /* borrowed */
     /* The masters tell the routes; borrowed. */
     int (*set_routes)(void *data, const Kontor__V1__SetRoutesRequest *request,
                       struct error *why);

@@ -6,6 +6,7 @@
 #include "node/pod/folder.h"
 #include "node/pod/pod.h"
 #include "node/pod/status.h"
+#include "node/supervisor/supervisor.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -451,6 +452,47 @@ const Kontor__V1__PodStatus *pod_engine_status(const struct pod_engine *engine,
     const struct pod *pod = find(engine, pod_id);
 
     return pod ? &pod->status : NULL;
+}
+
+/* Layers of the store are beneath its folder; their names there are told. */
+static void tell_layers(const struct pod_engine *engine,
+                        const Kontor__V1__Bundle *bundle, image_used_cb *used,
+                        void *to)
+{
+    size_t length = strlen(engine->site.image_folder);
+
+    for (size_t i = 0; i < bundle->n_containers; i++) {
+        const Kontor__V1__BundleContainer *container = bundle->containers[i];
+
+        for (size_t k = 0; k < container->n_layers; k++)
+            if (strncmp(container->layers[k], engine->site.image_folder,
+                        length) == 0 &&
+                container->layers[k][length] == '/')
+                used(to, container->layers[k] + length + 1,
+                     k + 1 == container->n_layers);
+    }
+}
+
+int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
+                          void *to, struct error *why)
+{
+    list_for_each(at, following, &engine->pods)
+    {
+        const struct pod *pod = container_of(at, struct pod, link);
+        Kontor__V1__Bundle *bundle = (Kontor__V1__Bundle *)pod_folder_read(
+            pod->folder, SUPERVISOR_BUNDLE, &kontor__v1__bundle__descriptor,
+            why);
+
+        if (pod->bundle)
+            tell_layers(engine, pod->bundle, used, to);
+        if (bundle) {
+            tell_layers(engine, bundle, used, to);
+            kontor__v1__bundle__free_unpacked(bundle, NULL);
+        } else if (why->code != ERROR_NOT_FOUND) {
+            return error_wrap(why, "the layers of pod %" PRIu64, pod->id);
+        }
+    }
+    return 0;
 }
 
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id)

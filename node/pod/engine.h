@@ -75,6 +75,12 @@ void pod_engine_each(struct pod_engine *engine,
 const Kontor__V1__PodStatus *pod_engine_status(const struct pod_engine *engine,
                                                uint64_t pod_id);
 
+/* Name the layers of all pods that have a root file system, or are about to
+ * get one, as image_store_config.each_used asks for them. Reads their
+ * bundles. */
+int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
+                          void *to, struct error *why);
+
 /* The folder of a pod, for its log; NULL when there is no such pod. */
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id);
 
