@@ -1,6 +1,7 @@
 #include "node/image/image_file.h"
 
 #include "base/fd.h"
+#include "base/superblock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -45,29 +46,13 @@ int image_file_resolve(struct reference *reference, struct error *why)
     return image_file_open(reference, &fd, why);
 }
 
-/* Linux: Documentation/filesystems/{squashfs,erofs,ext4/super}.rst. */
-static const struct {
-    enum reference_kind kind;
-    off_t offset;
-    uint8_t bytes[4];
-    size_t length;
-} magics[] = {
-    {REFERENCE_SQUASHFS, 0, {'h', 's', 'q', 's'}, 4},
-    {REFERENCE_EROFS, 1024, {0xe2, 0xe1, 0xf5, 0xe0}, 4},
-    {REFERENCE_EXT4, 1024 + 0x38, {0x53, 0xef}, 2},
-};
-
 int image_file_check(const struct reference *reference, int fd,
                      struct error *why)
 {
-    uint8_t found[4];
+    const char *type = superblock_type(fd);
 
-    for (size_t i = 0; i < ARRAY_LEN(magics); i++)
-        if (magics[i].kind == reference->kind &&
-            pread(fd, found, magics[i].length, magics[i].offset) ==
-                (ssize_t)magics[i].length &&
-            memcmp(found, magics[i].bytes, magics[i].length) == 0)
-            return 0;
+    if (type && strcmp(type, reference_file_system(reference)) == 0)
+        return 0;
     return error_set(why, ERROR_INVALID_ARGUMENT, "%s holds no %s",
                      reference->path, reference_file_system(reference));
 }

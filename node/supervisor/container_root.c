@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "node/supervisor/container_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,18 @@ static int link_folder(const struct container_root *root, const char *kind,
     return 0;
 }
 
+/* A layer by a short name: its folder, or what is in its file. */
+static int name_layer(const char *layer, const char *name, struct error *why)
+{
+    struct stat info;
+
+    if (stat(layer, &info) == 0 && S_ISREG(info.st_mode))
+        return container_file_mount(layer, name, why);
+    if (symlink(layer, name) != 0)
+        return error_errno(why, "link layer %s", layer);
+    return 0;
+}
+
 /* Links to all that goes into the mount; `options` says in which order. */
 static int link_layers(const struct container_root *root,
                        char options[OPTIONS_MAX], struct error *why)
@@ -48,8 +61,8 @@ static int link_layers(const struct container_root *root,
 
     for (size_t i = root->layer_count; i-- > 0;) {
         snprintf(name, sizeof name, "%zu", i % 1000);
-        if (symlink(root->layers[i], name) != 0)
-            return error_errno(why, "link layer %s", root->layers[i]);
+        if (name_layer(root->layers[i], name, why) != 0)
+            return (int)why->code;
         used += (size_t)snprintf(options + used, OPTIONS_MAX - used, "%s%s",
                                  name, i > 0 ? ":" : "");
     }
