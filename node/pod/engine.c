@@ -479,16 +479,18 @@ int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
     list_for_each(at, following, &engine->pods)
     {
         const struct pod *pod = container_of(at, struct pod, link);
+        struct error unread;
         Kontor__V1__Bundle *bundle = (Kontor__V1__Bundle *)pod_folder_read(
             pod->folder, SUPERVISOR_BUNDLE, &kontor__v1__bundle__descriptor,
-            why);
+            &unread);
 
         if (pod->bundle)
             tell_layers(engine, pod->bundle, used, to);
         if (bundle) {
             tell_layers(engine, bundle, used, to);
             kontor__v1__bundle__free_unpacked(bundle, NULL);
-        } else if (why->code != ERROR_NOT_FOUND) {
+        } else if (unread.code != ERROR_NOT_FOUND) {
+            *why = unread;
             return error_wrap(why, "the layers of pod %" PRIu64, pod->id);
         }
     }

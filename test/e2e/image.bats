@@ -71,8 +71,14 @@ listing() {
 
 # The layers as kpull's answer lists them, the uppermost first, for overlayfs.
 lowerdir() {
-    grep -ao 'layers/sha256/[0-9a-f]\{64\}' "$BATS_TEST_TMPDIR/records" |
-        tac | sed "s|^|$STORE/|" | paste -sd:
+    python3 -c '
+import re, struct, sys
+data = sys.stdin.buffer.read()
+while data[:1] != b"I":
+    data = data[5 + struct.unpack_from("<I", data, 1)[0]:]
+layers = re.findall(rb"layers/sha256/[0-9a-f]{64}", data)
+print(":".join(sys.argv[1] + "/" + layer.decode() for layer in layers[::-1]))' \
+        "$STORE" <"$BATS_TEST_TMPDIR/records"
 }
 
 # What overlayfs makes of the layers in the store is what umoci unpacked.
@@ -106,6 +112,25 @@ same_as_umoci() { # [what it unpacked]
 @test "an OCI layout" {
     pull "oci:$WORK/layout:two"
     same_as_umoci
+}
+
+@test "an OCI archive, plain and compressed" {
+    skopeo copy -q "oci:$WORK/layout:two" "oci-archive:$BATS_TEST_TMPDIR/a.tar:two"
+    pull "oci-archive:$BATS_TEST_TMPDIR/a.tar:two"
+    same_as_umoci
+    gzip "$BATS_TEST_TMPDIR/a.tar"
+    pull "oci-archive:$BATS_TEST_TMPDIR/a.tar.gz"
+    same_as_umoci
+}
+
+@test "an archive as docker saves it" {
+    skopeo copy -q "oci:$WORK/layout:two" "docker-archive:$BATS_TEST_TMPDIR/d.tar:web:two"
+    pull "docker-archive:$BATS_TEST_TMPDIR/d.tar"
+    same_as_umoci
+    pull "docker-archive:$BATS_TEST_TMPDIR/d.tar:web:two"
+    run pull "docker-archive:$BATS_TEST_TMPDIR/d.tar:web:one"
+    [ "$status" = 1 ]
+    grep -qa "holds no image library/web:one but" "$BATS_TEST_TMPDIR/records"
 }
 
 @test "hard links, attributes and removed files are kept as they were" {
