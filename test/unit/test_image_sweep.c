@@ -333,6 +333,31 @@ static void what_a_pull_under_way_uses_stays(void **state)
     free(name);
 }
 
+/* What a pull is told to be here is here, also when it comes while the store is
+ * swept. */
+static void pulls_look_after_a_sweep(void **state)
+{
+    struct image_world *world = *state;
+    char *name = memory_format("%s/app:1", world->host);
+
+    for (int i = 0; i < 20; i++) {
+        struct sweeper_waiter waiter = {.sweep = {.done = waiter_on_swept}};
+        struct image_waiter pull;
+
+        image_world_pulls(world, "app:1");
+        image_sweep_start(world->store, &waiter.sweep);
+        image_waiter_start(world, &pull, name);
+        uv_run(&world->loop, UV_RUN_DEFAULT);
+        assert_true(waiter.done);
+        assert_int_equal(waiter.sweep.sweep.removed_count, 1);
+        assert_int_equal(pull.why.code, 0);
+        holds(world, 2, 1, 1);
+        sweep_fini(&waiter.sweep.sweep);
+        image_waiter_fini(&pull);
+    }
+    free(name);
+}
+
 /* Pulls that come while the store is to be swept find it as it is then. */
 static void pulls_wait_for_a_sweep(void **state)
 {
@@ -449,6 +474,7 @@ static int run_all(void)
         SWEEP_TEST(layers_of_no_image_go_when_they_are_old),
         cmocka_unit_test(excess_is_from_high_to_low),
         SWEEP_TEST(what_a_pull_under_way_uses_stays),
+        SWEEP_TEST(pulls_look_after_a_sweep),
         SWEEP_TEST(pulls_wait_for_a_sweep),
         SWEEP_TEST(closing_the_store_ends_its_sweeps),
         SWEEP_TEST(shared_layers_are_counted_once),

@@ -232,6 +232,53 @@ static void without_a_network_a_pod_waits(void **state)
     free_order(order);
 }
 
+static void count_layer(void *to, const char *layer, bool top)
+{
+    assert_memory_equal(layer, "layers/sha256/", strlen("layers/sha256/"));
+    *(int *)to += top;
+}
+
+/* How many images are in use, as sweeps of the store are told. */
+static int images_in_use(const struct pod_world *world)
+{
+    int count = 0;
+    struct error why = {0};
+
+    assert_int_equal(
+        pod_engine_each_layer(world->engine, count_layer, &count, &why), 0);
+    assert_int_equal(why.code, 0);
+    return count;
+}
+
+static bool nothing_is_mounted(struct pod_world *world)
+{
+    return !pod_world_has(world, 1, "bundle.pb");
+}
+
+/* From its pull on, whether that is written down yet or not, to its end. */
+static void a_pods_layers_are_in_use(void **state)
+{
+    struct pod_world *world = *state;
+    Kontor__V1__PodOrder *order = pod_world_order(world, 1, "true");
+    struct net_config config = {"kontor0", "10.42.2.0/24", "kontor"};
+    struct error why;
+
+    pod_world_end_life(world);
+    pod_world_begin_life(world, false);
+    pod_world_create(world, order);
+    pod_world_await(world, 1, STARTING);
+    assert_false(pod_world_has(world, 1, "bundle.pb"));
+    assert_int_equal(images_in_use(world), 1);
+    assert_int_equal(net_open(&world->net, &config, &why), 0);
+    pod_engine_set_net(world->engine, world->net);
+    pod_world_await(world, 1, SUCCEEDED);
+    pod_world_await_that(world, nothing_is_mounted);
+    assert_int_equal(images_in_use(world), 0);
+    pod_world_run(world, 2, FOREVER);
+    assert_int_equal(images_in_use(world), 1);
+    free_order(order);
+}
+
 static int kpod_pid(const struct pod_world *world, uint64_t id)
 {
     char *path = memory_format("%s/%d/kpod.lock", world->pods, (int)id);
@@ -515,6 +562,7 @@ static int run_all(void)
         pod_test(what_is_not_there_is_named),
         pod_test(a_registry_that_is_down_is_tried_again),
         pod_test(without_a_network_a_pod_waits),
+        pod_test(a_pods_layers_are_in_use),
         pod_test(a_dead_supervisor_takes_its_pod_along),
         pod_test(a_supervisor_may_be_killed_at_any_moment),
         pod_test(a_supervisor_that_hangs_is_killed),
