@@ -208,24 +208,29 @@ $(B)/test/linear/check: $(B)/test/linear/main.o $(LINEAR_OBJECTS) $(LIB_base)
 
 $(B)/test/unit/test_linear: $(LINEAR_OBJECTS)
 
-# The store on a disk that fails: its own calls go to the model, too.
-DISK_WRAPPED := open write pwrite ftruncate fsync rename unlink
+# Files on a disk that fails, in memory: the calls that would reach real ones
+# go to the model, too (test/sim/disk/posix.c).
+wrap = $(1:%=-Wl$(,)--wrap=%)
+DISK_WRAPS := open close read pread write pwrite lseek ftruncate fstat stat \
+	access fsync fcntl rename unlink unlinkat mkdir opendir readdir closedir dirfd
 DISK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/disk/*.c) \
 	test/sim/story.c test/sim/seeds.c test/unit/raft_members.c)
 $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
-	$(call link,$(DISK_WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS))
+	$(call link,$(call wrap,$(DISK_WRAPS)) $^ $(LIBS))
 
-# Whole masters in a world of our own: its libuv, network, store and clocks
-# take the place of the real ones (test/sim/stack).
-STACK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c)) \
-	$(B)/test/sim/story.o $(B)/test/sim/seeds.o
-STACK_WRAPS := random_bytes snapshot_save_start \
-	snapshot_save_cancel cluster_apply
+# Whole masters in a world of our own: its libuv, network, store, disks and
+# clocks take the place of the real ones (test/sim/stack).
+STACK_OBJECTS := $(patsubst %,$(B)/test/sim/%.o,story seeds disk/disk \
+	disk/content disk/crash disk/posix disk/vfs disk/expected) \
+	$(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c))
+STACK_WRAPS := $(DISK_WRAPS) random_bytes snapshot_save_start \
+	snapshot_save_cancel cluster_apply cluster_load
+STACK_LINK = $(call wrap,$(STACK_WRAPS)) -Wl$(,)--gc-sections \
+	$(filter-out -luv -lnghttp2,$(LIBS))
 $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 	$(call say,LINK,$@)
-	$(call link,$^ $(STACK_WRAPS:%=-Wl$(,)--wrap=%) -Wl$(,)--gc-sections \
-		$(filter-out -luv -lnghttp2,$(LIBS)))
+	$(call link,$^ $(STACK_LINK))
 
 .PHONY: test unit sim e2e
 test: deps ## everything: unit tests, simulator, end to end

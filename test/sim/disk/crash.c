@@ -8,7 +8,6 @@
 #include "base/memory.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum { TORN_ONE_IN = 16 };
 
@@ -39,22 +38,11 @@ static bool stays(struct settling *settling, const struct disk_write *write)
     return false;
 }
 
-static void set_length(struct disk_node *node, size_t length)
-{
-    if (length > node->capacity) {
-        node->capacity = 2 * length;
-        node->durable = memory_resize(node->durable, node->capacity);
-    }
-    if (length > node->length)
-        memset(node->durable + node->length, 0, length - node->length);
-    node->length = length;
-}
-
 static void change_length(struct settling *settling,
                           const struct disk_write *write, size_t length)
 {
     if (!settling->length_lost && stays(settling, write))
-        set_length(settling->node, length);
+        disk_bytes_set_length(&settling->node->durable, length);
     else
         settling->length_lost = true;
 }
@@ -62,10 +50,9 @@ static void change_length(struct settling *settling,
 static void copy(struct disk_node *node, const struct disk_write *write,
                  uint64_t at, size_t length)
 {
-    if (write->bytes)
-        memcpy(node->durable + at, write->bytes + (at - write->at), length);
-    else
-        memset(node->durable + at, 0, length);
+    disk_bytes_put(&node->durable, (size_t)at,
+                   write->bytes ? write->bytes + (at - write->at) : NULL,
+                   length);
 }
 
 /* The part of a write that is in one sector. */
@@ -88,10 +75,10 @@ static void settle_piece(struct settling *settling,
         *lost = true;
         length = (size_t)random_below(random, length);
     }
-    if (at >= node->length)
+    if (at >= node->durable.length)
         return; /* the file did not grow to there */
-    if (length > node->length - at)
-        length = node->length - at;
+    if (length > node->durable.length - at)
+        length = node->durable.length - at;
     copy(node, write, at, length);
 }
 
@@ -105,7 +92,7 @@ static void settle_write(struct settling *settling,
         change_length(settling, write, write->at);
         return;
     }
-    if (end > node->length)
+    if (end > node->durable.length)
         change_length(settling, write, end);
     if (settling->loss->kind == LOSS_NONE) { /* in one go */
         copy(node, write, write->at, write->length);
@@ -118,15 +105,23 @@ static void settle_write(struct settling *settling,
     }
 }
 
-void disk_settle(struct disk_node *node, const struct disk_loss *loss)
+/* One flag for each sector that is written to. */
+static bool *flags_of(const struct disk_node *node)
 {
     uint64_t end = 0;
-    struct settling settling = {.node = node, .loss = loss};
 
     for (size_t i = 0; i < node->write_count; i++)
         if (node->writes[i].at + node->writes[i].length > end)
             end = node->writes[i].at + node->writes[i].length;
-    settling.lost = memory_new((size_t)(end / DISK_SECTOR_BYTES) + 1);
+    return memory_new((size_t)(end / DISK_SECTOR_BYTES) + 1);
+}
+
+void disk_settle(struct disk_node *node, const struct disk_loss *loss)
+{
+    struct settling settling = {.node = node, .loss = loss};
+
+    if (loss->kind != LOSS_NONE)
+        settling.lost = flags_of(node);
     for (size_t i = 0; i < node->write_count; i++) {
         settle_write(&settling, &node->writes[i]);
         free(node->writes[i].bytes);
@@ -135,14 +130,83 @@ void disk_settle(struct disk_node *node, const struct disk_loss *loss)
     free(settling.lost);
 }
 
+/* ---- crashes ---- */
+
+void disk_abandon(struct disk *disk)
+{
+    disk->generation++;
+    if (disk->fault == DISK_STOP)
+        disk->fault = DISK_SOUND;
+    for (struct disk_node *node = disk->nodes; node; node = node->next)
+        node->users = 0;
+}
+
+static struct disk_loss draw_loss(struct disk *disk)
+{
+    static const unsigned percents[] = {2, 20, 50, 80, 98};
+    uint64_t latest = disk->counts.operations;
+    struct disk_loss loss = {
+        .kind = (unsigned)random_below(&disk->random, 4),
+        .after = latest - random_below(&disk->random, latest < 12 ? 1 : 12),
+        .kept_percent =
+            percents[random_below(&disk->random, ARRAY_LEN(percents))],
+    };
+
+    return loss;
+}
+
+static size_t draw_kept_names(struct disk *disk, const struct disk_loss *loss)
+{
+    if (loss->kind == LOSS_NONE)
+        return disk->naming_count;
+    if (loss->kind == LOSS_ALL)
+        return 0;
+    return (size_t)random_below(&disk->random, disk->naming_count + 1);
+}
+
+/* The name and the content that are durable. */
+static void bring_back(struct disk_node *node)
+{
+    disk_bytes_set_length(&node->now, node->durable.length);
+    if (node->durable.length > 0)
+        disk_bytes_put(&node->now, 0, node->durable.bytes,
+                       node->durable.length);
+    free(node->name);
+    node->name = memory_string(node->durable_name);
+}
+
+void disk_crash(struct disk *disk)
+{
+    struct disk_loss loss = draw_loss(disk);
+    struct disk_node **at = &disk->nodes;
+
+    disk_say(disk, "power cut: loss %d, after %llu, %u %%", (int)loss.kind,
+             (unsigned long long)loss.after, loss.kept_percent);
+    disk_settle_names(disk, draw_kept_names(disk, &loss));
+    while (*at) {
+        struct disk_node *node = *at;
+
+        disk_settle(node, &loss);
+        if (node->durable_name) {
+            bring_back(node);
+            at = &node->next;
+        } else {
+            *at = node->next;
+            disk_free_node(node);
+        }
+    }
+    disk->fault = DISK_SOUND;
+    disk_abandon(disk);
+}
+
 /* ---- rot ---- */
 
 static bool anything_in(const struct disk_node *node, size_t sector)
 {
     size_t at = sector * DISK_SECTOR_BYTES;
 
-    for (size_t i = at; i < at + DISK_SECTOR_BYTES && i < node->length; i++)
-        if (node->durable[i])
+    for (size_t i = at; i < at + DISK_SECTOR_BYTES && i < node->durable.length; i++)
+        if (node->durable.bytes[i])
             return true;
     return false;
 }
@@ -150,7 +214,7 @@ static bool anything_in(const struct disk_node *node, size_t sector)
 /* A sector in which something stands, if any. */
 static void draw_sector(struct disk_node *node, size_t *chosen)
 {
-    size_t sectors = (node->length + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
+    size_t sectors = (node->durable.length + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
     uint64_t seen = 0;
 
     for (size_t sector = 0; sector < sectors; sector++)
@@ -165,7 +229,7 @@ static struct disk_node *draw_node(struct disk *disk)
     uint64_t seen = 0;
 
     for (struct disk_node *node = disk->nodes; node; node = node->next)
-        if (node->name && node->durable_name && node->length > 0 &&
+        if (node->name && node->durable_name && node->durable.length > 0 &&
             random_below(&disk->random, ++seen) == 0)
             chosen = node;
     return chosen;
@@ -179,7 +243,7 @@ static size_t draw_place(struct disk_node *node)
 
     switch (random_below(random, 8)) {
     case 0:
-        return (size_t)random_below(random, node->length);
+        return (size_t)random_below(random, node->durable.length);
     case 1:
     case 2:
         break;
@@ -196,16 +260,12 @@ bool disk_rot(struct disk *disk)
     struct disk_node *node = draw_node(disk);
     size_t at = node ? draw_place(node) : 0;
     uint8_t bit = (uint8_t)(1U << random_below(&disk->random, 8));
-    uint8_t byte;
 
-    if (!node || at >= node->length)
+    if (!node || at >= node->durable.length)
         return false;
-    node->durable[at] ^= bit;
-    if (pread(node->fd, &byte, 1, (off_t)at) == 1) {
-        byte ^= bit;
-        if (pwrite(node->fd, &byte, 1, (off_t)at) != 1)
-            disk_give_up();
-    }
+    node->durable.bytes[at] ^= bit;
+    if (at < node->now.length)
+        node->now.bytes[at] ^= bit;
     disk_say(disk, "rot: %s, byte %zu, bit %02x", node->name, at, bit);
     return true;
 }

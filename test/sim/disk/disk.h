@@ -1,10 +1,11 @@
 /* disk.h - a disk that loses what was not synced, fails, fills up and rots.
  *
- * SQLite's files beneath a watched folder, and those that this program itself
- * opens there, are real files, best on a tmpfs: whoever reads them sees what
- * was written last, as from the page cache. What is durable is kept beside
- * them, with every write, truncation and change of a name since the sync that
- * would have saved it; disk_crash() makes the files what a power cut may leave.
+ * Its files are in memory and nowhere else. SQLite reaches those beneath a
+ * disk's folder by a VFS, the rest of the program by the calls of the C library
+ * (posix.c); both see what was written last, as from the page cache. What is
+ * durable is kept beside that, with every write, truncation and change of a
+ * name since the sync that would have saved it; disk_crash() makes the files
+ * what a power cut may leave. A program may have many disks.
  *
  * Not modelled: reads that fail; syncs that hang, as the calls are
  * synchronous: who drives the store decides when it returns. */
@@ -24,28 +25,37 @@ enum disk_fault {
                        though the page cache shows it (Rebello et al., 2020) */
     DISK_FULL,      /* from now on what needs room fails with ENOSPC */
     DISK_CUT,       /* the power: nothing has an effect until disk_crash() */
+    DISK_STOP,      /* the process: nothing has, until disk_abandon() */
 };
 
 /* Make the model SQLite's default VFS. Once, before any disk. */
 void disk_register(void);
 
-/* Watch `folder`, which exists and is empty. Equal seeds and calls give equal
- * disks, SQLite's random numbers included, as long as there is one disk. */
+/* An empty disk, to be reached as `folder`: any path of which no other disk's
+ * is a part, without a slash at the end. Equal seeds and calls give equal disks;
+ * SQLite's random numbers are the newest one's. */
 struct disk *disk_new(const char *folder, uint64_t seed);
-/* The files stay; whatever has them open was closed before. */
+/* Whatever had files open was closed before. */
 void disk_free(struct disk *disk);
 
 /* Let `kind` happen to the first operation that it suits after so many more;
  * each write, truncation, sync and change of a name is one. One fault waits
- * at a time; all but DISK_FULL and DISK_CUT are over when they happened. */
+ * at a time; those that an operation suffers are over then, others last. */
 void disk_fault(struct disk *disk, enum disk_fault kind,
                 unsigned after_operations);
 
 /* Has the fault last asked for happened? */
 bool disk_fault_happened(const struct disk *disk);
 
-/* Was the power cut? Whatever returned since then, nobody saw. */
+/* Was the power cut, or the process stopped? Whatever returned since then,
+ * nobody saw. */
 bool disk_is_off(const struct disk *disk);
+
+/* Was it the power? */
+bool disk_is_cut(const struct disk *disk);
+
+/* DISK_STOP happens now, unless it is off already. */
+void disk_stop(struct disk *disk);
 
 /* Power off and on: each sector of each unsynced write is kept, lost or torn,
  * in whatever order; so are growth and truncation; of the names made, moved
@@ -53,8 +63,8 @@ bool disk_is_off(const struct disk *disk);
  * systems with a journal have it. Implies disk_abandon(). */
 void disk_crash(struct disk *disk);
 
-/* The process died: SQLite's files that are open now do nothing more and can
- * only be closed. What was written is there, synced or not. */
+/* The process died: files that are open now do nothing more and can only be
+ * closed. What was written is there, synced or not. */
 void disk_abandon(struct disk *disk);
 
 /* Flip a bit of what is durable, mostly where something stands. False when

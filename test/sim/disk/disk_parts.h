@@ -6,7 +6,12 @@
 #include "test/sim/disk/disk.h"
 
 #include <stddef.h>
-#include <sys/types.h>
+
+struct disk_bytes {
+    uint8_t *bytes; /* owned */
+    size_t length;
+    size_t capacity;
+};
 
 /* Not yet synced. */
 struct disk_write {
@@ -20,13 +25,11 @@ struct disk_write {
 struct disk_node {
     struct disk *disk;
     struct disk_node *next;
-    char *name;         /* in the folder; NULL when removed */
-    char *durable_name; /* after a crash; NULL: none */
-    int fd;
-    ino_t inode;
-    uint8_t *durable; /* content after a crash, less `writes` */
-    size_t length;
-    size_t capacity;
+    char *name;                /* in the folder; NULL when removed */
+    char *durable_name;        /* after a crash; NULL: none */
+    unsigned users;            /* of this generation, that have it open */
+    struct disk_bytes now;     /* what a read sees: the page cache */
+    struct disk_bytes durable; /* after a crash, less `writes` */
     struct disk_write *writes; /* oldest first */
     size_t write_count;
     size_t write_capacity;
@@ -40,9 +43,7 @@ struct disk_naming {
 
 struct disk {
     struct disk *next;
-    char *folder; /* real path, with a slash at the end */
-    int fd;       /* the folder's */
-    ino_t inode;  /* the folder's */
+    char *folder; /* with a slash at the end */
     struct random random;
     struct disk_node *nodes;
     struct disk_naming *namings; /* oldest first */
@@ -58,13 +59,15 @@ struct disk {
     void *tell_data;
 };
 
-/* ---- disk.c: finding; NULL when it is not watched ---- */
+/* ---- disk.c: finding; NULL when it is not there ---- */
 
-/* The disk of a real path, and the name in its folder. */
+/* The disk of a path, and the name in its folder. */
 struct disk *disk_of(const char *path, const char **name);
+/* The one whose folder this is. */
+struct disk *disk_of_folder(const char *path);
+/* Is `path` a folder, a disk's or above one? */
+bool disk_is_folder(const char *path);
 struct disk_node *disk_find(const struct disk *disk, const char *name);
-struct disk_node *disk_find_fd(int fd);
-struct disk *disk_find_folder_fd(int fd);
 /* The one that was made last. */
 struct disk *disk_newest(void);
 
@@ -74,15 +77,29 @@ int disk_create(struct disk *disk, const char *name);
 int disk_rename(struct disk_node *node, const char *to);
 int disk_remove(struct disk_node *node);
 int disk_sync_folder(struct disk *disk);
+
+/* Does the fault that waits happen to the operation just counted, which it
+ * may (`suits`)? Those that last happen again. */
+bool disk_strikes(struct disk *disk, enum disk_fault kind, bool suits);
+void disk_say(struct disk *disk, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The first `kept` changes of names are durable, the others forgotten. */
+void disk_settle_names(struct disk *disk, size_t kept);
+void disk_free_node(struct disk_node *node);
+
+/* ---- content.c: 0 or an errno ---- */
+
+/* What is there of `length` bytes; returns how many. */
+size_t disk_read(const struct disk_node *node, void *bytes, size_t length,
+                 uint64_t at);
 int disk_write(struct disk_node *node, const void *bytes, size_t length,
                uint64_t at);
 int disk_truncate(struct disk_node *node, uint64_t length);
 int disk_sync(struct disk_node *node);
 
-/* What the model stands on failed. */
-_Noreturn void disk_give_up(void);
-
-void disk_say(struct disk *disk, const char *format, ...) PRINTF_LIKE(2, 3);
+void disk_bytes_set_length(struct disk_bytes *content, size_t length);
+/* Within its length. `bytes` NULL: zeros. */
+void disk_bytes_put(struct disk_bytes *content, size_t at, const void *bytes,
+                    size_t length);
 
 /* ---- crash.c ---- */
 

@@ -1,20 +1,16 @@
 /* main.c - the store on a disk that fails, seed by seed:
  * `disk --seeds 1-400`, `disk --seed 42 --story`,
  * `disk --seed 1 --fault cut --at 77 --story`. */
-#include "base/fd.h"
 #include "base/options.h"
 #include "test/sim/disk/torture.h"
 #include "test/sim/seeds.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
 
@@ -37,7 +33,6 @@ static const struct {
 
 struct session {
     const char *program;
-    char folder[64]; /* all runs are in it, one after the other */
     bool verbose;
     uint64_t passed;
     uint64_t failed;
@@ -53,23 +48,13 @@ static void on_abort(int number)
     siglongjmp(aborted, 1);
 }
 
-static bool run(struct session *session, struct torture *torture,
-                const struct torture_plan *plan, enum story_telling telling)
+static bool run(struct torture *torture, const struct torture_plan *plan,
+                enum story_telling telling)
 {
-    struct error why;
-
-    if (mkdir(session->folder, 0700) != 0) {
-        perror(session->folder);
-        exit(2);
-    }
     if (sigsetjmp(aborted, 1))
         story_fail(&torture->story, "an assert failed");
     else
-        torture_run(torture, plan, session->folder, telling);
-    if (folder_remove(AT_FDCWD, session->folder, &why) != 0) {
-        fprintf(stderr, "disk: %s\n", why.message);
-        exit(2);
-    }
+        torture_run(torture, plan, telling);
     story_print_tail(&torture->story);
     story_fini(&torture->story);
     return !story_failed(&torture->story);
@@ -89,12 +74,13 @@ static void add(struct torture_counts *sum, const struct torture_counts *counts)
     sum->operations += counts->operations;
 }
 
-static void explain(struct session *session, const struct torture *torture)
+static void explain(const struct session *session,
+                    const struct torture *torture)
 {
     const struct torture_plan *plan = &torture->plan;
     struct torture again;
 
-    run(session, &again, plan, STORY_TAIL);
+    run(&again, plan, STORY_TAIL);
     printf("seed %" PRIu64 " failed: %s\n", plan->seed, torture->story.failure);
     printf("replay: %s --seed %" PRIu64 " --fault %s --at %" PRIu64
            " --story\n",
@@ -102,11 +88,11 @@ static void explain(struct session *session, const struct torture *torture)
 }
 
 /* The same again, to the last operation. */
-static bool replays(struct session *session, const struct torture *before)
+static bool replays(const struct torture *before)
 {
     struct torture again;
 
-    run(session, &again, &before->plan, STORY_SILENT);
+    run(&again, &before->plan, STORY_SILENT);
     if (again.story.hash == before->story.hash)
         return true;
     printf("seed %" PRIu64 " does not replay\n", before->plan.seed);
@@ -116,7 +102,7 @@ static bool replays(struct session *session, const struct torture *before)
 static bool run_plan(struct session *session, const struct torture_plan *plan,
                      struct torture *torture)
 {
-    bool passed = run(session, torture, plan, STORY_SILENT);
+    bool passed = run(torture, plan, STORY_SILENT);
 
     if (session->verbose)
         printf("seed %" PRIu64 " %s at %" PRIu64 " hash %016" PRIx64 " %s\n",
@@ -126,7 +112,7 @@ static bool run_plan(struct session *session, const struct torture_plan *plan,
     if (!passed && session->failed < EXPLAINED_MAX)
         explain(session, torture);
     if (passed && plan->seed % REPLAYED_EVERY == 0)
-        passed = replays(session, torture);
+        passed = replays(torture);
     session->passed += passed;
     session->failed += !passed;
     return passed;
@@ -176,12 +162,11 @@ static bool parse_fault(const char *text, enum disk_fault *fault)
     return false;
 }
 
-static int run_one(struct session *session, const struct torture_plan *plan,
-                   bool story)
+static int run_one(const struct torture_plan *plan, bool story)
 {
     struct torture torture;
     bool passed =
-        run(session, &torture, plan, story ? STORY_ALL : STORY_SILENT);
+        run(&torture, plan, story ? STORY_ALL : STORY_SILENT);
 
     printf("seed %" PRIu64 " hash %016" PRIx64 ": %s\n", plan->seed,
            torture.story.hash, passed ? "passed" : torture.story.failure);
@@ -225,8 +210,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "disk: --seeds FROM-TO, --fault KIND\n");
         return 2;
     }
-    snprintf(session.folder, sizeof session.folder, "/dev/shm/kontor-disk.%d",
-             (int)getpid());
     /* Whole files come and go with each run: keep the memory. */
     mallopt(M_MMAP_THRESHOLD, 256 << 20);
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
@@ -234,7 +217,7 @@ int main(int argc, char **argv)
     signal(SIGABRT, on_abort);
     disk_register();
     if (plan.seed)
-        return run_one(&session, &plan, story);
+        return run_one(&plan, story);
     run_every_operation(&session, range.from);
     for (size_t i = 0; i < ARRAY_LEN(regressions); i++) {
         plan.seed = regressions[i].seed;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DISK_FOLDER "/disk"
+
 enum { OUR_ID = 2, STEPS_MAX = 60, STEPS_PLANNED = 14 };
 
 static uint64_t below(struct torture *torture, uint64_t bound)
@@ -83,7 +85,7 @@ static bool names_damage(const struct error *why)
 static bool try_open(struct torture *torture, struct error *why)
 {
     struct store_options options = {
-        .folder = torture->folder,
+        .folder = DISK_FOLDER,
         .self = "m2",
         .prepared_bytes = STORE_PREPARED_BYTES,
         .id = OUR_ID,
@@ -323,14 +325,13 @@ static void work(struct torture *torture)
 }
 
 bool torture_run(struct torture *torture, const struct torture_plan *plan,
-                 const char *folder, enum story_telling telling)
+                 enum story_telling telling)
 {
     *torture = (struct torture){
         .plan = *plan,
-        .folder = folder,
         .random.state = plan->seed,
         .story.telling = telling,
-        .disk = disk_new(folder, plan->seed + (plan->at << 32)),
+        .disk = disk_new(DISK_FOLDER, plan->seed + (plan->at << 32)),
         .members = {raft_members(3, 0, RAFT_NOBODY),
                     raft_members(3, 1, RAFT_NOBODY)},
     };

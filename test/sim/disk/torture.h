@@ -32,7 +32,6 @@ struct torture_counts {
 
 struct torture {
     struct torture_plan plan;
-    const char *folder;
     struct disk *disk;
     struct random random; /* what is done; the disk has its own */
     struct story story;
@@ -52,11 +51,10 @@ struct torture {
     uint64_t stamp; /* in every payload, so that none is like another */
 };
 
-/* Run `plan` in `folder`, which is empty, then and afterwards. True: every
- * check held; else story.failure tells. `torture` stays the caller's to
- * read. */
+/* Run `plan`. True: every check held; else story.failure tells. `torture`
+ * stays the caller's to read. */
 bool torture_run(struct torture *torture, const struct torture_plan *plan,
-                 const char *folder, enum story_telling telling);
+                 enum story_telling telling);
 
 /* ---- torture_work.c: what is asked of the store ---- */
 

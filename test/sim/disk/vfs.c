@@ -1,5 +1,4 @@
-/* vfs.c - SQLite's files on the model: reads and locks go to SQLite's own unix
- * VFS, everything that changes something to disk.c.
+/* vfs.c - SQLite's files on the model.
  *
  * Files have methods of version 1, so a write-ahead log with shared memory is
  * impossible: a store that did not lock its file for itself fails. */
@@ -7,16 +6,17 @@
 
 #include <errno.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
-/* SQLite allocates one with room for the real file behind it. */
+enum { SECTOR_BYTES = 4096 }; /* as unixSectorSize() */
+
 struct file {
     sqlite3_file base;
-    struct disk_node *node;
+    struct disk_node *node; /* gone when the file is dead */
     struct disk *disk;
     uint64_t generation;    /* of the process that opened it */
     bool folder_not_synced; /* unixSync() syncs it with a new log's first */
-    sqlite3_file *real;
 };
 
 static sqlite3_vfs *unix_vfs;
@@ -47,17 +47,23 @@ static int on_close(sqlite3_file *base)
 {
     struct file *file = file_of(base);
 
-    return file->real->pMethods->xClose(file->real);
+    if (file->generation == file->disk->generation)
+        file->node->users--;
+    return SQLITE_OK;
 }
 
 static int on_read(sqlite3_file *base, void *bytes, int length,
                    sqlite3_int64 at)
 {
     struct file *file = file_of(base);
+    size_t wanted = (size_t)length;
+    size_t got;
 
     if (is_dead(file))
         return result_of(EIO, SQLITE_IOERR_READ);
-    return file->real->pMethods->xRead(file->real, bytes, length, at);
+    got = disk_read(file->node, bytes, wanted, (uint64_t)at);
+    memset((uint8_t *)bytes + got, 0, wanted - got);
+    return got == wanted ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
 }
 
 static int on_write(sqlite3_file *base, const void *bytes, int length,
@@ -102,51 +108,53 @@ static int on_file_size(sqlite3_file *base, sqlite3_int64 *length)
 {
     struct file *file = file_of(base);
 
-    return file->real->pMethods->xFileSize(file->real, length);
+    if (is_dead(file))
+        return result_of(EIO, SQLITE_IOERR_FSTAT);
+    *length = (sqlite3_int64)file->node->now.length;
+    return SQLITE_OK;
 }
 
+/* One process at a time has a disk. */
 static int on_lock(sqlite3_file *base, int level)
 {
-    struct file *file = file_of(base);
-
-    if (is_dead(file))
-        return result_of(EIO, SQLITE_IOERR_LOCK);
-    return file->real->pMethods->xLock(file->real, level);
+    (void)level;
+    return is_dead(file_of(base)) ? result_of(EIO, SQLITE_IOERR_LOCK)
+                                  : SQLITE_OK;
 }
 
 static int on_unlock(sqlite3_file *base, int level)
 {
-    struct file *file = file_of(base);
-
-    return file->real->pMethods->xUnlock(file->real, level);
+    (void)base;
+    (void)level;
+    return SQLITE_OK;
 }
 
 static int on_check_reserved_lock(sqlite3_file *base, int *locked)
 {
-    struct file *file = file_of(base);
-
-    return file->real->pMethods->xCheckReservedLock(file->real, locked);
+    (void)base;
+    *locked = 0;
+    return SQLITE_OK;
 }
 
 static int on_file_control(sqlite3_file *base, int operation, void *argument)
 {
-    struct file *file = file_of(base);
-
-    return file->real->pMethods->xFileControl(file->real, operation, argument);
+    (void)base;
+    (void)operation;
+    (void)argument;
+    return SQLITE_NOTFOUND;
 }
 
 static int on_sector_size(sqlite3_file *base)
 {
-    struct file *file = file_of(base);
-
-    return file->real->pMethods->xSectorSize(file->real);
+    (void)base;
+    return SECTOR_BYTES;
 }
 
+/* As unixDeviceCharacteristics(). */
 static int on_device_characteristics(sqlite3_file *base)
 {
-    struct file *file = file_of(base);
-
-    return file->real->pMethods->xDeviceCharacteristics(file->real);
+    (void)base;
+    return SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
 static const sqlite3_io_methods file_methods = {
@@ -174,7 +182,6 @@ static int on_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base,
     struct file *file = file_of(base);
     const char *name = NULL;
     struct disk *disk = path ? disk_of(path, &name) : NULL;
-    int result;
 
     (void)vfs;
     if (!disk)
@@ -183,7 +190,6 @@ static int on_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base,
         .disk = disk,
         .generation = disk->generation,
         .folder_not_synced = (flags & SQLITE_OPEN_CREATE) && (flags & JOURNALS),
-        .real = (sqlite3_file *)(void *)(file + 1),
     };
     if (disk_is_off(disk))
         return result_of(EIO, SQLITE_CANTOPEN);
@@ -195,10 +201,11 @@ static int on_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *base,
     file->node = disk_find(disk, name);
     if (!file->node)
         return result_of(ENOENT, SQLITE_CANTOPEN);
-    result = unix_vfs->xOpen(unix_vfs, path, file->real, flags, out_flags);
-    if (result == SQLITE_OK)
-        file->base.pMethods = &file_methods;
-    return result;
+    file->node->users++;
+    file->base.pMethods = &file_methods;
+    if (out_flags)
+        *out_flags = flags;
+    return SQLITE_OK;
 }
 
 static int on_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
@@ -220,17 +227,32 @@ static int on_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
     return result_of(error, SQLITE_IOERR_DELETE);
 }
 
+/* An empty file is none, as unixAccess() has it. */
 static int on_access(sqlite3_vfs *vfs, const char *path, int flags, int *yes)
 {
+    const char *name = NULL;
+    struct disk *disk = disk_of(path, &name);
+    const struct disk_node *node = disk ? disk_find(disk, name) : NULL;
+
     (void)vfs;
-    return unix_vfs->xAccess(unix_vfs, path, flags, yes);
+    if (!disk)
+        return unix_vfs->xAccess(unix_vfs, path, flags, yes);
+    *yes = node && (flags != SQLITE_ACCESS_EXISTS || node->now.length > 0);
+    return SQLITE_OK;
 }
 
+/* Paths on a disk have no links and no dots. */
 static int on_full_pathname(sqlite3_vfs *vfs, const char *path, int length,
                             char *out)
 {
+    const char *name = NULL;
+
     (void)vfs;
-    return unix_vfs->xFullPathname(unix_vfs, path, length, out);
+    if (!disk_of(path, &name))
+        return unix_vfs->xFullPathname(unix_vfs, path, length, out);
+    return snprintf(out, (size_t)length, "%s", path) < length
+               ? SQLITE_OK
+               : SQLITE_CANTOPEN;
 }
 
 /* The salts of the write-ahead log come from here. */
@@ -259,7 +281,8 @@ void disk_register(void)
     unix_vfs = sqlite3_vfs_find("unix");
     vfs = *unix_vfs;
     vfs.zName = "disk";
-    vfs.szOsFile = (int)sizeof(struct file) + unix_vfs->szOsFile;
+    if (vfs.szOsFile < (int)sizeof(struct file))
+        vfs.szOsFile = (int)sizeof(struct file);
     vfs.xOpen = on_open;
     vfs.xDelete = on_delete;
     vfs.xAccess = on_access;

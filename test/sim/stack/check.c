@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "kontor/v1/raft.pb-c.h"
 #include "raft/replica_parts.h"
+#include "test/sim/disk/disk.h"
+#include "test/sim/disk/expected.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/kmaster.h"
 
@@ -23,14 +25,13 @@ struct committed {
     uint64_t in_term; /* in which it was committed first */
 };
 
-/* What a master's disk holds, as far as its terms go. */
+/* What a master's disk holds. */
 struct shadow {
-    uint64_t term;
-    uint32_t voted_for;
-    uint64_t snapshot_index;
-    uint64_t last_index;
-    uint64_t *terms; /* owned; by index */
-    uint64_t capacity;
+    bool made;                /* its store was opened once */
+    struct expected there;    /* what was said to be durable */
+    bool unsure;              /* a crash came; also possible: */
+    struct expected possible; /* one transaction more */
+    struct expected *noting;  /* one of the two */
 };
 
 struct tally tally;
@@ -64,8 +65,10 @@ void checks_fini(void)
     free(checks.seen);
     free(checks.committed);
     free(checks.leaders);
-    for (unsigned i = 0; i < MASTERS_MAX; i++)
-        free(checks.shadows[i].terms);
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        expected_fini(&checks.shadows[i].there);
+        expected_fini(&checks.shadows[i].possible);
+    }
     checks_init();
 }
 
@@ -213,26 +216,31 @@ void check_submitted(struct host *host, const struct store_write *write)
 
 /* ---- the disk ---- */
 
-static void shadow_put(struct shadow *shadow, uint64_t index, uint64_t term)
+static void settle_shadow(struct host *host, struct shadow *shadow,
+                          const struct store_content *content)
 {
-    shadow->terms = world_reach(shadow->terms, &shadow->capacity, index,
-                                sizeof *shadow->terms);
-    shadow->terms[index] = term;
-    shadow->last_index = index;
+    const char *text = expected_differs(&shadow->there, content);
+
+    if (text && shadow->unsure &&
+        !expected_differs(&shadow->possible, content))
+        expected_copy(&shadow->there, &shadow->possible);
+    else if (text)
+        FAIL("durability: %s finds on its disk: %s%s", host->identity.name,
+             text, host->rotten ? "; rot was served" : "");
+    shadow->unsure = false;
 }
 
 void check_opened(struct host *host, const struct store_content *content)
 {
     struct shadow *shadow = &checks.shadows[host->position];
-    uint64_t last = content->first_index + content->entry_count - 1;
 
-    if (content->term != shadow->term ||
-        content->voted_for != shadow->voted_for || last != shadow->last_index ||
-        content->snapshot_index != shadow->snapshot_index)
-        FAIL("%s finds term %" PRIu64 ", last %" PRIu64
-             " on its disk, written were %" PRIu64 ", %" PRIu64,
-             host->identity.name, content->term, last, shadow->term,
-             shadow->last_index);
+    if (disk_is_off(host->disk))
+        return; /* nobody hears of it */
+    if (!shadow->made) {
+        expected_init(&shadow->there, content->configuration);
+        shadow->made = true;
+    }
+    settle_shadow(host, shadow, content);
     tally.restarts += content->term > 0;
 }
 
@@ -240,20 +248,24 @@ void check_emptied(struct host *host)
 {
     struct shadow *shadow = &checks.shadows[host->position];
 
-    free(shadow->terms);
+    expected_fini(&shadow->there);
+    expected_fini(&shadow->possible);
     memset(shadow, 0, sizeof *shadow);
+}
+
+void check_transaction(struct host *host, bool maybe)
+{
+    struct shadow *shadow = &checks.shadows[host->position];
+
+    shadow->unsure = maybe;
+    if (maybe)
+        expected_copy(&shadow->possible, &shadow->there);
+    shadow->noting = maybe ? &shadow->possible : &shadow->there;
 }
 
 void check_stored(struct host *host, const struct store_write *write)
 {
-    struct shadow *shadow = &checks.shadows[host->position];
-
-    if (write->has_state) {
-        shadow->term = write->term;
-        shadow->voted_for = write->voted_for;
-    }
-    for (size_t i = 0; i < write->entry_count; i++)
-        shadow_put(shadow, write->from + i, write->entries[i].term);
+    expected_write(checks.shadows[host->position].noting, write);
 }
 
 void check_compacted(struct host *host,
@@ -272,20 +284,11 @@ void check_compacted(struct host *host,
              host->identity.name, compaction->snapshot_index,
              compaction->snapshot_term, compaction->snapshot_index,
              committed->term);
-    shadow->snapshot_index = compaction->snapshot_index;
-    if (compaction->replaces_log) {
-        shadow_put(shadow, compaction->snapshot_index,
-                   compaction->snapshot_term);
+    expected_compact(shadow->noting, compaction);
+    if (compaction->replaces_log)
         tally.installs++;
-    } else {
+    else
         tally.snapshots++;
-    }
-}
-
-void check_crashed(struct host *host)
-{
-    (void)host;
-    tally.crashes++;
 }
 
 /* ---- what is said ---- */
@@ -294,17 +297,18 @@ void check_crashed(struct host *host)
 static void check_match(const struct host *host,
                         const Kontor__V1__RaftMessage *said)
 {
-    const struct shadow *shadow = &checks.shadows[host->position];
+    const struct expected *there = &checks.shadows[host->position].there;
     const struct kmaster *kmaster = host->data;
     const struct raft *raft = kmaster->master->replica->raft;
     uint64_t match = said->match_index;
-    bool durable = match <= shadow->last_index;
+    bool durable = match <= expected_last(there);
 
     if (said->term != raft_term(raft) || match == 0)
         return;
-    if (durable && match > shadow->snapshot_index &&
+    if (durable && match >= there->first_index &&
         match >= raft_first_index(raft) && match <= raft_last_index(raft))
-        durable = shadow->terms[match] == raft_entry_at(raft, match)->term;
+        durable = there->entries[match - there->first_index].term ==
+                  raft_entry_at(raft, match)->term;
     if (!durable)
         FAIL("durability: %s acknowledges %" PRIu64
              " before that is on its disk",
@@ -316,19 +320,19 @@ void check_sent(const struct process *process, const ProtobufCMessage *message)
 {
     const struct host *host = process->host;
     const Kontor__V1__RaftMessage *said = (const void *)message;
-    const struct shadow *shadow;
+    const struct expected *there;
 
     if (message->descriptor != &kontor__v1__raft_message__descriptor ||
-        process->dead || process->doomed)
+        process_is_mute(process))
         return;
-    shadow = &checks.shadows[host->position];
+    there = &checks.shadows[host->position].there;
     if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&
-        shadow->term < said->term)
+        there->term < said->term)
         FAIL("durability: %s speaks in term %" PRIu64
              " before that is on its disk",
              host->identity.name, said->term);
     if (said->kind == RAFT_VOTE_RESULT && said->granted &&
-        shadow->term == said->term && shadow->voted_for != said->to)
+        there->term == said->term && there->voted_for != said->to)
         FAIL("durability: %s votes in term %" PRIu64
              " before that is on its disk",
              host->identity.name, said->term);

@@ -3,7 +3,8 @@
  * 1. Election safety: one leader a term, one vote a term.
  * 2. Log matching: index and term name one entry and one history.
  * 3. Leader completeness: a leader has what earlier terms committed.
- * 4. Durability: what a message claims is on the sender's disk.
+ * 4. Durability: what a message claims is on the sender's disk, and found there
+ *    when it starts again, to the last byte, whatever was lost or rotted.
  * 5. Terms and, within one life, commit indexes only grow; the state is what
  *    was applied.
  * The same as test/sim/check.c, asked of whole masters through struct
@@ -20,6 +21,7 @@ struct tally {
     uint64_t elections, commits, crashes, restarts, installs, snapshots;
     uint64_t acknowledged, reads, events, retries, pods_started, pods_moved;
     uint64_t changes, transfers, virtual_ms;
+    uint64_t cuts, faults, rots, refusals, replaced, logs, cordons;
 };
 extern struct tally tally;
 
@@ -34,12 +36,14 @@ void check_opened(struct host *host, const struct store_content *content);
 void check_emptied(struct host *host);
 /* Entries were handed to the store. */
 void check_submitted(struct host *host, const struct store_write *write);
+/* What check_stored() and check_compacted() tell next, up to the next such
+ * call, is one transaction; `maybe`: a crash or an error came, and all of it may
+ * be there or nothing. */
+void check_transaction(struct host *host, bool maybe);
 /* They are on the disk. */
 void check_stored(struct host *host, const struct store_write *write);
 void check_compacted(struct host *host,
                      const struct store_compaction *compaction);
-/* Its process dies. */
-void check_crashed(struct host *host);
 /* A message leaves. */
 void check_sent(const struct process *process, const ProtobufCMessage *message);
 

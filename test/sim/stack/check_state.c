@@ -5,13 +5,18 @@
 #include "base/memory.h"
 #include "kontor/v1/command.pb-c.h"
 #include "raft/replica_parts.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
+#include <isa-l/crc64.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define STATE_FOLDER "/disk/states"
 
 /* The bytes of a state are compared each so many indexes: to save it takes
  * longer than all else. */
@@ -40,18 +45,21 @@ static struct {
     uint64_t fates_capacity;
     uint64_t newest_pod;
     uint64_t seen_index;
+    struct disk *disk; /* owned; for states that are to be hashed */
 } state;
 
 void check_state_init(void)
 {
     memset(&state, 0, sizeof state);
+    state.disk = disk_new(STATE_FOLDER, 0);
 }
 
 void check_state_fini(void)
 {
     free(state.applied);
     free(state.fates);
-    check_state_init();
+    disk_free(state.disk);
+    memset(&state, 0, sizeof state);
 }
 
 static struct fate *fate_of(uint64_t pod_id)
@@ -63,6 +71,13 @@ static struct fate *fate_of(uint64_t pod_id)
     return &state.fates[pod_id];
 }
 
+static struct applied *applied_at(uint64_t index)
+{
+    state.applied = world_reach(state.applied, &state.applied_capacity, index,
+                                sizeof *state.applied);
+    return &state.applied[index];
+}
+
 static const char *self(void)
 {
     return process_now->host->identity.name;
@@ -70,22 +85,84 @@ static const char *self(void)
 
 /* ---- applying ---- */
 
-/* Of the bytes that a snapshot would have. */
+static void remove_durably(const char *folder, const char *path)
+{
+    CLEANUP(fd_close)
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || unlink(path) != 0 || fsync(fd) != 0)
+        abort();
+}
+
+/* By a file on a disk of its own. */
+void state_save(const struct replica_machine *machine,
+                struct state_bytes *bytes)
+{
+    static const char path[] = STATE_FOLDER "/state";
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct stat info;
+    struct error why;
+
+    if (fd < 0 || machine->save(machine->data, fd, &why) != 0 ||
+        fstat(fd, &info) != 0)
+        abort();
+    bytes->length = (size_t)info.st_size;
+    bytes->bytes = memory_new(bytes->length);
+    if (pread(fd, bytes->bytes, bytes->length, 0) != info.st_size)
+        abort();
+    close(fd);
+    remove_durably(STATE_FOLDER, path);
+}
+
+static int save_cluster(void *data, int fd, struct error *why)
+{
+    return cluster_save(data, fd, why);
+}
+
+static uint64_t digest_of(const struct state_bytes *bytes)
+{
+    return crc64_ecma_refl(0, bytes->bytes, bytes->length) | 1;
+}
+
 uint64_t check_digest(struct cluster *cluster)
 {
-    CLEANUP(fd_close) int fd = memfd_create("state", MFD_CLOEXEC);
-    uint64_t hash;
-    struct error why;
-    size_t length;
-    void *bytes;
+    const struct replica_machine machine = {.save = save_cluster,
+                                            .data = cluster};
+    struct state_bytes bytes;
+    uint64_t digest;
 
-    if (fd < 0 || cluster_save(cluster, fd, &why) != 0)
-        abort();
-    length = (size_t)lseek(fd, 0, SEEK_END);
-    bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
-    hash = map_hash_bytes(bytes, length);
-    munmap(bytes, length);
-    return hash;
+    state_save(&machine, &bytes);
+    digest = digest_of(&bytes);
+    free(bytes.bytes);
+    return digest;
+}
+
+/* Whoever has applied as much has the same state. */
+static void compare(uint64_t index, uint64_t digest)
+{
+    struct applied *applied = applied_at(index);
+
+    if (applied->digest && applied->digest != digest)
+        FAIL("%s has another state at %" PRIu64, self(), index);
+    applied->digest = digest;
+}
+
+void check_saved(const struct cluster *cluster, const struct state_bytes *bytes)
+{
+    if (!process_now->dead)
+        compare(cluster->index, digest_of(bytes));
+}
+
+int __real_cluster_load(struct cluster **out, int fd, struct error *why);
+int __wrap_cluster_load(struct cluster **out, int fd, struct error *why);
+
+int __wrap_cluster_load(struct cluster **out, int fd, struct error *why)
+{
+    int code = __real_cluster_load(out, fd, why);
+
+    if (!code && !process_now->dead)
+        compare((*out)->index, check_digest(*out));
+    return code;
 }
 
 static void check_room(const struct cluster *cluster)
@@ -130,6 +207,9 @@ static void check_placed(const struct cluster *cluster,
     if (facts->generation > 1 && runs_once(facts))
         FAIL("%s: pod %" PRIu64 " may run once and is placed again", self(),
              facts->id);
+    if (node->cordoned)
+        FAIL("%s: pod %" PRIu64 " is placed on %s, which is cordoned", self(),
+             facts->id, node->name->bytes);
     *placed = there;
 }
 
@@ -208,9 +288,7 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     __real_cluster_apply(cluster, index, bytes, length, result);
     if (process_now->dead)
         return; /* nobody hears of it */
-    state.applied = world_reach(state.applied, &state.applied_capacity, index,
-                                sizeof *state.applied);
-    applied = &state.applied[index];
+    applied = applied_at(index);
     if (applied->command == 0 && result->error.code == 0 && !result->replayed)
         check_created(bytes, length, index, result->subject_id);
     if (applied->command && applied->command != hash)
@@ -220,12 +298,8 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     story_mix(&world.story, index, hash, process_now->host->position, 0);
     check_events(cluster, from);
     check_room(cluster);
-    if (index % DIGEST_EVERY != 0)
-        return;
-    hash = check_digest(cluster) | 1;
-    if (applied->digest && applied->digest != hash)
-        FAIL("%s has another state at %" PRIu64, self(), index);
-    applied->digest = hash;
+    if (index % DIGEST_EVERY == 0)
+        compare(index, check_digest(cluster));
 }
 
 /* The state is that of the last command that was applied. */

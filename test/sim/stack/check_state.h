@@ -1,7 +1,8 @@
 /* check_state.h - what must always hold in the cluster's state, on the nodes
  * and in the answers that clients got.
  *
- * 1. Masters apply the same at the same index, and have the same bytes then.
+ * 1. Masters apply the same at the same index, and have the same bytes then:
+ *    looked at every so many indexes, and whenever a snapshot was loaded.
  * 2. No node is over-committed. A pod is placed anew only when its node was
  *    lost, one that may not run twice never.
  * 3. A request is done once: one pod for each request id.
@@ -47,3 +48,15 @@ uint64_t check_newest_pod(void);
 
 /* Of the bytes that a snapshot of it would have. */
 uint64_t check_digest(struct cluster *cluster);
+
+/* What a machine would write into a snapshot. */
+struct state_bytes {
+    uint8_t *bytes; /* owned */
+    size_t length;
+};
+
+void state_save(const struct replica_machine *machine,
+                struct state_bytes *bytes);
+/* They are what a snapshot has of `cluster`. */
+void check_saved(const struct cluster *cluster,
+                 const struct state_bytes *bytes);

@@ -5,6 +5,7 @@
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/logs.h"
 #include "test/sim/stack/wire.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ enum {
     READ_EVERY_US = 30000, /* of one that does nothing else */
 };
 
-enum operation { SCHEDULE, STOP, GET, LIST };
+enum operation { SCHEDULE, STOP, GET, LIST, LOGS };
 
 /* A pod that a client was told of. */
 struct known_pod {
@@ -42,6 +43,8 @@ struct session {
     uint64_t seen; /* when it began */
     struct known_pod pod;
     bool pod_was_stopped; /* when it began */
+    bool follow;
+    uint64_t log_at; /* of the next byte */
     int32_t restart;
     uint32_t cpu_milli;
 };
@@ -79,7 +82,7 @@ static struct channel *any_channel(struct client *client)
 {
     unsigned i = client->asked_last;
 
-    while (!kmasters[i].exists || kmasters[i].retired || world_chance(30))
+    while (!kmaster_is_member(&kmasters[i]) || world_chance(30))
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
     client->asked_last = i;
     if (!client->channels[i])
@@ -137,6 +140,19 @@ static void on_pod(const struct session *session, const Kontor__V1__Pod *pod)
              session->pod.name);
 }
 
+/* Of that pod, in order, and nothing left out. */
+static void on_logs(struct session *session,
+                    const Kontor__V1__LogsChunk *chunk)
+{
+    for (size_t i = 0; i < chunk->data.len; i++)
+        if (chunk->data.data[i] != logs_byte(session->pod.id,
+                                             session->log_at++)) {
+            FAIL("logs: byte %llu of %s is not its own",
+                 (unsigned long long)session->log_at - 1, session->pod.name);
+            return;
+        }
+}
+
 static void on_message(struct call *call, const ProtobufCMessage *message)
 {
     struct session *session = call_data(call);
@@ -161,6 +177,9 @@ static void on_message(struct call *call, const ProtobufCMessage *message)
         check_read(session->seen,
                    ((const Kontor__V1__ListPodsResponse *)(const void *)message)
                        ->index);
+        return;
+    case LOGS:
+        on_logs(session, (const void *)message);
         return;
     }
 }
@@ -194,6 +213,21 @@ static bool may_try_again(enum error_code code)
            code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_UNKNOWN;
 }
 
+/* It may end early with whatever says that it did. */
+static void end_logs(const struct session *session, const struct error *why)
+{
+    uint64_t length = logs_length(session->pod.id);
+
+    if (why->code == 0 && (session->follow || session->log_at != length))
+        FAIL("logs: %llu of %llu bytes of %s, and no error",
+             (unsigned long long)session->log_at, (unsigned long long)length,
+             session->pod.name);
+    if (!may_try_again(why->code) && why->code != 0 &&
+        why->code != ERROR_FAILED_PRECONDITION && why->code != ERROR_NOT_FOUND)
+        FAIL("logs of %s: %s", session->pod.name, why->message);
+    tally.logs += session->log_at == length;
+}
+
 static void on_ended(struct call *call, const struct error *why)
 {
     struct session *session = call_data(call);
@@ -201,6 +235,11 @@ static void on_ended(struct call *call, const struct error *why)
     session->call = NULL;
     if (session->client->closed)
         return;
+    if (session->operation == LOGS) {
+        end_logs(session, why);
+        rest(session);
+        return;
+    }
     if (!session->answered && may_try_again(why->code)) {
         tally.retries++;
         uv_timer_start(&session->timer, on_timer, world_between(1, AGAIN_MS),
@@ -292,6 +331,21 @@ static void send_list(struct session *session)
         &kontor__v1__list_pods_response__descriptor, &request.base);
 }
 
+static void send_logs(struct session *session)
+{
+    Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
+
+    request.pod = session->pod.name;
+    request.follow = session->follow;
+    if (world_chance(30))
+        request.tail_bytes = world_between(1, 2 * logs_length(session->pod.id) + 1);
+    session->log_at = 0;
+    if (request.tail_bytes && request.tail_bytes < logs_length(session->pod.id))
+        session->log_at = logs_length(session->pod.id) - request.tail_bytes;
+    ask(session, "/kontor.v1.Cluster/Logs",
+        &kontor__v1__logs_chunk__descriptor, &request.base);
+}
+
 static void try(struct session *session)
 {
     session->tries++;
@@ -308,6 +362,9 @@ static void try(struct session *session)
     case LIST:
         send_list(session);
         return;
+    case LOGS:
+        send_logs(session);
+        return;
     }
 }
 
@@ -322,6 +379,7 @@ static enum operation choose(const struct client *client)
     return choice < 35   ? SCHEDULE
            : choice < 55 ? STOP
            : choice < 70 ? GET
+           : choice < 78 ? LOGS
                          : LIST;
 }
 
@@ -337,6 +395,7 @@ static void begin(struct session *session)
     session->tries = 0;
     session->seen = check_seen_index();
     session->id = (struct request_id){random_next(&world.random), 1};
+    session->follow = world_chance(20);
     session->restart = (int32_t)world_between(0, 2);
     session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
     if (client->pod_count > 0)

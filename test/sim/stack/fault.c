@@ -1,5 +1,7 @@
 #include "test/sim/stack/fault.h"
 
+#include "test/sim/disk/disk.h"
+#include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/knode.h"
 #include "test/sim/stack/wire.h"
@@ -17,6 +19,7 @@ enum {
     LANE_BYTES_MAX = 2000000,
     WALL_JUMP_MS = 3600000,
     FULL_US = 3000000,
+    FAULT_WITHIN = 60, /* operations of a disk */
 };
 
 static struct kmaster *any_master(void)
@@ -25,7 +28,7 @@ static struct kmaster *any_master(void)
     unsigned count = 0;
 
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (kmasters[i].exists && !kmasters[i].retired)
+        if (kmaster_is_member(&kmasters[i]))
             some[count++] = &kmasters[i];
     return some[world_between(0, count - 1)];
 }
@@ -55,26 +58,16 @@ static struct host *any_host(void)
 
 /* ---- processes and machines ---- */
 
-static void on_master_restart(void *data, uint64_t lives)
-{
-    struct kmaster *kmaster = data;
-
-    if (!kmaster->host->life && !kmaster->retired &&
-        kmaster->host->lives == lives)
-        kmaster_start(kmaster);
-}
-
 static void crash_master(struct kmaster *kmaster)
 {
     kmaster_crash(kmaster, world_chance(30));
-    world_after(world_between(1, world.traits.down_us), on_master_restart,
-                kmaster, kmaster->host->lives);
+    kmaster_start_after(kmaster, world_between(1, world.traits.down_us));
 }
 
 static void crash_many(void)
 {
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (kmasters[i].exists && !kmasters[i].retired && world_chance(70))
+        if (kmaster_is_member(&kmasters[i]) && world_chance(70))
             crash_master(&kmasters[i]);
 }
 
@@ -253,6 +246,52 @@ static void fill_disk(void)
     world_after(world_between(1, FULL_US), on_room, host, 0);
 }
 
+/* A write or a sync fails, or the end comes, at an operation of the disk soon:
+ * in a transaction, a snapshot, a mark, a checkpoint. */
+static void break_disk(void)
+{
+    static const enum disk_fault kinds[] = {DISK_WRITE_EIO, DISK_SYNC_EIO,
+                                            DISK_CUT,       DISK_CUT,
+                                            DISK_STOP,      DISK_STOP};
+    struct host *host = leader_or_any()->host;
+    enum disk_fault kind = kinds[world_between(0, ARRAY_LEN(kinds) - 1)];
+    unsigned after = (unsigned)world_between(0, FAULT_WITHIN);
+
+    if (!host->life || disk_is_off(host->disk) ||
+        (host->rotten && kind == DISK_CUT))
+        return;
+    tell(host, "disk will fail (%d) after %u operations", (int)kind, after);
+    tally.faults++;
+    disk_fault(host->disk, kind, after);
+}
+
+/* Where the others are a quorum without it, and an operator is there. Not
+ * before it has opened what was there, which settles the last transaction
+ * (raft/store_mark.h): that alone cannot be told from a torn one. */
+static void rot(void)
+{
+    struct kmaster *kmaster = leader_or_any();
+    struct host *host = kmaster->host;
+    unsigned members = 0;
+
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        members += kmaster_is_member(&kmasters[i]);
+        if (kmasters[i].broken || kmasters[i].leaving ||
+            kmasters[i].host->rotten)
+            return;
+    }
+    if (members < 3 || world.traits.change_every_us == 0 || !host->life ||
+        disk_is_off(host->disk))
+        return;
+    disk_fault(host->disk, DISK_SOUND, 0);
+    host->rotten = disk_rot(host->disk);
+    tally.rots += host->rotten;
+    if (world_chance(50)) { /* else it is found later, or never */
+        kmaster_crash(kmaster, false);
+        kmaster_start_after(kmaster, world_between(1, world.traits.down_us));
+    }
+}
+
 static void jump_clock(void)
 {
     struct host *host = any_host();
@@ -268,8 +307,12 @@ static void any_fault(void)
 {
     uint64_t choice = world_between(0, 99);
 
-    if (choice < 22)
+    if (choice < 16)
         crash_master(leader_or_any());
+    else if (choice < 20)
+        break_disk();
+    else if (choice < 22)
+        rot();
     else if (choice < 25)
         crash_many();
     else if (choice < 28)
@@ -338,6 +381,18 @@ void fault_start(void)
         world_after(world.traits.fault_every_us, on_fault, NULL, 0);
 }
 
+/* What has rotted shows when it starts again. */
+static void heal_master(struct kmaster *kmaster)
+{
+    struct host *host = kmaster->host;
+
+    if (!disk_is_off(host->disk))
+        disk_fault(host->disk, DISK_SOUND, 0);
+    if (host->rotten)
+        kmaster_crash(kmaster, false);
+    kmaster_start(kmaster);
+}
+
 void fault_heal(void)
 {
     world.healed = true;
@@ -349,9 +404,7 @@ void fault_heal(void)
         world.hosts[i].disk_free_bytes = UINT64_MAX;
     }
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (kmasters[i].exists && !kmasters[i].retired &&
-            !kmasters[i].host->life)
-            kmaster_start(&kmasters[i]);
+        heal_master(&kmasters[i]);
     for (unsigned i = 0; i < world.traits.nodes; i++)
         if (!knode_is_up(knode_at(i)))
             knode_start(knode_at(i));

@@ -1,16 +1,24 @@
 #include "test/sim/stack/kmaster.h"
 
-#include "base/fd.h"
-#include "base/memory.h"
 #include "raft/replica_parts.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/store.h"
 #include "test/sim/stack/wire.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
-enum { DRAIN_MS = 50, RESTART_US = 200000 };
+enum {
+    DRAIN_MS = 50,
+    RESTART_US = 200000,
+    POWER_PERCENT = 30, /* of what a disk's error ends, the machine, too */
+    FAULT_PERCENT = 10, /* of starts */
+    FAULT_WITHIN = 40,  /* operations of the disk, of a start */
+};
 
 struct kmaster kmasters[MASTERS_MAX];
 
@@ -37,8 +45,9 @@ void kmasters_init(unsigned count)
 
         kmaster->host = host;
         host->data = kmaster;
-        snprintf(kmaster->folder, sizeof kmaster->folder, "%s/%s", world.folder,
+        snprintf(kmaster->folder, sizeof kmaster->folder, "/disk/%s",
                  host->identity.name);
+        host->disk = disk_new(kmaster->folder, random_next(&world.random));
         for (unsigned j = 0; j < count; j++)
             take_member(kmaster, world.hosts[j].identity.name,
                         world.hosts[j].address);
@@ -68,37 +77,121 @@ static struct master_config config_of(struct kmaster *kmaster)
     return config;
 }
 
+bool kmaster_is_member(const struct kmaster *kmaster)
+{
+    return kmaster->exists && !kmaster->retired;
+}
+
+/* ---- beginning ---- */
+
+/* A failure that is no fault of the master's: the disk did it. A refusal names
+ * what has rotted; the version of a format that did is one that is not known. */
+static bool has_cause(const struct host *host, const struct error *why)
+{
+    return disk_fault_happened(host->disk) ||
+           (host->rotten &&
+            (why->code == ERROR_DATA_LOSS ||
+             strstr(why->message, "has format")) &&
+            (strstr(why->message, "/raft.db") ||
+             strstr(why->message, "/snapshot-")));
+}
+
+/* What a life leaves of its disk for the next one. */
+static void leave_disk(struct host *host, bool power)
+{
+    if (power)
+        disk_crash(host->disk);
+    else
+        disk_abandon(host->disk);
+    disk_fault(host->disk, DISK_SOUND, 0);
+    tally.cuts += power;
+}
+
+/* It could not open what is on its disk: gone again, without a word. */
+static void give_up(struct kmaster *kmaster, const struct error *why)
+{
+    struct host *host = kmaster->host;
+    bool power = disk_is_cut(host->disk);
+
+    tell(host, "does not start: %s", why->message);
+    if (!has_cause(host, why))
+        FAIL("%s does not start: %s", host->identity.name, why->message);
+    process_kill(host->life);
+    host->store = NULL;
+    if (!disk_fault_happened(host->disk)) {
+        tally.refusals++;
+        kmaster->broken = true;
+    }
+    host->vanished = power;
+    leave_disk(host, power);
+    kmaster_start_after(kmaster, RESTART_US);
+}
+
+/* What is not closed after a failure ends with a process; here it is left. */
+static int open_master(struct kmaster *kmaster, struct error *why)
+{
+    struct master_config config = config_of(kmaster);
+    int code;
+
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_disable();
+#endif
+    code = master_open(&kmaster->master, &kmaster->host->life->loop, &config,
+                       why);
+#ifdef __SANITIZE_ADDRESS__
+    __lsan_enable();
+#endif
+    return code;
+}
+
+static void arm_disk(struct host *host)
+{
+    if (!world.healed && !host->rotten && world_chance(FAULT_PERCENT))
+        disk_fault(host->disk, world_chance(50) ? DISK_CUT : DISK_STOP,
+                   (unsigned)world_between(0, FAULT_WITHIN));
+}
+
 void kmaster_start(struct kmaster *kmaster)
 {
-    struct process *process = process_new(kmaster->host);
-    struct master_config config = config_of(kmaster);
+    struct process *process;
     struct error why;
 
+    if (kmaster->host->life || !kmaster_is_member(kmaster) || kmaster->broken)
+        return;
+    process = process_new(kmaster->host);
     tell(kmaster->host, "starts");
     kmaster->closing = false;
     kmaster->closed = false;
     kmaster->checked_term = 0;
     kmaster->checked_commit = 0;
     kmaster->checked_role = RAFT_FOLLOWER;
-    process_enter(process);
-    if (folder_make(kmaster->folder, 0700, &why) != 0 ||
-        master_open(&kmaster->master, &process->loop, &config, &why) != 0)
-        FAIL("%s does not start: %s", kmaster->host->identity.name,
-             why.message);
-    process_leave(process);
     if (kmaster->host->vanished) {
         kmaster->host->vanished = false;
         wires_forgotten(kmaster->host);
     }
+    arm_disk(kmaster->host);
+    process_enter(process);
+    if (open_master(kmaster, &why) == 0) {
+        process_leave(process);
+        if (process_is_mute(process))
+            kmaster_die_soon(process);
+        return;
+    }
+    process_now = NULL;
+    give_up(kmaster, &why);
 }
 
-static void on_enlisted(void *data, uint64_t number)
+static void on_start(void *data, uint64_t lives)
 {
     struct kmaster *kmaster = data;
 
-    (void)number;
-    if (!kmaster->host->life)
+    if (kmaster->host->lives == lives)
         kmaster_start(kmaster);
+}
+
+void kmaster_start_after(struct kmaster *kmaster, uint64_t delay_us)
+{
+    world_after(delay_us, on_start, kmaster, kmaster->host->lives);
 }
 
 void kmaster_enlist(struct kmaster *kmaster,
@@ -115,18 +208,22 @@ void kmaster_enlist(struct kmaster *kmaster,
     kmaster->exists = true;
     kmaster->leaving = false;
     kmaster->retired = false;
-    check_emptied(kmaster->host);
-    world_after(0, on_enlisted, kmaster, 0);
+    kmaster->owed = false;
+    kmaster_start_after(kmaster, 0);
 }
 
 void kmaster_retire(struct kmaster *kmaster)
 {
-    struct error why;
+    struct host *host = kmaster->host;
 
-    kmaster->retired = true;
     kmaster_crash(kmaster, false);
-    if (folder_remove(AT_FDCWD, kmaster->folder, &why) != 0)
-        FAIL("%s", why.message);
+    kmaster->retired = true;
+    kmaster->owed = kmaster->broken;
+    kmaster->broken = false;
+    host->rotten = false;
+    disk_free(host->disk);
+    host->disk = disk_new(kmaster->folder, random_next(&world.random));
+    check_emptied(host);
 }
 
 /* ---- ending ---- */
@@ -137,15 +234,6 @@ static void on_closed(void *data)
 
     kmaster->closed = true;
     kmaster->master = NULL;
-}
-
-static void on_restart(void *data, uint64_t lives)
-{
-    struct kmaster *kmaster = data;
-
-    if (!kmaster->host->life && !kmaster->retired &&
-        kmaster->host->lives == lives)
-        kmaster_start(kmaster);
 }
 
 /* After its last turn; libuv would end the process now. */
@@ -162,8 +250,9 @@ static void on_stopped(void *data, uint64_t lives)
     }
     wires_cut(process, false);
     process_kill(process);
+    leave_disk(kmaster->host, false);
     tell(kmaster->host, "has stopped");
-    world_after(RESTART_US, on_restart, kmaster, lives);
+    kmaster_start_after(kmaster, RESTART_US);
 }
 
 void kmaster_stop(struct kmaster *kmaster)
@@ -182,21 +271,27 @@ void kmaster_stop(struct kmaster *kmaster)
 
 void kmaster_crash(struct kmaster *kmaster, bool silent)
 {
-    struct process *process = kmaster->host->life;
+    struct host *host = kmaster->host;
+    struct process *process = host->life;
     struct process *kept = process_now;
 
     if (!process)
         return;
-    tell(kmaster->host, silent ? "vanishes" : "crashes");
-    check_crashed(kmaster->host);
+    silent = disk_is_off(host->disk) ? disk_is_cut(host->disk)
+                                     : silent && !host->rotten;
+    tell(host, silent ? "vanishes" : "crashes");
+    tally.crashes++;
+    store_interrupt(host, silent);
+    disk_stop(host->disk);
     wires_cut(process, silent);
     process_kill(process);
-    kmaster->host->vanished = silent;
+    host->vanished = silent;
     process_now = process;
     if (!kmaster->closing)
         master_close(kmaster->master, 0, on_closed, kmaster);
     process_drain(process, &kmaster->closed);
     process_now = kept;
+    leave_disk(host, silent);
 }
 
 static void on_dying(void *data, uint64_t lives)
@@ -205,13 +300,23 @@ static void on_dying(void *data, uint64_t lives)
 
     if (!kmaster->host->life || kmaster->host->lives != lives)
         return;
-    kmaster_crash(kmaster, false);
-    world_after(RESTART_US, on_restart, kmaster, lives);
+    kmaster_crash(kmaster, disk_fault_happened(kmaster->host->disk) &&
+                               world_chance(POWER_PERCENT));
+    kmaster_start_after(kmaster, RESTART_US);
 }
 
 void kmaster_die_soon(struct process *process)
 {
     world_after(0, on_dying, process->host->data, process->host->lives);
+}
+
+void kmaster_fail(struct process *process, const struct error *why)
+{
+    struct host *host = process->host;
+
+    if (!has_cause(host, why))
+        FAIL("%s cannot write its log: %s", host->identity.name, why->message);
+    kmaster_die_soon(process);
 }
 
 struct kmaster *kmaster_leader(void)
@@ -233,6 +338,8 @@ struct kmaster *kmaster_leader(void)
 
 void kmasters_fini(void)
 {
-    for (unsigned i = 0; i < MASTERS_MAX; i++)
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
         kmaster_crash(&kmasters[i], false);
+        disk_free(kmasters[i].host->disk);
+    }
 }

@@ -5,6 +5,7 @@
 #include "kontor/v1/node.pb-c.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/logs.h"
 #include "test/sim/stack/wire.h"
 
 #include <stdio.h>
@@ -431,6 +432,10 @@ static const struct method methods[] = {
      MESSAGES(node_watch_request, node_report),
      .server_streams = true,
      .handle = watch},
+    {.name = "Logs",
+     MESSAGES(node_logs_request, logs_chunk),
+     .server_streams = true,
+     .handle = logs_serve},
     {.name = "SetRoutes",
      MESSAGES(set_routes_request, set_routes_response),
      .handle = set_routes},
@@ -530,7 +535,7 @@ static void on_announce(uv_timer_t *timer)
         uv_timer_start(timer, on_announce, 1000, 0);
         return;
     }
-    if (!kmaster->exists || kmaster->retired) {
+    if (!kmaster_is_member(kmaster)) {
         uv_timer_start(timer, on_announce, 1, 0);
         return;
     }

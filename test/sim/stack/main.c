@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/options.h"
 #include "test/sim/seeds.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/run.h"
 
@@ -194,6 +195,7 @@ int main(int argc, char **argv)
         options_print(table, stdout);
         return 0;
     }
+    disk_register();
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
     /* The large and mostly empty tables of the state cost nothing as pages

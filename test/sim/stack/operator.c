@@ -18,7 +18,7 @@ enum {
     TRANSFER_TRIES_MAX = 3,
 };
 
-enum step { RESTING, ADDING, JOINING, REMOVING, TRANSFERRING };
+enum step { RESTING, ADDING, JOINING, REMOVING, TRANSFERRING, CORDONING };
 
 static struct {
     struct host *host;
@@ -27,14 +27,41 @@ static struct {
     uv_timer_t impatience;
     enum step step;
     struct kmaster *whom;
+    unsigned node; /* to be cordoned, or not any more */
+    bool cordons;
+    uint64_t id;                    /* of that request */
+    bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
     unsigned tries;
     bool answered;
     bool closed;
 } operator;
 
+/* One whose disk has rotted, or that was removed for it; NULL: none. */
+static struct kmaster *any_broken(void)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if ((kmasters[i].broken && !kmasters[i].leaving) || kmasters[i].owed)
+            return &kmasters[i];
+    return NULL;
+}
+
+static bool any_cordoned(void)
+{
+    for (unsigned i = 0; i < NODES_HOSTS_MAX; i++)
+        if (operator.cordoned[i])
+            return true;
+    return false;
+}
+
 bool operator_busy(void)
 {
-    return operator.host && operator.step != RESTING;
+    return operator.host && (operator.step != RESTING || any_broken() ||
+                             any_cordoned());
+}
+
+bool operator_cordoned(unsigned node)
+{
+    return operator.host && operator.cordoned[node];
 }
 
 static void rest(void)
@@ -54,7 +81,7 @@ static struct channel *any_channel(void)
 
     do
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
-    while (!kmasters[i].exists || kmasters[i].retired);
+    while (!kmaster_is_member(&kmasters[i]));
     if (!operator.channels[i])
         operator.channels[i] =
             channel_open(&operator.host->life->loop,
@@ -202,6 +229,20 @@ static void ask_transfer(void)
         &kontor__v1__transfer_leadership_response__descriptor, &request.base);
 }
 
+static void ask_cordon(void)
+{
+    Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = operator.id;
+    id.low = 3;
+    request.request_id = &id;
+    request.node = world.hosts[MASTERS_MAX + operator.node].identity.name;
+    request.cordoned = operator.cordons;
+    ask("/kontor.v1.Cluster/Cordon", &kontor__v1__cordon_response__descriptor,
+        &request.base);
+}
+
 static void ask_again(void)
 {
     switch (operator.step) {
@@ -218,6 +259,9 @@ static void ask_again(void)
         return;
     case TRANSFERRING:
         ask_transfer();
+        return;
+    case CORDONING:
+        ask_cordon();
         return;
     }
 }
@@ -246,6 +290,7 @@ static void removed(void)
 
     tell(kmaster->host, "is removed");
     tally.changes++;
+    tally.replaced += kmaster->broken;
     kmaster->leaving = true;
     world_after(world_between(1, LINGER_MAX_US), on_retire, kmaster, 0);
     rest();
@@ -274,6 +319,11 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         tally.transfers++;
         rest();
         return;
+    case CORDONING:
+        tally.cordons++;
+        operator.cordoned[operator.node] = operator.cordons;
+        rest();
+        return;
     }
 }
 
@@ -298,7 +348,8 @@ static void on_ended(struct call *call, const struct error *why)
     else if (operator.step == TRANSFERRING && operator.tries >=
              TRANSFER_TRIES_MAX)
         rest();
-    else if (operator.step == REMOVING && operator.tries == 1 &&
+    else if ((operator.step == CORDONING ||
+              (operator.step == REMOVING && operator.tries == 1)) &&
              is_refusal(why->code))
         rest();
     uv_timer_start(&operator.timer,
@@ -316,8 +367,7 @@ static unsigned count_members(void)
     unsigned count = 0;
 
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        count +=
-            kmasters[i].exists && !kmasters[i].retired && !kmasters[i].leaving;
+        count += kmaster_is_member(&kmasters[i]) && !kmasters[i].leaving;
     return count;
 }
 
@@ -327,7 +377,7 @@ static struct kmaster *any_member(void)
 
     do
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
-    while (!kmasters[i].exists || kmasters[i].retired || kmasters[i].leaving);
+    while (!kmaster_is_member(&kmasters[i]) || kmasters[i].leaving);
     return &kmasters[i];
 }
 
@@ -335,23 +385,30 @@ static struct kmaster *any_member(void)
 static struct kmaster *any_other(void)
 {
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (!kmasters[i].exists || kmasters[i].retired)
+        if (!kmaster_is_member(&kmasters[i]))
             return &kmasters[i];
     return NULL;
 }
 
-static void choose(void)
+static void choose_node(void)
 {
-    unsigned members = count_members();
+    operator.step = CORDONING;
+    operator.node = (unsigned)world_between(0, world.traits.nodes - 1);
+    operator.cordons = !operator.cordoned[operator.node] && !world.quiet;
+    operator.id = random_next(&world.random);
+}
+
+static void choose_change(void)
+{
     uint64_t choice = world_between(0, 99);
 
-    operator.tries = 0;
-    operator.whom = NULL;
-    if (choice < 40) {
+    if (choice < 30) {
         operator.step = TRANSFERRING;
-        if (choice < 25)
+        if (choice < 20)
             operator.whom = any_member();
-    } else if (choice < 70 && members > MEMBERS_MIN) {
+    } else if (choice < 45) {
+        choose_node();
+    } else if (choice < 72 && count_members() > MEMBERS_MIN) {
         operator.step = REMOVING;
         operator.whom = any_member();
     } else if (any_other()) {
@@ -360,12 +417,22 @@ static void choose(void)
     }
 }
 
+static void choose(void)
+{
+    struct kmaster *broken = any_broken();
+
+    operator.tries = 0;
+    operator.whom = broken;
+    if (broken)
+        operator.step = broken->owed ? ADDING : REMOVING;
+    else if (!world.quiet)
+        choose_change();
+    else if (any_cordoned())
+        choose_node();
+}
+
 static void on_timer(uv_timer_t *timer)
 {
-    if (operator.step == RESTING && world.quiet) {
-        uv_timer_stop(timer);
-        return;
-    }
     if (operator.step == RESTING)
         choose();
     if (operator.step == RESTING)

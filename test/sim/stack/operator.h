@@ -1,9 +1,12 @@
-/* operator.h - somebody who adds, removes and changes masters, as
- * `kctl masters` and `kmaster --join` would.
+/* operator.h - somebody who adds, removes and changes masters, and cordons
+ * nodes, as `kctl` and `kmaster --join` would.
  *
  *   RESTING -> ASKING: AddMaster ----> JOINING: which id? -> it starts
  *                      RemoveMaster -> after a while its process ends
  *                      TransferLeadership
+ *                      Cordon: a node takes no more pods, or does again
+ *   A master that refuses what has rotted on its disk is removed, and added
+ *   again with an empty one.
  *   Unanswered calls are made again, as somebody would who wants to know. */
 #pragma once
 
@@ -12,4 +15,6 @@
 void operator_start(void);
 /* Something was begun that is not over. */
 bool operator_busy(void);
+/* Was it acknowledged, last, that the node is cordoned? */
+bool operator_cordoned(unsigned node);
 void operator_fini(void);

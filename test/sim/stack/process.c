@@ -1,6 +1,7 @@
 #include "test/sim/stack/process.h"
 
 #include "base/memory.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/uv.h"
@@ -40,6 +41,13 @@ void process_free(struct process *process)
     list_remove(&process->link);
     deadlines_fini(&process->timers);
     free(process);
+}
+
+bool process_is_mute(const struct process *process)
+{
+    const struct disk *disk = process->host->disk;
+
+    return process->dead || process->doomed || (disk && disk_is_off(disk));
 }
 
 struct process *process_of(const uv_loop_t *loop)
@@ -177,7 +185,7 @@ static void end_interrupt(struct process *process)
     if (process->lag_us > 0)
         process->stalled_until_us = world.now_us + process->lag_us;
     process->lag_us = 0;
-    if (process->doomed)
+    if (process_is_mute(process))
         kmaster_die_soon(process);
 }
 

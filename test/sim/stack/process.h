@@ -65,6 +65,10 @@ struct process {
 /* Whose code runs; NULL: the world's. */
 extern struct process *process_now;
 
+/* Nothing that it does is seen any more: it is dead, or will be when this turn
+ * is over, killed in its midst or by its disk. */
+bool process_is_mute(const struct process *process);
+
 struct process *process_new(struct host *host);
 void process_free(struct process *process);
 

@@ -1,6 +1,5 @@
 #include "test/sim/stack/run.h"
 
-#include "base/fd.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/client.h"
@@ -11,11 +10,9 @@
 #include "test/sim/stack/settle.h"
 #include "test/sim/stack/wire.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     ITEMS_MAX = 20000000, /* more in one run is a storm */
@@ -84,8 +81,6 @@ static void init(uint64_t seed, enum story_telling telling,
     world.story.telling = telling;
     list_init(&world.processes);
     list_init(&world.wires);
-    snprintf(world.folder, sizeof world.folder, "/dev/shm/kontor-stack-%d",
-             (int)getpid());
     if (traits)
         world.traits = *traits;
     else
@@ -97,11 +92,6 @@ static void init(uint64_t seed, enum story_telling telling,
 
 static void start(void)
 {
-    struct error why;
-
-    (void)folder_remove(AT_FDCWD, world.folder, &why);
-    if (folder_make(world.folder, 0700, &why) != 0)
-        FAIL("%s", why.message);
     wires_start();
     kmasters_init(world.traits.masters);
     for (unsigned i = 0; i < world.traits.masters; i++)
@@ -226,8 +216,6 @@ bool run_topology(uint64_t seed, unsigned lanes, bool standing,
 
 void run_fini(void)
 {
-    struct error why;
-
     operator_fini();
     clients_fini();
     knodes_fini();
@@ -238,5 +226,4 @@ void run_fini(void)
     agenda_fini(&world.agenda);
     checks_fini();
     check_state_fini();
-    (void)folder_remove(AT_FDCWD, world.folder, &why);
 }

@@ -92,6 +92,9 @@ static const char *node_missing(const struct cluster *cluster, unsigned i)
 
     if (!node || node->state != KONTOR__V1__NODE_STATE__NODE_READY)
         return MISSING("node %s is not ready", name);
+    if (node->cordoned != operator_cordoned(i))
+        return MISSING("node %s is %s cordoned", name,
+                       node->cordoned ? "still" : "not");
     for (unsigned k = 0; knode_pod(knode_at(i), k, &held); k++) {
         const struct pod *pod = pods_find(&cluster->pods, held.pod_id);
 

@@ -1,20 +1,26 @@
-/* store.c - raft/store.h with the real file beneath it and a virtual disk in
- * time: what waits when a transaction ends shares the next one. It reaches the
- * file when its sync has ended; a crash before that may find all or nothing
- * of it there. What would end the real process ends the simulated one. */
+/* store.c - raft/store.h with the real file beneath it, on the host's disk
+ * (test/sim/disk), and its syncs in virtual time: what waits when a transaction
+ * ends shares the next one. It is written when its sync has ended, all at once;
+ * a crash before that finds as much of it on the disk as the disk's model
+ * makes of it. What would end the real process ends the simulated one. */
+#include "test/sim/stack/store.h"
+
 #include "raft/store_file.h"
 
 #include "base/memory.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
-#include "test/sim/stack/world.h"
 
 #include <assert.h>
 
 /* As in raft/store.c. */
-enum { CHECKPOINT_IDLE_PAGES = 1000 };
+enum { CHECKPOINT_IDLE_PAGES = 1000, SETTLE_AFTER_US = 500000 };
 
-enum { FOR_EVER_US = 1000000000 };
+enum {
+    FOR_EVER_US = 1000000000,
+    INTERRUPTED_MAX = 24, /* operations of the disk; most need fewer */
+};
 
 struct store_request {
     struct list link;
@@ -32,6 +38,9 @@ struct store {
     struct list done;
     struct errand sync; /* under way while `syncing` holds something */
     struct errand end;  /* tells that it is closed */
+    struct errand settle;
+    bool settling;      /* it is under way */
+    uint64_t worked_us; /* when the last transaction ended */
     bool broken;        /* nothing more is to reach the file */
     bool closing;
     void (*closed)(void *data);
@@ -57,6 +66,7 @@ int store_open(struct store **out, const struct store_options *options,
     list_init(&store->waiting);
     list_init(&store->syncing);
     list_init(&store->done);
+    process_now->host->store = store;
     check_opened(process_now->host, content);
     *out = store;
     return 0;
@@ -69,6 +79,9 @@ void store_start(struct store *store, uv_loop_t *loop)
 
 void store_free(struct store *store)
 {
+    if (store->settling)
+        errand_cancel(&store->settle);
+    store->process->host->store = NULL;
     store_file_close(&store->file);
     free(store);
 }
@@ -82,7 +95,25 @@ uint64_t store_free_bytes(struct store *store)
 
 static void start_sync(struct store *store);
 
-static int perform(struct store *store, struct error *why)
+/* What `syncing` asks for is on the disk; or `maybe`, after a crash. */
+static void note(const struct store *store, bool maybe)
+{
+    struct host *host = store->process->host;
+
+    check_transaction(host, maybe);
+    list_for_each(link, next, &store->syncing)
+    {
+        const struct store_request *request =
+            container_of(link, struct store_request, link);
+
+        if (request->write)
+            check_stored(host, request->write);
+        else
+            check_compacted(host, request->compaction);
+    }
+}
+
+static int write_all(struct store *store, struct error *why)
 {
     struct store_file *file = &store->file;
 
@@ -99,19 +130,17 @@ static int perform(struct store *store, struct error *why)
         if (code != 0)
             return code;
     }
-    if (store_file_commit(file, why) != 0)
-        return why->code;
-    list_for_each(link, next, &store->syncing)
-    {
-        const struct store_request *request =
-            container_of(link, struct store_request, link);
+    return store_file_commit(file, why);
+}
 
-        if (request->write)
-            check_stored(store->process->host, request->write);
-        else
-            check_compacted(store->process->host, request->compaction);
-    }
-    return 0;
+static int perform(struct store *store, struct error *why)
+{
+    int code = write_all(store, why);
+
+    if (!code && disk_is_off(store->process->host->disk))
+        code = error_set(why, ERROR_UNAVAILABLE, "the end came first");
+    note(store, code != 0);
+    return code;
 }
 
 static int do_idle_work(struct store *store, struct error *why)
@@ -159,14 +188,56 @@ static void finish(struct list *list)
     }
 }
 
-/* The process is gone: whether its last transaction is there, nobody knows. */
-static void lose(struct store *store)
+/* It gets as far as the disk's fault lets it. */
+void store_interrupt(struct host *host, bool power)
 {
+    struct store *store = host->store;
     struct error why;
 
-    if (!store->broken && world_chance(50))
-        (void)perform(store, &why);
+    if (!store || store->broken || list_empty(&store->syncing) ||
+        disk_is_off(host->disk))
+        return;
+    disk_fault(host->disk, power ? DISK_CUT : DISK_STOP,
+               (unsigned)world_between(0, INTERRUPTED_MAX));
+    (void)write_all(store, &why);
+    note(store, true);
+}
+
+/* As after any failed write or sync. */
+static void break_down(struct store *store, const struct error *why)
+{
+    tell(store->process->host, "the log cannot be written: %s", why->message);
     store->broken = true;
+    kmaster_fail(store->process, why);
+}
+
+static void on_settle(struct errand *errand, bool lost)
+{
+    struct store *store = container_of(errand, struct store, settle);
+    uint64_t due_us = store->worked_us + SETTLE_AFTER_US;
+    struct error why;
+
+    store->settling = false;
+    if (lost || store->broken || !store_file_is_unsettled(&store->file))
+        return;
+    if (due_us > world.now_us || !list_empty(&store->syncing)) {
+        store->settling = true;
+        errand_start(&store->settle, store->process,
+                     due_us > world.now_us ? due_us - world.now_us
+                                           : SETTLE_AFTER_US,
+                     on_settle);
+    } else if (store_file_settle(&store->file, &why) != 0) {
+        break_down(store, &why);
+    }
+}
+
+static void plan_settling(struct store *store)
+{
+    store->worked_us = world.now_us;
+    if (store->settling || !store_file_is_unsettled(&store->file))
+        return;
+    store->settling = true;
+    errand_start(&store->settle, store->process, SETTLE_AFTER_US, on_settle);
 }
 
 static void on_synced(struct errand *errand, bool lost)
@@ -175,21 +246,21 @@ static void on_synced(struct errand *errand, bool lost)
     const struct host *host = store->process->host;
     struct error why;
 
-    if (lost) {
-        lose(store);
-    } else if (host->disk_hangs_until_us > world.now_us) {
+    if (!lost && host->disk_hangs_until_us > world.now_us) {
         errand_start(&store->sync, store->process,
                      host->disk_hangs_until_us - world.now_us, on_synced);
         return;
-    } else if (perform(store, &why) != 0 || (list_empty(&store->waiting) &&
-                                             do_idle_work(store, &why) != 0)) {
-        tell(host, "the log cannot be written: %s", why.message);
-        store->broken = true;
+    }
+    if (!lost && (perform(store, &why) != 0 ||
+                  (list_empty(&store->waiting) &&
+                   do_idle_work(store, &why) != 0))) {
         errand_start(&store->sync, store->process, FOR_EVER_US, on_synced);
-        kmaster_die_soon(store->process);
+        break_down(store, &why);
         return;
     }
     move_all(&store->syncing, &store->done);
+    if (!lost)
+        plan_settling(store);
     start_sync(store);
     finish(&store->done);
 }
@@ -200,9 +271,7 @@ static void on_end(struct errand *errand, bool lost)
     void (*closed)(void *data) = store->closed;
     void *data = store->closed_data;
 
-    if (lost)
-        sqlite3_db_config(store->file.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
-                          NULL);
+    (void)lost; /* the disk is off then */
     store_free(store);
     closed(data);
 }

@@ -249,6 +249,8 @@ static void on_file(struct errand *errand, bool lost)
         result = unlink(file->path);
     else if (!lost && file->kind == UV_FS_RENAME)
         result = rename(file->path, file->new_path);
+    else if (!lost)
+        result = fsync(file->fd);
     request->result = result == 0 ? 0 : -errno;
     file->done(request);
     free(file->path);

@@ -169,8 +169,7 @@ static void launch(struct end *end, struct frame *frame)
 
 void end_send(struct end *end, struct frame *frame)
 {
-    if (end->state == END_CLOSED || end->process->dead ||
-        end->process->doomed || end->mute)
+    if (end->state == END_CLOSED || process_is_mute(end->process) || end->mute)
         frame_free(frame);
     else
         launch(end, frame);
@@ -189,7 +188,7 @@ void end_close(struct end *end)
 {
     if (end->state == END_CLOSED)
         return;
-    if (!end->process->dead && !end->process->doomed && !end->mute)
+    if (!process_is_mute(end->process) && !end->mute)
         send_lost(end, "the peer closed the connection");
     end->state = END_CLOSED;
     list_remove(&end->link);
@@ -227,7 +226,7 @@ struct end *wire_dial(struct process *process, const char *address,
 
     list_append(&world.wires, &wire->link);
     wire->client.channel = channel;
-    wire->client.mute = process->dead || process->doomed;
+    wire->client.mute = process_is_mute(process);
     end_init(&wire->client, &wire->server, process);
     list_init(&wire->server.link);
     list_init(&wire->server.calls);

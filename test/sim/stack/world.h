@@ -7,6 +7,9 @@
 #include "test/sim/stack/traits.h"
 #include "test/sim/story.h"
 
+struct disk;
+struct store;
+
 enum {
     MASTERS_MAX = 7, /* hosts that may be masters, in the cluster or not */
     NODES_HOSTS_MAX = 6,
@@ -28,6 +31,9 @@ struct host {
     int64_t clock_rate_ppm; /* faster than the world by so much */
     int64_t wall_offset_ms;
     /* Its disk. */
+    struct disk *disk;   /* owned; a master's */
+    struct store *store; /* that is open on it */
+    bool rotten;         /* bits of it have rotted */
     uint64_t disk_hangs_until_us;
     uint64_t disk_free_bytes;
     void *data; /* struct kmaster, knode or client */
@@ -49,7 +55,6 @@ struct world {
     bool quiet;  /* clients ask for nothing more */
     struct agenda agenda;
     struct story story;
-    char folder[64];
     struct host hosts[HOSTS_MAX];
     struct lane lanes[HOSTS_MAX][HOSTS_MAX]; /* [from][to] */
     struct list processes;
