@@ -124,10 +124,17 @@ static void print_tally(uint64_t took_ms)
            tally.snapshots, tally.installs, tally.changes, tally.transfers);
     printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
-           " moved; %" PRIu64 " s in %" PRIu64 " ms\n",
+           " moved, %" PRIu64 " logs, %" PRIu64 " cordons\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
-           tally.pods_started, tally.pods_moved, tally.virtual_ms / 1000,
-           took_ms);
+           tally.pods_started, tally.pods_moved, tally.logs, tally.cordons);
+    printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
+           " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
+           " replaced\n",
+           tally.cuts, tally.faults, tally.rots, tally.refusals,
+           tally.replaced);
+    printf("%" PRIu64 " s in %" PRIu64 " ms: %" PRIu64 " times real time\n",
+           tally.virtual_ms / 1000, took_ms,
+           tally.virtual_ms / (took_ms ? took_ms : 1));
 }
 
 /* Returns the number that failed. The first few tell why. */

@@ -45,18 +45,24 @@ static struct kmaster *any_broken(void)
     return NULL;
 }
 
-static bool any_cordoned(void)
+/* NODES_HOSTS_MAX: none. */
+static unsigned any_cordoned(void)
 {
-    for (unsigned i = 0; i < NODES_HOSTS_MAX; i++)
-        if (operator.cordoned[i])
-            return true;
-    return false;
+    unsigned i = 0;
+
+    while (i < NODES_HOSTS_MAX && !operator.cordoned[i])
+        i++;
+    return i;
+}
+
+static bool owes_something(void)
+{
+    return any_broken() || (world.quiet && any_cordoned() < NODES_HOSTS_MAX);
 }
 
 bool operator_busy(void)
 {
-    return operator.host && (operator.step != RESTING || any_broken() ||
-                             any_cordoned());
+    return operator.host && (operator.step != RESTING || owes_something());
 }
 
 bool operator_cordoned(unsigned node)
@@ -354,7 +360,7 @@ static void on_ended(struct call *call, const struct error *why)
         rest();
     uv_timer_start(&operator.timer,
                    on_timer,
-                   operator.step == RESTING
+                   operator.step == RESTING && !owes_something()
                        ? world_between(1, world.traits.change_every_us / 500)
                        : world_between(1, AGAIN_MS),
                    0);
@@ -390,11 +396,11 @@ static struct kmaster *any_other(void)
     return NULL;
 }
 
-static void choose_node(void)
+static void choose_node(unsigned node)
 {
     operator.step = CORDONING;
-    operator.node = (unsigned)world_between(0, world.traits.nodes - 1);
-    operator.cordons = !operator.cordoned[operator.node] && !world.quiet;
+    operator.node = node;
+    operator.cordons = !operator.cordoned[node];
     operator.id = random_next(&world.random);
 }
 
@@ -407,7 +413,7 @@ static void choose_change(void)
         if (choice < 20)
             operator.whom = any_member();
     } else if (choice < 45) {
-        choose_node();
+        choose_node((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 72 && count_members() > MEMBERS_MIN) {
         operator.step = REMOVING;
         operator.whom = any_member();
@@ -427,8 +433,8 @@ static void choose(void)
         operator.step = broken->owed ? ADDING : REMOVING;
     else if (!world.quiet)
         choose_change();
-    else if (any_cordoned())
-        choose_node();
+    else if (any_cordoned() < NODES_HOSTS_MAX)
+        choose_node(any_cordoned());
 }
 
 static void on_timer(uv_timer_t *timer)
