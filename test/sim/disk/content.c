@@ -6,12 +6,17 @@
 #include <errno.h>
 #include <string.h>
 
+static void reserve(struct disk_bytes *content, size_t length)
+{
+    if (length <= content->capacity)
+        return;
+    content->capacity = 2 * length;
+    content->bytes = memory_resize(content->bytes, content->capacity);
+}
+
 void disk_bytes_set_length(struct disk_bytes *content, size_t length)
 {
-    if (length > content->capacity) {
-        content->capacity = 2 * length;
-        content->bytes = memory_resize(content->bytes, content->capacity);
-    }
+    reserve(content, length);
     if (length > content->length)
         memset(content->bytes + content->length, 0, length - content->length);
     content->length = length;
@@ -20,6 +25,12 @@ void disk_bytes_set_length(struct disk_bytes *content, size_t length)
 void disk_bytes_put(struct disk_bytes *content, size_t at, const void *bytes,
                     size_t length)
 {
+    if (at > content->length)
+        disk_bytes_set_length(content, at);
+    if (at + length > content->length) {
+        reserve(content, at + length);
+        content->length = at + length;
+    }
     if (bytes)
         memcpy(content->bytes + at, bytes, length);
     else
@@ -47,6 +58,8 @@ size_t disk_read(const struct disk_node *node, void *bytes, size_t length,
 static void add_write(struct disk_node *node, const void *bytes, size_t length,
                       uint64_t at)
 {
+    bool zeros = length == 0 || all_zero(bytes, length);
+
     if (node->write_count == node->write_capacity) {
         node->write_capacity = 2 * node->write_capacity + 8;
         node->writes = memory_resize(node->writes, node->write_capacity *
@@ -56,9 +69,11 @@ static void add_write(struct disk_node *node, const void *bytes, size_t length,
         .number = node->disk->counts.operations,
         .at = at,
         .length = length,
-        .bytes = length && !all_zero(bytes, length) ? memory_copy(bytes, length)
-                                                    : NULL,
+        .zeros = zeros,
+        .from = node->unsynced.length,
     };
+    if (!zeros)
+        disk_bytes_put(&node->unsynced, node->unsynced.length, bytes, length);
 }
 
 int disk_write(struct disk_node *node, const void *bytes, size_t length,
@@ -87,8 +102,6 @@ int disk_write(struct disk_node *node, const void *bytes, size_t length,
         length = (size_t)random_below(&disk->random, length + 1);
     if (length > 0) {
         add_write(node, bytes, length, at);
-        if (at + length > node->now.length)
-            disk_bytes_set_length(&node->now, (size_t)at + length);
         disk_bytes_put(&node->now, (size_t)at, bytes, length);
     }
     return error;

@@ -50,9 +50,10 @@ static void change_length(struct settling *settling,
 static void copy(struct disk_node *node, const struct disk_write *write,
                  uint64_t at, size_t length)
 {
+    const uint8_t *bytes = node->unsynced.bytes + write->from;
+
     disk_bytes_put(&node->durable, (size_t)at,
-                   write->bytes ? write->bytes + (at - write->at) : NULL,
-                   length);
+                   write->zeros ? NULL : bytes + (at - write->at), length);
 }
 
 /* The part of a write that is in one sector. */
@@ -92,12 +93,12 @@ static void settle_write(struct settling *settling,
         change_length(settling, write, write->at);
         return;
     }
-    if (end > node->durable.length)
-        change_length(settling, write, end);
     if (settling->loss->kind == LOSS_NONE) { /* in one go */
         copy(node, write, write->at, write->length);
         return;
     }
+    if (end > node->durable.length)
+        change_length(settling, write, end);
     for (uint64_t at = write->at, next; at < end; at = next) {
         next = (at / DISK_SECTOR_BYTES + 1) * DISK_SECTOR_BYTES;
         settle_piece(settling, write, at,
@@ -122,11 +123,10 @@ void disk_settle(struct disk_node *node, const struct disk_loss *loss)
 
     if (loss->kind != LOSS_NONE)
         settling.lost = flags_of(node);
-    for (size_t i = 0; i < node->write_count; i++) {
+    for (size_t i = 0; i < node->write_count; i++)
         settle_write(&settling, &node->writes[i]);
-        free(node->writes[i].bytes);
-    }
     node->write_count = 0;
+    node->unsynced.length = 0;
     free(settling.lost);
 }
 
@@ -167,7 +167,7 @@ static size_t draw_kept_names(struct disk *disk, const struct disk_loss *loss)
 /* The name and the content that are durable. */
 static void bring_back(struct disk_node *node)
 {
-    disk_bytes_set_length(&node->now, node->durable.length);
+    node->now.length = 0;
     if (node->durable.length > 0)
         disk_bytes_put(&node->now, 0, node->durable.bytes,
                        node->durable.length);

@@ -63,9 +63,8 @@ struct disk *disk_new(const char *folder, uint64_t seed)
 
 void disk_free_node(struct disk_node *node)
 {
-    for (size_t i = 0; i < node->write_count; i++)
-        free(node->writes[i].bytes);
     free(node->writes);
+    free(node->unsynced.bytes);
     free(node->now.bytes);
     free(node->durable.bytes);
     free(node->durable_name);

@@ -17,8 +17,9 @@ struct disk_bytes {
 struct disk_write {
     uint64_t number; /* of the operation */
     uint64_t at;
-    size_t length;  /* 0: a truncation to `at` */
-    uint8_t *bytes; /* owned; NULL: zeros */
+    size_t length; /* 0: a truncation to `at` */
+    bool zeros;    /* else its bytes are in `unsynced`, */
+    size_t from;   /* beginning there */
 };
 
 /* A file, whatever it is called. */
@@ -30,7 +31,8 @@ struct disk_node {
     unsigned users;            /* of this generation, that have it open */
     struct disk_bytes now;     /* what a read sees: the page cache */
     struct disk_bytes durable; /* after a crash, less `writes` */
-    struct disk_write *writes; /* oldest first */
+    struct disk_bytes unsynced; /* what `writes` have written */
+    struct disk_write *writes;  /* oldest first */
     size_t write_count;
     size_t write_capacity;
 };
@@ -97,7 +99,7 @@ int disk_truncate(struct disk_node *node, uint64_t length);
 int disk_sync(struct disk_node *node);
 
 void disk_bytes_set_length(struct disk_bytes *content, size_t length);
-/* Within its length. `bytes` NULL: zeros. */
+/* It grows as needed. `bytes` NULL: zeros. */
 void disk_bytes_put(struct disk_bytes *content, size_t at, const void *bytes,
                     size_t length);
 

@@ -278,6 +278,9 @@ void disk_register(void)
 {
     static sqlite3_vfs vfs;
 
+    /* No threads here, and nobody asks how much memory is used. */
+    sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     unix_vfs = sqlite3_vfs_find("unix");
     vfs = *unix_vfs;
     vfs.zName = "disk";
