@@ -205,7 +205,8 @@ static bool anything_in(const struct disk_node *node, size_t sector)
 {
     size_t at = sector * DISK_SECTOR_BYTES;
 
-    for (size_t i = at; i < at + DISK_SECTOR_BYTES && i < node->durable.length; i++)
+    for (size_t i = at; i < at + DISK_SECTOR_BYTES && i < node->durable.length;
+         i++)
         if (node->durable.bytes[i])
             return true;
     return false;
@@ -214,7 +215,8 @@ static bool anything_in(const struct disk_node *node, size_t sector)
 /* A sector in which something stands, if any. */
 static void draw_sector(struct disk_node *node, size_t *chosen)
 {
-    size_t sectors = (node->durable.length + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
+    size_t sectors =
+        (node->durable.length + DISK_SECTOR_BYTES - 1) / DISK_SECTOR_BYTES;
     uint64_t seen = 0;
 
     for (size_t sector = 0; sector < sectors; sector++)

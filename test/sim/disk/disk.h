@@ -32,8 +32,8 @@ enum disk_fault {
 void disk_register(void);
 
 /* An empty disk, to be reached as `folder`: any path of which no other disk's
- * is a part, without a slash at the end. Equal seeds and calls give equal disks;
- * SQLite's random numbers are the newest one's. */
+ * is a part, without a slash at the end. Equal seeds and calls give equal
+ * disks; SQLite's random numbers are the newest one's. */
 struct disk *disk_new(const char *folder, uint64_t seed);
 /* Whatever had files open was closed before. */
 void disk_free(struct disk *disk);

@@ -26,11 +26,11 @@ struct disk_write {
 struct disk_node {
     struct disk *disk;
     struct disk_node *next;
-    char *name;                /* in the folder; NULL when removed */
-    char *durable_name;        /* after a crash; NULL: none */
-    unsigned users;            /* of this generation, that have it open */
-    struct disk_bytes now;     /* what a read sees: the page cache */
-    struct disk_bytes durable; /* after a crash, less `writes` */
+    char *name;                 /* in the folder; NULL when removed */
+    char *durable_name;         /* after a crash; NULL: none */
+    unsigned users;             /* of this generation, that have it open */
+    struct disk_bytes now;      /* what a read sees: the page cache */
+    struct disk_bytes durable;  /* after a crash, less `writes` */
     struct disk_bytes unsynced; /* what `writes` have written */
     struct disk_write *writes;  /* oldest first */
     size_t write_count;

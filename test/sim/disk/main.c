@@ -165,8 +165,7 @@ static bool parse_fault(const char *text, enum disk_fault *fault)
 static int run_one(const struct torture_plan *plan, bool story)
 {
     struct torture torture;
-    bool passed =
-        run(&torture, plan, story ? STORY_ALL : STORY_SILENT);
+    bool passed = run(&torture, plan, story ? STORY_ALL : STORY_SILENT);
 
     printf("seed %" PRIu64 " hash %016" PRIx64 ": %s\n", plan->seed,
            torture.story.hash, passed ? "passed" : torture.story.failure);

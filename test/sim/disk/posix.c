@@ -111,8 +111,8 @@ static int add(struct disk *disk, struct disk_node *node)
         i++;
     if (i == descriptor_count) {
         descriptor_count = 2 * descriptor_count + 16;
-        descriptors = memory_resize(descriptors,
-                                    descriptor_count * sizeof *descriptors);
+        descriptors =
+            memory_resize(descriptors, descriptor_count * sizeof *descriptors);
         memset(descriptors + i, 0,
                (descriptor_count - i) * sizeof *descriptors);
     }
@@ -257,9 +257,8 @@ int __wrap_ftruncate(int fd, off_t length)
 
     if (!open)
         return __real_ftruncate(fd, length);
-    return result_of(is_dead(open)
-                         ? EIO
-                         : disk_truncate(open->node, (uint64_t)length));
+    return result_of(
+        is_dead(open) ? EIO : disk_truncate(open->node, (uint64_t)length));
 }
 
 int __wrap_fsync(int fd)

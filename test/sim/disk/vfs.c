@@ -250,9 +250,8 @@ static int on_full_pathname(sqlite3_vfs *vfs, const char *path, int length,
     (void)vfs;
     if (!disk_of(path, &name))
         return unix_vfs->xFullPathname(unix_vfs, path, length, out);
-    return snprintf(out, (size_t)length, "%s", path) < length
-               ? SQLITE_OK
-               : SQLITE_CANTOPEN;
+    return snprintf(out, (size_t)length, "%s", path) < length ? SQLITE_OK
+                                                              : SQLITE_CANTOPEN;
 }
 
 /* The salts of the write-ahead log come from here. */

@@ -221,8 +221,7 @@ static void settle_shadow(struct host *host, struct shadow *shadow,
 {
     const char *text = expected_differs(&shadow->there, content);
 
-    if (text && shadow->unsure &&
-        !expected_differs(&shadow->possible, content))
+    if (text && shadow->unsure && !expected_differs(&shadow->possible, content))
         expected_copy(&shadow->there, &shadow->possible);
     else if (text)
         FAIL("durability: %s finds on its disk: %s%s", host->identity.name,

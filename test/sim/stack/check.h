@@ -37,8 +37,8 @@ void check_emptied(struct host *host);
 /* Entries were handed to the store. */
 void check_submitted(struct host *host, const struct store_write *write);
 /* What check_stored() and check_compacted() tell next, up to the next such
- * call, is one transaction; `maybe`: a crash or an error came, and all of it may
- * be there or nothing. */
+ * call, is one transaction; `maybe`: a crash or an error came, and all of it
+ * may be there or nothing. */
 void check_transaction(struct host *host, bool maybe);
 /* They are on the disk. */
 void check_stored(struct host *host, const struct store_write *write);

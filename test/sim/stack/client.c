@@ -141,12 +141,11 @@ static void on_pod(const struct session *session, const Kontor__V1__Pod *pod)
 }
 
 /* Of that pod, in order, and nothing left out. */
-static void on_logs(struct session *session,
-                    const Kontor__V1__LogsChunk *chunk)
+static void on_logs(struct session *session, const Kontor__V1__LogsChunk *chunk)
 {
     for (size_t i = 0; i < chunk->data.len; i++)
-        if (chunk->data.data[i] != logs_byte(session->pod.id,
-                                             session->log_at++)) {
+        if (chunk->data.data[i] !=
+            logs_byte(session->pod.id, session->log_at++)) {
             FAIL("logs: byte %llu of %s is not its own",
                  (unsigned long long)session->log_at - 1, session->pod.name);
             return;
@@ -338,12 +337,13 @@ static void send_logs(struct session *session)
     request.pod = session->pod.name;
     request.follow = session->follow;
     if (world_chance(30))
-        request.tail_bytes = world_between(1, 2 * logs_length(session->pod.id) + 1);
+        request.tail_bytes =
+            world_between(1, 2 * logs_length(session->pod.id) + 1);
     session->log_at = 0;
     if (request.tail_bytes && request.tail_bytes < logs_length(session->pod.id))
         session->log_at = logs_length(session->pod.id) - request.tail_bytes;
-    ask(session, "/kontor.v1.Cluster/Logs",
-        &kontor__v1__logs_chunk__descriptor, &request.base);
+    ask(session, "/kontor.v1.Cluster/Logs", &kontor__v1__logs_chunk__descriptor,
+        &request.base);
 }
 
 static void try(struct session *session)

@@ -85,7 +85,8 @@ bool kmaster_is_member(const struct kmaster *kmaster)
 /* ---- beginning ---- */
 
 /* A failure that is no fault of the master's: the disk did it. A refusal names
- * what has rotted; the version of a format that did is one that is not known. */
+ * what has rotted; the version of a format that did is one that is not known.
+ */
 static bool has_cause(const struct host *host, const struct error *why)
 {
     return disk_fault_happened(host->disk) ||
@@ -136,8 +137,8 @@ static int open_master(struct kmaster *kmaster, struct error *why)
 #ifdef __SANITIZE_ADDRESS__
     __lsan_disable();
 #endif
-    code = master_open(&kmaster->master, &kmaster->host->life->loop, &config,
-                       why);
+    code =
+        master_open(&kmaster->master, &kmaster->host->life->loop, &config, why);
 #ifdef __SANITIZE_ADDRESS__
     __lsan_enable();
 #endif

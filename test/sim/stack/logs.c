@@ -41,7 +41,8 @@ static void on_writable(struct call *call)
     struct error why;
 
     chunk.data.data = bytes;
-    while (reader->at < end && call_queued_bytes(call) < CALL_QUEUE_HIGH_BYTES) {
+    while (reader->at < end &&
+           call_queued_bytes(call) < CALL_QUEUE_HIGH_BYTES) {
         size_t length = 0;
 
         while (length < CHUNK_BYTES && reader->at < end)

@@ -2,10 +2,10 @@
  * `stack --topologies`. */
 #include "base/clock.h"
 #include "base/options.h"
-#include "test/sim/seeds.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/run.h"
+#include "test/sim/stack/workers.h"
 
 #include <inttypes.h>
 #include <malloc.h>
@@ -15,14 +15,6 @@
 #include <string.h>
 #include <time.h>
 
-/* How a run ended. */
-struct outcome {
-    bool passed;
-    uint64_t hash;
-    uint64_t at_ms;
-    char failure[512];
-};
-
 /* A failed assert, or worse, is a failed check of its seed. */
 static sigjmp_buf aborted;
 
@@ -31,9 +23,9 @@ static void on_abort(int number)
     siglongjmp(aborted, number);
 }
 
-static struct outcome run(uint64_t seed, enum story_telling telling)
+static void run(uint64_t seed, enum story_telling telling,
+                struct outcome *outcome)
 {
-    struct outcome outcome = {.passed = false};
     volatile bool whole = false;
     int signal = sigsetjmp(aborted, 1);
 
@@ -44,16 +36,16 @@ static struct outcome run(uint64_t seed, enum story_telling telling)
         story_fail(&world.story, "an assert failed, or worse: %s",
                    strsignal(signal));
     }
-    outcome.passed = !story_failed(&world.story);
-    outcome.hash = world.story.hash;
-    outcome.at_ms = world.now_us / 1000;
-    memcpy(outcome.failure, world.story.failure, sizeof outcome.failure);
+    outcome->seed = seed;
+    outcome->passed = !story_failed(&world.story);
+    outcome->hash = world.story.hash;
+    outcome->at_ms = world.now_us / 1000;
+    memcpy(outcome->failure, world.story.failure, sizeof outcome->failure);
     story_print_tail(&world.story);
     story_fini(&world.story);
     if (whole) /* else left as it was: it cannot be trusted */
         run_fini();
     process_now = NULL;
-    return outcome;
 }
 
 /* All ways in which three masters may not reach each other. Returns the
@@ -82,28 +74,60 @@ static uint64_t run_topologies(bool story)
     return failed;
 }
 
-/* A seed is a run: the same again, to the last frame and to the same end. */
-static bool replays(uint64_t seed, const struct outcome *before,
-                    enum story_telling telling)
-{
-    struct outcome again = run(seed, telling);
+/* ---- many ---- */
 
-    if (again.hash == before->hash &&
-        strcmp(again.failure, before->failure) == 0)
-        return true;
-    printf("seed %" PRIu64 " does not replay: hash %016" PRIx64
-           ", then %016" PRIx64 " %s\n",
-           seed, before->hash, again.hash, again.failure);
-    return false;
+static struct {
+    const char *program;
+    bool verbose;
+    uint64_t failed;
+} session;
+
+/* Now and then the same again, to the last frame and to the same end. */
+static void run_silent(uint64_t seed, struct outcome *outcome)
+{
+    enum { REPLAYED_EVERY = 50 };
+    struct outcome again;
+
+    run(seed, STORY_SILENT, outcome);
+    if (!outcome->passed || seed % REPLAYED_EVERY != 0)
+        return;
+    run(seed, STORY_SILENT, &again);
+    outcome->passed = again.passed && again.hash == outcome->hash;
+    if (!outcome->passed)
+        snprintf(outcome->failure, sizeof outcome->failure,
+                 "does not replay: hash %016" PRIx64 ", then %016" PRIx64
+                 " %.300s",
+                 outcome->hash, again.hash, again.failure);
 }
 
-static void explain(uint64_t seed, const struct outcome *outcome,
-                    const char *program)
+static void explain(const struct outcome *outcome)
 {
-    replays(seed, outcome, STORY_TAIL);
-    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed,
+    struct outcome again;
+
+    run(outcome->seed, STORY_TAIL, &again);
+    if (again.hash != outcome->hash)
+        printf("seed %" PRIu64 " does not replay: hash %016" PRIx64
+               ", then %016" PRIx64 " %s\n",
+               outcome->seed, outcome->hash, again.hash, again.failure);
+    printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", outcome->seed,
            outcome->at_ms, outcome->failure);
-    printf("replay: %s --seed %" PRIu64 " --story\n", program, seed);
+    printf("replay: %s --seed %" PRIu64 " --story\n", session.program,
+           outcome->seed);
+}
+
+/* The first few that fail tell why. */
+static void on_done(const struct outcome *outcome)
+{
+    enum { EXPLAINED_MAX = 3 };
+    struct tally kept = tally;
+
+    if (session.verbose)
+        printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", outcome->seed,
+               outcome->hash, outcome->passed ? "passed" : outcome->failure);
+    if (outcome->passed || ++session.failed > EXPLAINED_MAX)
+        return;
+    explain(outcome);
+    tally = kept;
 }
 
 static uint64_t real_ms(void)
@@ -137,35 +161,28 @@ static void print_tally(uint64_t took_ms)
            tally.virtual_ms / (took_ms ? took_ms : 1));
 }
 
-/* Returns the number that failed. The first few tell why. */
-static uint64_t run_all(struct seeds range, bool verbose, const char *program)
+/* Returns the number that failed. */
+static uint64_t run_all(struct seeds range, uint64_t jobs)
 {
-    enum { EXPLAINED_MAX = 3, REPLAYED_EVERY = 50 };
     uint64_t started_ms = real_ms();
-    uint64_t failed = 0;
 
-    for (uint64_t seed = range.from; seed <= range.to; seed++) {
-        struct outcome outcome = run(seed, STORY_SILENT);
-
-        if (verbose)
-            printf("seed %" PRIu64 " hash %016" PRIx64 " %s\n", seed,
-                   outcome.hash, outcome.passed ? "passed" : outcome.failure);
-        if (!outcome.passed && ++failed <= EXPLAINED_MAX)
-            explain(seed, &outcome, program);
-        if (outcome.passed && seed % REPLAYED_EVERY == 0 &&
-            !replays(seed, &outcome, STORY_SILENT))
-            failed++;
-    }
+    workers_run(&(struct work){
+        .seeds = range,
+        .jobs = jobs,
+        .run = run_silent,
+        .done = on_done,
+    });
     print_tally(real_ms() - started_ms);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
-           range.to - range.from + 1 - failed, failed);
-    return failed;
+           range.to - range.from + 1 - session.failed, session.failed);
+    return session.failed;
 }
 
 static int run_one(uint64_t seed, bool story)
 {
-    struct outcome outcome = run(seed, story ? STORY_ALL : STORY_SILENT);
+    struct outcome outcome;
 
+    run(seed, story ? STORY_ALL : STORY_SILENT, &outcome);
     printf("seed %" PRIu64 " hash %016" PRIx64 " at %" PRIu64 " ms: %s\n", seed,
            outcome.hash, outcome.at_ms,
            outcome.passed ? "passed" : outcome.failure);
@@ -178,7 +195,7 @@ int main(int argc, char **argv)
     const char *seeds = "1-200";
     uint64_t seed = 0;
     bool story = false;
-    bool verbose = false;
+    uint64_t jobs = 0;
     bool topologies = false;
     bool help = false;
     struct operands operands;
@@ -190,7 +207,10 @@ int main(int argc, char **argv)
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
         {"topologies", OPTION_FLAG, &topologies, NULL,
          "three masters, every way of not reaching each other"},
-        {"v|verbose", OPTION_FLAG, &verbose, NULL, "a line for every seed"},
+        {"jobs", OPTION_NUMBER, &jobs, "N",
+         "processes that share the seeds; else one for each core"},
+        {"v|verbose", OPTION_FLAG, &session.verbose, NULL,
+         "a line for every seed"},
         {NULL, OPTION_FLAG, NULL, NULL, NULL},
     };
 
@@ -217,5 +237,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "stack: --seeds %s: want FROM-TO or a number\n", seeds);
         return 2;
     }
-    return run_all(range, verbose, argv[0]) ? 1 : 0;
+    session.program = argv[0];
+    return run_all(range, jobs) ? 1 : 0;
 }

@@ -62,7 +62,7 @@ static bool owes_something(void)
 
 bool operator_busy(void)
 {
-    return operator.host && (operator.step != RESTING || owes_something());
+    return operator.host &&(operator.step != RESTING || owes_something());
 }
 
 bool operator_cordoned(unsigned node)
@@ -354,8 +354,8 @@ static void on_ended(struct call *call, const struct error *why)
     else if (operator.step == TRANSFERRING && operator.tries >=
              TRANSFER_TRIES_MAX)
         rest();
-    else if ((operator.step == CORDONING ||
-              (operator.step == REMOVING && operator.tries == 1)) &&
+    else if ((operator.step ==
+              CORDONING ||(operator.step == REMOVING && operator.tries == 1)) &&
              is_refusal(why->code))
         rest();
     uv_timer_start(&operator.timer,

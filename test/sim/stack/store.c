@@ -251,9 +251,9 @@ static void on_synced(struct errand *errand, bool lost)
                      host->disk_hangs_until_us - world.now_us, on_synced);
         return;
     }
-    if (!lost && (perform(store, &why) != 0 ||
-                  (list_empty(&store->waiting) &&
-                   do_idle_work(store, &why) != 0))) {
+    if (!lost &&
+        (perform(store, &why) != 0 ||
+         (list_empty(&store->waiting) && do_idle_work(store, &why) != 0))) {
         errand_start(&store->sync, store->process, FOR_EVER_US, on_synced);
         break_down(store, &why);
         return;
