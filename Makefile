@@ -215,9 +215,10 @@ DISK_WRAPS := open close read pread write pwrite lseek ftruncate fstat stat \
 	access fsync fcntl rename unlink unlinkat mkdir opendir readdir closedir dirfd
 DISK_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/disk/*.c) \
 	test/sim/story.c test/sim/seeds.c test/unit/raft_members.c)
+DISK_LIBS = $(LIB_raft) $(LIB_proto) $(LIB_base) $(call wrap,$(DISK_WRAPS)) $(LIBS)
 $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 	$(call say,LINK,$@)
-	$(call link,$(call wrap,$(DISK_WRAPS)) $^ $(LIBS))
+	$(call link,$(DISK_OBJECTS) $(DISK_LIBS))
 
 # Whole masters in a world of our own: its libuv, network, store, disks and
 # clocks take the place of the real ones (test/sim/stack).
@@ -226,11 +227,11 @@ STACK_OBJECTS := $(patsubst %,$(B)/test/sim/%.o,story seeds disk/disk \
 	$(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c))
 STACK_WRAPS := $(DISK_WRAPS) random_bytes snapshot_save_start \
 	snapshot_save_cancel cluster_apply cluster_load
-STACK_LINK = $(call wrap,$(STACK_WRAPS)) -Wl$(,)--gc-sections \
-	$(filter-out -luv -lnghttp2,$(LIBS))
+STACK_LIBS = $(LIBS_BELOW_master) $(call wrap,$(STACK_WRAPS)) \
+	-Wl$(,)--gc-sections $(filter-out -luv -lnghttp2,$(LIBS))
 $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 	$(call say,LINK,$@)
-	$(call link,$^ $(STACK_LINK))
+	$(call link,$(STACK_OBJECTS) $(STACK_LIBS))
 
 .PHONY: test unit sim e2e
 test: deps ## everything: unit tests, simulator, end to end
@@ -248,11 +249,14 @@ unit: all $(UNIT_TESTS) ## the unit tests alone
 sim: $(SIMULATORS) ## the simulators alone
 	$(Q)B=$(B) test/run sim
 
+MUTANTS ?=
 .PHONY: mutants
-mutants: $(B)/test/sim/sim ## known mistakes, put into the core, are noticed
-	$(Q)B=$(B) OBJECTS='$(SIM_OBJECTS)' LIBS='$(SIM_LIBS) $(LIBS)' \
+mutants: $(SIMULATORS) ## known mistakes, put in one by one, are noticed
+	$(Q)B=$(B) OBJECTS_sim='$(SIM_OBJECTS)' LIBS_sim='$(SIM_LIBS) $(LIBS)' \
+		OBJECTS_disk='$(DISK_OBJECTS)' LIBS_disk='$(DISK_LIBS)' \
+		OBJECTS_stack='$(STACK_OBJECTS)' LIBS_stack='$(STACK_LIBS)' \
 		COMPILE='$(CC) $(filter-out -DKONTOR%,$(CPPFLAGS)) $(CFLAGS)' \
-		test/sim/mutants/run
+		test/sim/mutants/run $(MUTANTS)
 
 HOURS ?= 1
 .PHONY: soak

@@ -225,13 +225,14 @@ static void draw_sector(struct disk_node *node, size_t *chosen)
             *chosen = sector;
 }
 
-static struct disk_node *draw_node(struct disk *disk)
+static struct disk_node *draw_node(struct disk *disk, const char *prefix)
 {
     struct disk_node *chosen = NULL;
     uint64_t seen = 0;
 
     for (struct disk_node *node = disk->nodes; node; node = node->next)
-        if (node->name && node->durable_name && node->durable.length > 0 &&
+        if (node->name && strncmp(node->name, prefix, strlen(prefix)) == 0 &&
+            node->durable_name && node->durable.length > 0 &&
             random_below(&disk->random, ++seen) == 0)
             chosen = node;
     return chosen;
@@ -257,9 +258,9 @@ static size_t draw_place(struct disk_node *node)
            (size_t)random_below(random, DISK_SECTOR_BYTES);
 }
 
-bool disk_rot(struct disk *disk)
+bool disk_rot(struct disk *disk, const char *prefix)
 {
-    struct disk_node *node = draw_node(disk);
+    struct disk_node *node = draw_node(disk, prefix);
     size_t at = node ? draw_place(node) : 0;
     uint8_t bit = (uint8_t)(1U << random_below(&disk->random, 8));
 

@@ -67,9 +67,9 @@ void disk_crash(struct disk *disk);
  * closed. What was written is there, synced or not. */
 void disk_abandon(struct disk *disk);
 
-/* Flip a bit of what is durable, mostly where something stands. False when
- * there is nothing. */
-bool disk_rot(struct disk *disk);
+/* Flip a bit of what is durable, mostly where something stands, in a file whose
+ * name begins with `prefix`. False when there is nothing. */
+bool disk_rot(struct disk *disk, const char *prefix);
 
 struct disk_counts {
     uint64_t operations; /* all of them */

@@ -194,7 +194,7 @@ static void reopen(struct torture *torture)
 
 static void rot(struct torture *torture)
 {
-    if (!disk_rot(torture->disk))
+    if (!disk_rot(torture->disk, ""))
         return;
     torture->rotten = true;
     torture->counts.rots++;

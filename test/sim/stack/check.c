@@ -2,6 +2,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
+#include "kontor/v1/node.pb-c.h"
 #include "kontor/v1/raft.pb-c.h"
 #include "raft/replica_parts.h"
 #include "test/sim/disk/disk.h"
@@ -315,16 +316,11 @@ static void check_match(const struct host *host,
 }
 
 /* What leaves may not depend on what a crash would lose. */
-void check_sent(const struct process *process, const ProtobufCMessage *message)
+static void check_raft(const struct host *host,
+                       const Kontor__V1__RaftMessage *said)
 {
-    const struct host *host = process->host;
-    const Kontor__V1__RaftMessage *said = (const void *)message;
-    const struct expected *there;
+    const struct expected *there = &checks.shadows[host->position].there;
 
-    if (message->descriptor != &kontor__v1__raft_message__descriptor ||
-        process_is_mute(process))
-        return;
-    there = &checks.shadows[host->position].there;
     if (said->kind != RAFT_PRE_VOTE && said->kind != RAFT_PRE_VOTE_RESULT &&
         there->term < said->term)
         FAIL("durability: %s speaks in term %" PRIu64
@@ -337,4 +333,35 @@ void check_sent(const struct process *process, const ProtobufCMessage *message)
              host->identity.name, said->term);
     if (said->kind == RAFT_APPEND_RESULT && said->granted)
         check_match(host, said);
+}
+
+/* Nodes obey a term's leader, and only it. */
+static void check_order(const struct host *host, uint64_t term)
+{
+    const struct kmaster *kmaster = host->data;
+    const struct raft *raft = kmaster->master->replica->raft;
+    bool leads = raft_role(raft) == RAFT_LEADER && raft_term(raft) == term;
+
+    if (term < checks.leaders_capacity && checks.leaders[term])
+        leads = checks.leaders[term] == host->position + 1;
+    if (!leads)
+        FAIL("%s gives orders in term %" PRIu64 ", in which it does not lead",
+             host->identity.name, term);
+}
+
+void check_sent(const struct process *process, const ProtobufCMessage *message)
+{
+    const ProtobufCMessageDescriptor *what = message->descriptor;
+    const void *said = message;
+
+    if (process_is_mute(process))
+        return;
+    if (what == &kontor__v1__raft_message__descriptor)
+        check_raft(process->host, said);
+    else if (what == &kontor__v1__create_pods_request__descriptor)
+        check_order(process->host,
+                    ((const Kontor__V1__CreatePodsRequest *)said)->term);
+    else if (what == &kontor__v1__delete_pods_request__descriptor)
+        check_order(process->host,
+                    ((const Kontor__V1__DeletePodsRequest *)said)->term);
 }

@@ -7,6 +7,7 @@
  *    when it starts again, to the last byte, whatever was lost or rotted.
  * 5. Terms and, within one life, commit indexes only grow; the state is what
  *    was applied.
+ * 6. Nodes are given orders in a term by its leader alone.
  * The same as test/sim/check.c, asked of whole masters through struct
  * replica. check_state.h has what is said about the cluster's state. */
 #pragma once

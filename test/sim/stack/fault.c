@@ -19,7 +19,8 @@ enum {
     LANE_BYTES_MAX = 2000000,
     WALL_JUMP_MS = 3600000,
     FULL_US = 3000000,
-    FAULT_WITHIN = 60, /* operations of a disk */
+    STOPPED_US = 150000, /* that a stop takes, and less than a start after */
+    FAULT_WITHIN = 60,   /* operations of a disk */
 };
 
 static struct kmaster *any_master(void)
@@ -266,27 +267,56 @@ static void break_disk(void)
 }
 
 /* Where the others are a quorum without it, and an operator is there. Not
- * before it has opened what was there, which settles the last transaction
- * (raft/store_mark.h): that alone cannot be told from a torn one. */
-static void rot(void)
+ * after the power failed and before it has opened what was left, which settles
+ * the last transaction (raft/store_mark.h): that alone cannot be told from a
+ * torn one. For the same reason its power does not fail from then on. */
+static bool may_rot(const struct kmaster *rotting)
 {
-    struct kmaster *kmaster = leader_or_any();
-    struct host *host = kmaster->host;
+    const struct host *host = rotting->host;
     unsigned members = 0;
 
     for (unsigned i = 0; i < MASTERS_MAX; i++) {
         members += kmaster_is_member(&kmasters[i]);
         if (kmasters[i].broken || kmasters[i].leaving ||
             kmasters[i].host->rotten)
-            return;
+            return false;
     }
-    if (members < 3 || world.traits.change_every_us == 0 || !host->life ||
-        disk_is_off(host->disk))
-        return;
+    return members >= 3 && world.traits.change_every_us > 0 && !world.healed &&
+           kmaster_is_member(rotting) && !host->vanished &&
+           !disk_is_off(host->disk);
+}
+
+static void rot_disk(struct host *host)
+{
     disk_fault(host->disk, DISK_SOUND, 0);
-    host->rotten = disk_rot(host->disk);
+    host->rotten = disk_rot(host->disk, world_chance(30) ? "snapshot-" : "");
     tally.rots += host->rotten;
-    if (world_chance(50)) { /* else it is found later, or never */
+}
+
+static void on_stopped(void *data, uint64_t lives)
+{
+    struct kmaster *kmaster = data;
+
+    if (!kmaster->host->life && kmaster->host->lives == lives &&
+        may_rot(kmaster))
+        rot_disk(kmaster->host);
+}
+
+/* Under a master that runs, or when it was stopped and has left all in one
+ * file. */
+static void rot(void)
+{
+    struct kmaster *kmaster = leader_or_any();
+
+    if (!may_rot(kmaster) || !kmaster->host->life)
+        return;
+    if (world_chance(50)) {
+        kmaster_stop(kmaster);
+        world_after(STOPPED_US, on_stopped, kmaster, kmaster->host->lives);
+        return;
+    }
+    rot_disk(kmaster->host);
+    if (world_chance(70)) { /* else it is found later, or never */
         kmaster_crash(kmaster, false);
         kmaster_start_after(kmaster, world_between(1, world.traits.down_us));
     }
@@ -369,6 +399,8 @@ static void on_fault(void *data, uint64_t number)
         return;
     if (world.traits.churn && world_chance(70))
         leader_falls();
+    else if (world.traits.rots && world_chance(40))
+        rot();
     else
         any_fault();
     world_after(world_between(1, 2 * world.traits.fault_every_us), on_fault,

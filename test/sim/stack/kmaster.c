@@ -176,6 +176,8 @@ void kmaster_start(struct kmaster *kmaster)
         process_leave(process);
         if (process_is_mute(process))
             kmaster_die_soon(process);
+        else
+            kmaster->host->rotten = false; /* all that counts was verified */
         return;
     }
     process_now = NULL;

@@ -8,7 +8,7 @@
 enum {
     SHORT_BYTES = 3000,
     LONG_BYTES = 300000, /* more than lines and windows hold */
-    LONG_ONE_IN = 32,
+    LONG_ONE_IN = 12,
     CHUNK_BYTES = 16000,
 };
 

@@ -5,11 +5,17 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "test/sim/disk/disk.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/world.h"
 
 #include <assert.h>
 #include <string.h>
+
+enum {
+    FAULT_PERCENT = 20,
+    FAULT_WITHIN = 5, /* operations of the disk, of which it takes six */
+};
 
 struct saving {
     struct errand errand;
@@ -31,6 +37,18 @@ static int write_bytes(void *data, int fd, struct error *why)
     return fd_write_all(fd, bytes->bytes, bytes->length, why);
 }
 
+/* Sometimes not without trouble. */
+static void arm_disk(const struct host *host)
+{
+    static const enum disk_fault kinds[] = {DISK_WRITE_EIO, DISK_SYNC_EIO,
+                                            DISK_SYNC_EIO, DISK_CUT, DISK_STOP};
+
+    if (!world.healed && !host->rotten && !disk_is_off(host->disk) &&
+        world_chance(FAULT_PERCENT))
+        disk_fault(host->disk, kinds[world_between(0, ARRAY_LEN(kinds) - 1)],
+                   (unsigned)world_between(0, FAULT_WITHIN));
+}
+
 static void on_saved(struct errand *errand, bool lost)
 {
     struct saving *saving = container_of(errand, struct saving, errand);
@@ -39,9 +57,11 @@ static void on_saved(struct errand *errand, bool lost)
                                             .data = &saving->bytes};
     struct error why = {0};
 
-    if (!lost && save)
+    if (!lost && save) {
+        arm_disk(errand->process->host);
         (void)snapshot_write(saving->folder, save->index, &machine,
                              save->sha256, &why);
+    }
     free(saving->folder);
     free(saving->bytes.bytes);
     free(saving);
