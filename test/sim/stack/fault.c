@@ -289,8 +289,10 @@ static bool may_rot(const struct kmaster *rotting)
 static void rot_disk(struct host *host)
 {
     disk_fault(host->disk, DISK_SOUND, 0);
-    host->rotten = disk_rot(host->disk, world_chance(30) ? "snapshot-" : "");
+    host->rotten = disk_rot(host->disk, world_chance(60) ? "snapshot-" : "");
     tally.rots += host->rotten;
+    if (host->rotten)
+        tell(host, "disk rots");
 }
 
 static void on_stopped(void *data, uint64_t lives)
@@ -399,7 +401,7 @@ static void on_fault(void *data, uint64_t number)
         return;
     if (world.traits.churn && world_chance(70))
         leader_falls();
-    else if (world.traits.rots && world_chance(40))
+    else if (world.traits.rots && world_chance(50))
         rot();
     else
         any_fault();
