@@ -4,6 +4,7 @@
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/knode.h"
+#include "test/sim/stack/operator.h"
 #include "test/sim/stack/wire.h"
 
 #include <string.h>
@@ -273,17 +274,13 @@ static void break_disk(void)
 static bool may_rot(const struct kmaster *rotting)
 {
     const struct host *host = rotting->host;
-    unsigned members = 0;
 
-    for (unsigned i = 0; i < MASTERS_MAX; i++) {
-        members += kmaster_is_member(&kmasters[i]);
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
         if (kmasters[i].broken || kmasters[i].leaving ||
-            kmasters[i].host->rotten)
+            kmasters[i].host->rotten || kmaster_voters(&kmasters[i]) < 3)
             return false;
-    }
-    return members >= 3 && world.traits.change_every_us > 0 && !world.healed &&
-           kmaster_is_member(rotting) && !host->vanished &&
-           !disk_is_off(host->disk);
+    return operator_replaces() && !world.healed && kmaster_is_member(rotting) &&
+           !host->vanished && !disk_is_off(host->disk);
 }
 
 static void rot_disk(struct host *host)

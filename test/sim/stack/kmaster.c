@@ -6,6 +6,7 @@
 #include "test/sim/stack/store.h"
 #include "test/sim/stack/wire.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #ifdef __SANITIZE_ADDRESS__
@@ -337,6 +338,19 @@ struct kmaster *kmaster_leader(void)
             newest = kmaster;
     }
     return newest;
+}
+
+unsigned kmaster_voters(const struct kmaster *kmaster)
+{
+    const Kontor__V1__RaftConfiguration *members;
+    unsigned voters = 0;
+
+    if (!kmaster->host->life || kmaster->closing)
+        return UINT_MAX;
+    members = replica_members(kmaster->master->replica);
+    for (size_t i = 0; i < members->n_members; i++)
+        voters += !members->members[i]->learner;
+    return voters;
 }
 
 void kmasters_fini(void)

@@ -33,6 +33,9 @@ extern struct kmaster kmasters[MASTERS_MAX];
 void kmasters_init(unsigned count);
 void kmasters_fini(void);
 
+/* How many vote, as far as it knows; while it is down, UINT_MAX. */
+unsigned kmaster_voters(const struct kmaster *kmaster);
+
 /* Is it told to be a master, and not removed? */
 bool kmaster_is_member(const struct kmaster *kmaster);
 

@@ -16,6 +16,7 @@ enum {
     LINGER_MAX_US = 3000000, /* a master that was removed goes on so long */
     MEMBERS_MIN = 3,
     TRANSFER_TRIES_MAX = 3,
+    JOIN_TRIES_MAX = 10,
 };
 
 enum step { RESTING, ADDING, JOINING, REMOVING, TRANSFERRING, CORDONING };
@@ -63,6 +64,11 @@ static bool owes_something(void)
 bool operator_busy(void)
 {
     return operator.host &&(operator.step != RESTING || owes_something());
+}
+
+bool operator_replaces(void)
+{
+    return operator.host && operator.step != REMOVING;
 }
 
 bool operator_cordoned(unsigned node)
@@ -278,8 +284,12 @@ static void join(const Kontor__V1__MastersResponse *told)
 {
     struct kmaster *kmaster = operator.whom;
 
-    if (!join_is_told(told, kmaster->host->identity.name))
+    if (!join_is_told(told, kmaster->host->identity.name)) {
+        /* An earlier removal that was held up on its way came after all. */
+        if (operator.tries > JOIN_TRIES_MAX)
+            operator.step = ADDING;
         return;
+    }
     kmaster_enlist(kmaster, told);
     rest();
 }
@@ -314,6 +324,7 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         check_added(operator.whom);
         tally.changes++;
         operator.step = JOINING;
+        operator.tries = 0;
         return;
     case JOINING:
         join((const void *)message);
@@ -404,6 +415,15 @@ static void choose_node(unsigned node)
     operator.id = random_next(&world.random);
 }
 
+/* One more that can be done without. */
+static bool may_remove(void)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmasters[i].host->rotten)
+            return false;
+    return count_members() > MEMBERS_MIN;
+}
+
 static void choose_change(void)
 {
     uint64_t choice = world_between(0, 99);
@@ -414,7 +434,7 @@ static void choose_change(void)
             operator.whom = any_member();
     } else if (choice < 45) {
         choose_node((unsigned)world_between(0, world.traits.nodes - 1));
-    } else if (choice < 72 && count_members() > MEMBERS_MIN) {
+    } else if (choice < 72 && may_remove()) {
         operator.step = REMOVING;
         operator.whom = any_member();
     } else if (any_other()) {

@@ -15,6 +15,9 @@
 void operator_start(void);
 /* Something was begun that is not over. */
 bool operator_busy(void);
+/* Would it replace a master that lost its disk now? Not while it removes one.
+ */
+bool operator_replaces(void);
 /* Was it acknowledged, last, that the node is cordoned? */
 bool operator_cordoned(unsigned node);
 void operator_fini(void);
