@@ -286,7 +286,7 @@ static void join(const Kontor__V1__MastersResponse *told)
 
     if (!join_is_told(told, kmaster->host->identity.name)) {
         /* An earlier removal that was held up on its way came after all. */
-        if (operator.tries > JOIN_TRIES_MAX)
+        if (operator.tries> JOIN_TRIES_MAX)
             operator.step = ADDING;
         return;
     }

@@ -5,10 +5,12 @@
 #include "test/sim/stack/check.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ static _Noreturn void run_some(const struct work *work, struct shared *shared,
     unsigned left = SEEDS_EACH;
     uint64_t seed;
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     tally = *sum;
     while (left-- > 0 &&
            (seed = atomic_fetch_add(&shared->next, 1)) <= work->seeds.to) {
@@ -61,6 +64,7 @@ static _Noreturn void run_some(const struct work *work, struct shared *shared,
 static _Noreturn void run_worker(const struct work *work, struct shared *shared,
                                  unsigned number, int out)
 {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     while (atomic_load(&shared->next) <= work->seeds.to) {
         pid_t child = fork();
 
