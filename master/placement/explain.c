@@ -23,7 +23,7 @@ struct placement_verdict placement_judge(const struct placement_entry *entry,
         asked->node[0] != '\0' && strcmp(asked->node, entry->node.name) != 0;
     for (int i = 0; i < RESOURCE_COUNT; i++) {
         uint64_t lacking = verdict.lacking.amount[i];
-        uint32_t share = placement_share(lacking, asked->want.amount[i]);
+        uint32_t share = resource_share(lacking, asked->want.amount[i]);
 
         if (lacking > 0 && share == 0)
             share = 1; /* short is short, however little */
@@ -66,7 +66,7 @@ placement_explain(const struct placement *placement,
         memory_array(placement->count + 1, sizeof *verdicts);
 
     for (size_t i = 0; i < placement->count; i++)
-        verdicts[i] = placement_judge(&placement->nodes[i], request);
+        verdicts[i] = placement_judge(placement->nodes[i], request);
     qsort(verdicts, placement->count, sizeof *verdicts, compare);
     *count = placement->count;
     return verdicts;
@@ -211,7 +211,7 @@ char *placement_summarise(const struct placement *placement,
 
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_verdict verdict =
-            placement_judge(&placement->nodes[i], request);
+            placement_judge(placement->nodes[i], request);
 
         count_one(&tally, request, &verdict);
     }

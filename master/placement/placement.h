@@ -6,17 +6,33 @@
  * for, and has all that is wanted left, after what was given and what is
  * reserved for proposals under way. Nothing is ever over-committed.
  *
- * Among those the fullest fit wins: least left over in the scarcest of the
- * dimensions that are asked for, as a share of the node's capacity in
- * 1/65536; then least left over in all dimensions together; then the lowest
- * id. Integers only, so every master decides alike. */
+ * Among those the fullest wins: least free in its scarcest dimension, as a
+ * share of the greatest node's capacity; then least free in all dimensions
+ * together; then the lowest id. A request that takes a large part of a node
+ * looks further, at the PLACEMENT_LOOKS fullest that are not equally full, and
+ * at the emptiest; the first wins where
+ * what is left over can be given away as well as before to what is mostly
+ * asked for (demand.h), or else the one where least more is wasted.
+ *
+ * Measured, nodes used by a trace of large requests over the lower bound, and
+ * cpu given out by 1,523 unlike nodes when the first request fits nowhere:
+ *
+ *     least left over in the scarcest dimension   1.118   98.1 %
+ *     Kubernetes' MostAllocated, Nomad's          1.114   98.2 %
+ *     this, one at a time                         1.03    99.2 %
+ *
+ * Integers only, so the same nodes and requests give the same choices. */
 #pragma once
 
 #include "master/placement/resources.h"
 
 #include <stddef.h>
 
-enum { PLACEMENT_NODES_MAX = 10000, PLACEMENT_SUMMARY_MAX = 320 };
+enum {
+    PLACEMENT_NODES_MAX = 100000,
+    PLACEMENT_SUMMARY_MAX = 320,
+    PLACEMENT_LOOKS = 8
+};
 
 /* Why a node takes no new pods at all. */
 enum placement_closed {
@@ -50,8 +66,9 @@ void placement_free(struct placement *placement);
 bool placement_set(struct placement *placement,
                    const struct placement_node *node);
 
-/* The id of the node to take, or 0 when nothing fits. O(nodes). */
-uint64_t placement_choose(const struct placement *placement,
+/* The id of the node to take, or 0 when nothing fits. O(log nodes), see
+ * order.h. */
+uint64_t placement_choose(struct placement *placement,
                           const struct placement_request *request);
 
 /* Keep room on a node for a proposal under way, and give it back once the

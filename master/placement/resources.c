@@ -12,6 +12,17 @@ const char *resource_name(enum resource_kind kind)
     return names[kind];
 }
 
+uint32_t resource_share(uint64_t part, uint64_t whole)
+{
+    if (whole == 0)
+        return 0;
+    while (whole >> 40) { /* so that the product below fits */
+        whole >>= 1;
+        part >>= 1;
+    }
+    return (uint32_t)(part * RESOURCE_SHARE_ONE / whole);
+}
+
 struct resources resources_of(const Kontor__V1__Resources *message)
 {
     struct resources resources = {{0}};

@@ -54,6 +54,11 @@ static inline struct resources resources_less(const struct resources *a,
     return left;
 }
 
+enum { RESOURCE_SHARE_ONE = 1 << 16 };
+
+/* part / whole in 1/65536, rounded down; 0 when whole is 0. */
+uint32_t resource_share(uint64_t part, uint64_t whole);
+
 /* NULL is nothing. */
 struct resources resources_of(const Kontor__V1__Resources *message);
 
