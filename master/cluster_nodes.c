@@ -12,6 +12,7 @@ void nodes_init(struct nodes *nodes)
     list_init(&nodes->all);
     list_init(&nodes->changed);
     nodes->count = 0;
+    nodes->watcher = (struct node_watcher){0};
 }
 
 static void labels_free(struct node *node)
@@ -126,6 +127,8 @@ void node_put(struct nodes *nodes, struct node *node, struct pod *pod)
     resources_add(&node->allocated, &pod->facts.spec->want);
     node->pod_count++;
     nodes_touch(nodes, node);
+    if (nodes->watcher.put)
+        nodes->watcher.put(nodes->watcher.data, node, pod);
 }
 
 void node_take(struct nodes *nodes, struct node *node, struct pod *pod)
@@ -136,6 +139,8 @@ void node_take(struct nodes *nodes, struct node *node, struct pod *pod)
     node->allocated = resources_less(&node->allocated, &pod->facts.spec->want);
     node->pod_count--;
     nodes_touch(nodes, node);
+    if (nodes->watcher.taken)
+        nodes->watcher.taken(nodes->watcher.data, node, pod);
 }
 
 static enum placement_closed closed_of(const struct node *node)
@@ -154,6 +159,7 @@ struct placement_node node_placement(const struct node *node)
     return (struct placement_node){
         .id = node->id,
         .name = text_string(node->name),
+        .labels = {.labels = node->labels, .label_count = node->label_count},
         .capacity = node->capacity,
         .free = resources_less(&node->capacity, &node->allocated),
         .closed = closed_of(node),

@@ -55,7 +55,15 @@ struct node {
     bool cordoned;
 };
 
+/* Told when a pod is put on a node and taken off; NULL: nobody is. */
+struct node_watcher {
+    void (*put)(void *data, const struct node *node, const struct pod *pod);
+    void (*taken)(void *data, const struct node *node, const struct pod *pod);
+    void *data;
+};
+
 struct nodes {
+    struct node_watcher watcher;
     struct map by_id;
     struct map by_name;
     struct list all;

@@ -109,6 +109,7 @@ static void on_turn(uv_prepare_t *handle)
     }
     if (master->role_changed)
         look_at_role(master);
+    service_schedule_step(master);
     dispatch_step(&master->dispatch);
     watchers_step(&master->watchers);
     if (master->leading)
@@ -126,6 +127,7 @@ static void open_parts(struct master *master)
     watchers_init(&master->watchers, master->cluster);
     forwarder_init(&master->forwarder, master);
     list_init(&master->transfers);
+    list_init(&master->arrivals);
     dispatch_init(&master->dispatch,
                   &(struct dispatch_config){
                       .loop = master->loop,
@@ -206,6 +208,7 @@ static void on_server_closed(void *data)
 {
     struct master *master = data;
 
+    service_schedule_step(master);
     uv_prepare_stop(&master->turn);
     watchers_end(&master->watchers);
     dispatch_close(&master->dispatch);

@@ -40,6 +40,7 @@ struct master {
     struct dispatch dispatch;
     struct watchers watchers;
     struct forwarder forwarder;
+    struct list arrivals;  /* writes that are to be placed */
     struct list transfers; /* calls that wait for another leader */
     unsigned backups;      /* calls that are sent one */
     uv_prepare_t turn;

@@ -14,8 +14,7 @@ enum {
 
 struct placed {
     uint64_t pod_id;
-    uint64_t node_id;
-    struct resources want;
+    struct placement_hold *hold;
 };
 
 /* One PlacePods under way; room is reserved for it. */
@@ -32,23 +31,55 @@ struct too_large {
     size_t count;
 };
 
+/* ---- the view of the state ---- */
+
+static void on_put(void *data, const struct node *node, const struct pod *pod)
+{
+    placement_put(data, node->id, pod->facts.id, pod->facts.spec->message);
+}
+
+static void on_taken(void *data, const struct node *node, const struct pod *pod)
+{
+    placement_take(data, node->id, pod->facts.id);
+}
+
+/* See all that there is, and be told of pods from now on. */
+static void look_at(struct placer *placer, struct cluster *cluster)
+{
+    placer->view = placement_new();
+    placer->cluster = cluster;
+    list_for_each(link, next, &cluster->nodes.all)
+    {
+        struct node *node = container_of(link, struct node, all);
+        struct placement_node seen = node_placement(node);
+
+        placement_set(placer->view, &seen);
+        list_for_each(pod, following, &node->pods)
+            on_put(placer->view, node, container_of(pod, struct pod, queue));
+    }
+    cluster->nodes.watcher =
+        (struct node_watcher){on_put, on_taken, placer->view};
+}
+
 void placer_init(struct placer *placer, struct cluster *cluster)
 {
-    *placer = (struct placer){.view = placement_new(), .cluster = cluster};
+    *placer = (struct placer){0};
+    look_at(placer, cluster);
 }
 
 void placer_fini(struct placer *placer)
 {
     if (placer->batch)
         placer->batch->placer = NULL;
+    placer->cluster->nodes.watcher = (struct node_watcher){0};
     placement_free(placer->view);
 }
 
 void placer_reset(struct placer *placer, struct cluster *cluster)
 {
+    placer->cluster->nodes.watcher = (struct node_watcher){0};
     placement_free(placer->view);
-    placer->view = placement_new();
-    placer->cluster = cluster;
+    look_at(placer, cluster);
     placer_refresh(placer);
 }
 
@@ -75,6 +106,7 @@ struct placement_request placer_request(const Kontor__V1__PodSpec *spec)
     return (struct placement_request){
         .want = resources_of(spec->resources),
         .node = spec->node,
+        .spec = spec,
     };
 }
 
@@ -86,6 +118,16 @@ static bool known_too_large(const struct too_large *known,
             return true;
     }
     return false;
+}
+
+/* It may fit nowhere though others as large do. */
+static bool is_choosy(const struct placement_request *request)
+{
+    const Kontor__V1__PodSpec *spec = request->spec;
+
+    return request->node[0] != '\0' || spec->n_constraints > 0 ||
+           spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0 ||
+           spec->n_tolerations > 0;
 }
 
 /* Choose for the pods of one queue until the batch is full. */
@@ -105,13 +147,12 @@ static void place_queue(struct placer *placer, struct list *queue,
             continue;
         node_id = placement_choose(placer->view, &request);
         if (node_id == 0) {
-            if (request.node[0] == '\0' && known->count < TOO_LARGE_MAX)
+            if (!is_choosy(&request) && known->count < TOO_LARGE_MAX)
                 known->wants[known->count++] = request.want;
             continue;
         }
-        placement_reserve(placer->view, node_id, &request.want);
-        batch->placed[batch->count++] =
-            (struct placed){pod->facts.id, node_id, request.want};
+        batch->placed[batch->count++] = (struct placed){
+            pod->facts.id, placement_hold(placer->view, node_id, &request)};
     }
 }
 
@@ -133,8 +174,7 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
     (void)index;
     if (placer) {
         for (size_t i = 0; i < batch->count; i++) {
-            placement_release(placer->view, batch->placed[i].node_id,
-                              &batch->placed[i].want);
+            placement_unhold(placer->view, batch->placed[i].hold);
             placer_missed(placer, batch->placed[i].pod_id);
         }
         if (why->code != 0 || batch->count == BATCH_MAX)
@@ -156,7 +196,7 @@ static void propose_batch(struct placer *placer, struct placer_batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         messages[i] = empty;
         messages[i].pod_id = batch->placed[i].pod_id;
-        messages[i].node_id = batch->placed[i].node_id;
+        messages[i].node_id = placement_hold_node(batch->placed[i].hold);
         pointers[i] = &messages[i];
     }
     operation.placements = pointers;

@@ -7,6 +7,7 @@
 
 #include "kontor/v1/command.pb-c.h"
 #include "master/cluster.h"
+#include "master/placement/explain.h"
 #include "raft/replica.h"
 
 struct placer {

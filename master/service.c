@@ -268,9 +268,9 @@ static void return_room(const struct write *write, const struct error *why)
     struct placer *placer = &write->master->placer;
     const struct request *request;
 
-    if (write->node_id == 0)
+    if (!write->hold)
         return;
-    placement_release(placer->view, write->node_id, &write->want);
+    placement_unhold(placer->view, write->hold);
     request = requests_find(&write->master->cluster->requests, write->id);
     if (why->code != 0)
         placer->look_again = true;

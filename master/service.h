@@ -55,9 +55,9 @@ struct write {
     struct call *call; /* NULL: the caller has gone */
     service_written_cb *written;
     struct request_id id;
-    uint32_t operation;    /* Kontor__V1__Command__OperationCase */
-    uint64_t node_id;      /* where room is reserved; 0: nowhere */
-    struct resources want; /* as much */
+    uint32_t operation;          /* Kontor__V1__Command__OperationCase */
+    struct placement_hold *hold; /* room that is kept for it, or NULL */
+    struct list arrived;         /* to be placed at the end of the turn */
     size_t length;
     uint8_t request[]; /* serialised, to be brought to another leader */
 };
@@ -94,6 +94,9 @@ void service_remove_master(struct call *call, const ProtobufCMessage *request);
 void service_transfer_leadership(struct call *call,
                                  const ProtobufCMessage *request);
 void service_backup(struct call *call, const ProtobufCMessage *request);
+
+/* Place what arrived in this loop turn, all together. */
+void service_schedule_step(struct master *master);
 
 /* Who leads may have changed: answer those who asked for it. */
 void service_transfers_step(struct master *master);

@@ -1,8 +1,14 @@
-/* Schedule: choose first, then one commit, then the answer. */
+/* Schedule: choose first, then one commit, then the answer. What arrives in one
+ * loop turn is placed together, the largest first; nothing waits for more. */
 #include "master/service.h"
 
 #include "master/cluster_view.h"
 #include "master/spec_check.h"
+
+#include <assert.h>
+
+/* Placed at once; more make another batch. */
+enum { ARRIVALS_MAX = 512 };
 
 static void written(struct write *write, const struct request *request)
 {
@@ -21,27 +27,77 @@ static void written(struct write *write, const struct request *request)
     service_reply(write->call, &response.base);
 }
 
-static void propose_pod(struct write *write, struct checked_spec *checked)
+/* One that arrived, read again from what would be brought to another leader:
+ * the call's own message is gone by the end of the turn. */
+struct arrival {
+    struct write *write;
+    Kontor__V1__ScheduleRequest *message;
+    struct checked_spec checked;
+};
+
+static void arrival_init(struct arrival *arrival, struct write *write)
 {
-    struct placer *placer = &write->master->placer;
-    struct placement_request wanted = placer_request(&checked->spec);
+    struct error why;
+    int code;
+
+    list_remove(&write->arrived);
+    arrival->write = write;
+    arrival->message = kontor__v1__schedule_request__unpack(NULL, write->length,
+                                                            write->request);
+    assert(arrival->message); /* we packed it, and checked what is in it */
+    code = spec_check(arrival->message->spec, &arrival->checked, &why);
+    assert(code == 0);
+    (void)code;
+}
+
+/* Propose a pod, which frees the write in the end. */
+static void arrival_propose(struct arrival *arrival,
+                            const struct placement_request *wanted,
+                            struct placement_hold *hold)
+{
+    struct write *write = arrival->write;
+    const struct placer *placer = &write->master->placer;
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePod operation = KONTOR__V1__CREATE_POD__INIT;
     char reason[PLACEMENT_SUMMARY_MAX];
 
-    operation.spec = &checked->spec;
-    operation.named = checked->named;
-    operation.node_id = placement_choose(placer->view, &wanted);
-    if (operation.node_id != 0) {
-        placement_reserve(placer->view, operation.node_id, &wanted.want);
-        write->node_id = operation.node_id;
-        write->want = wanted.want;
-    } else {
-        operation.reason = placement_summarise(placer->view, &wanted, reason);
-    }
+    operation.spec = &arrival->checked.spec;
+    operation.named = arrival->checked.named;
+    write->hold = hold;
+    if (hold)
+        operation.node_id = placement_hold_node(hold);
+    else
+        operation.reason = placement_summarise(placer->view, wanted, reason);
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_CREATE_POD;
     command.create_pod = &operation;
     service_propose(write, &command);
+}
+
+static void place_some(struct master *master)
+{
+    struct arrival arrivals[ARRIVALS_MAX];
+    struct placement_request wanted[ARRIVALS_MAX];
+    struct placement_hold *holds[ARRIVALS_MAX];
+    struct write *write;
+    size_t count = 0;
+
+    while (count < ARRIVALS_MAX &&
+           (write = list_first(&master->arrivals, struct write, arrived))) {
+        arrival_init(&arrivals[count], write);
+        wanted[count] = placer_request(&arrivals[count].checked.spec);
+        count++;
+    }
+    placement_place_all(master->placer.view, wanted, count, holds);
+    for (size_t i = 0; i < count; i++) {
+        arrival_propose(&arrivals[i], &wanted[i], holds[i]);
+        kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
+    }
+}
+
+void service_schedule_step(struct master *master)
+{
+    while (!list_empty(&master->arrivals))
+        place_some(master);
 }
 
 void service_schedule(struct call *call, const ProtobufCMessage *message)
@@ -51,6 +107,7 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
         *(const Kontor__V1__ScheduleRequest *)message;
     Kontor__V1__RequestId id;
     struct checked_spec checked;
+    struct write *write;
     struct error why;
 
     if (spec_check(request.spec, &checked, &why) != 0) {
@@ -59,8 +116,10 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     }
     service_request_id(request.request_id, &id);
     request.request_id = &id;
-    if (master_leads(master))
-        propose_pod(service_write(call, &request.base, &id, written), &checked);
-    else
+    if (!master_leads(master)) {
         forward_call(&master->forwarder, call, &request.base);
+        return;
+    }
+    write = service_write(call, &request.base, &id, written);
+    list_append(&master->arrivals, &write->arrived);
 }

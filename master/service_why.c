@@ -5,37 +5,22 @@
 #include "master/cluster_apply.h"
 #include "master/cluster_view.h"
 
-#include <stdio.h>
-
 /* Of the nodes in one answer; the closest come first. */
-enum { VERDICTS_MAX = 2000, CONSTRAINT_MAX = 96 };
+enum { VERDICTS_MAX = 2000 };
 
 struct why_verdict {
     Kontor__V1__NodeVerdict message;
     Kontor__V1__Resources lacking;
-    char constraint[CONSTRAINT_MAX];
+    char constraint[PLACEMENT_RULE_MAX];
 };
 
-static const char *closed_text(enum placement_closed closed)
-{
-    switch (closed) {
-    case PLACEMENT_CORDONED:
-        return "cordoned";
-    case PLACEMENT_SUSPECT:
-        return "suspect";
-    case PLACEMENT_LOST:
-        return "lost";
-    case PLACEMENT_OPEN:
-        break;
-    }
-    return "";
-}
-
-static void tell(const struct cluster *cluster, const struct spec *spec,
+static void tell(const struct master *master, const struct spec *spec,
                  const struct placement_verdict *verdict,
                  struct why_verdict *out)
 {
-    const struct node *node = nodes_find(&cluster->nodes, verdict->node->id);
+    const struct node *node =
+        nodes_find(&master->cluster->nodes, verdict->node->id);
+    struct placement_request request = placer_request(spec->message);
 
     kontor__v1__node_verdict__init(&out->message);
     kontor__v1__resources__init(&out->lacking);
@@ -43,13 +28,8 @@ static void tell(const struct cluster *cluster, const struct spec *spec,
     if (node && node->name)
         out->message.node = node->name->bytes;
     out->message.short_ = &out->lacking;
-    if (verdict->elsewhere)
-        snprintf(out->constraint, sizeof out->constraint,
-                 "pod asks for node %s", spec->message->node);
-    else
-        snprintf(out->constraint, sizeof out->constraint, "%s",
-                 closed_text(verdict->node->closed));
-    out->message.constraint = out->constraint;
+    out->message.constraint = placement_rule_text(master->placer.view, &request,
+                                                  verdict, out->constraint);
 }
 
 /* One line on where it is. */
@@ -88,7 +68,7 @@ static void answer(struct master *master, struct call *call,
     response.verdicts =
         memory_array(count + 1, sizeof(Kontor__V1__NodeVerdict *));
     for (size_t i = 0; i < count; i++) {
-        tell(cluster, pod->facts.spec, &verdicts[i], &tellings[i]);
+        tell(master, pod->facts.spec, &verdicts[i], &tellings[i]);
         response.verdicts[response.n_verdicts++] = &tellings[i].message;
     }
     summary = summary_of(cluster, pod, placing);

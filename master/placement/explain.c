@@ -1,6 +1,6 @@
 #include "base/memory.h"
 #include "base/quantity.h"
-#include "master/placement/index.h"
+#include "master/placement/rules.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,19 +8,20 @@
 
 bool placement_fits(const struct placement_verdict *verdict)
 {
-    return verdict->distance == 0 && !verdict->elsewhere &&
+    return verdict->distance == 0 && verdict->breach == PLACEMENT_KEEPS_RULES &&
            verdict->node->closed == PLACEMENT_OPEN;
 }
 
-struct placement_verdict placement_judge(const struct placement_entry *entry,
-                                         const struct placement_request *asked)
+static struct placement_verdict judge(const struct placement_entry *entry,
+                                      const struct placement_request *asked,
+                                      const struct rules *rules)
 {
     struct placement_verdict verdict = {.node = &entry->node};
+    const void *which;
 
-    verdict.free = resources_less(&entry->node.free, &entry->reserved);
+    verdict.free = placement_room(entry);
     verdict.lacking = resources_less(&asked->want, &verdict.free);
-    verdict.elsewhere =
-        asked->node[0] != '\0' && strcmp(asked->node, entry->node.name) != 0;
+    verdict.breach = rules_breach(rules, entry, &which);
     for (int i = 0; i < RESOURCE_COUNT; i++) {
         uint64_t lacking = verdict.lacking.amount[i];
         uint32_t share = resource_share(lacking, asked->want.amount[i]);
@@ -35,12 +36,14 @@ struct placement_verdict placement_judge(const struct placement_entry *entry,
     return verdict;
 }
 
-/* Fits, short, closed, elsewhere. */
+/* Fits, short, breaks a rule, closed, elsewhere. */
 static int class_of(const struct placement_verdict *verdict)
 {
-    if (verdict->elsewhere)
-        return 3;
+    if (verdict->breach == PLACEMENT_ELSEWHERE)
+        return 4;
     if (verdict->node->closed != PLACEMENT_OPEN)
+        return 3;
+    if (verdict->breach != PLACEMENT_KEEPS_RULES)
         return 2;
     return verdict->distance > 0 ? 1 : 0;
 }
@@ -64,12 +67,118 @@ placement_explain(const struct placement *placement,
 {
     struct placement_verdict *verdicts =
         memory_array(placement->count + 1, sizeof *verdicts);
+    struct rules rules;
 
+    rules_init(&rules, placement, request);
     for (size_t i = 0; i < placement->count; i++)
-        verdicts[i] = placement_judge(placement->nodes[i], request);
+        verdicts[i] = judge(placement->nodes[i], request, &rules);
+    rules_fini(&rules);
     qsort(verdicts, placement->count, sizeof *verdicts, compare);
     *count = placement->count;
     return verdicts;
+}
+
+/* ---- what is not about room ---- */
+
+/* Append to a text that is cut at its size. */
+static void say(char *text, size_t size, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+static void say(char *text, size_t size, const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+static void say_constraint(char text[PLACEMENT_RULE_MAX],
+                           const Kontor__V1__Constraint *constraint)
+{
+    bool single = constraint->n_values == 1;
+
+    say(text, PLACEMENT_RULE_MAX, "does not meet %s%s", constraint->key,
+        single ? (constraint->none_of ? "!=" : "=")
+               : (constraint->none_of ? " not in (" : " in ("));
+    for (size_t i = 0; i < constraint->n_values; i++)
+        say(text, PLACEMENT_RULE_MAX, "%s%s", i > 0 ? "," : "",
+            constraint->values[i]);
+    if (!single)
+        say(text, PLACEMENT_RULE_MAX, ")");
+}
+
+static void say_taint(char text[PLACEMENT_RULE_MAX],
+                      const struct kind_pair *taint)
+{
+    say(text, PLACEMENT_RULE_MAX, "taint %s%s%s is not tolerated", taint->key,
+        taint->value[0] ? "=" : "", taint->value);
+}
+
+static void say_breach(char text[PLACEMENT_RULE_MAX],
+                       enum placement_breach breach, const void *which)
+{
+    switch (breach) {
+    case PLACEMENT_CONSTRAINT:
+        say_constraint(text, which);
+        return;
+    case PLACEMENT_TAINT:
+        say_taint(text, which);
+        return;
+    case PLACEMENT_NO_LABEL:
+        say(text, PLACEMENT_RULE_MAX, "has no label %s to spread over",
+            (const char *)which);
+        return;
+    case PLACEMENT_ANTI:
+        say(text, PLACEMENT_RULE_MAX, "runs a pod of %s", (const char *)which);
+        return;
+    case PLACEMENT_AVERSE:
+        say(text, PLACEMENT_RULE_MAX, "runs a pod that keeps off %s",
+            (const char *)which);
+        return;
+    case PLACEMENT_WITHOUT:
+        say(text, PLACEMENT_RULE_MAX, "runs no pod of %s", (const char *)which);
+        return;
+    case PLACEMENT_KEEPS_RULES:
+    case PLACEMENT_ELSEWHERE:
+        return;
+    }
+}
+
+static const char *closed_text(enum placement_closed closed)
+{
+    static const char *const texts[PLACEMENT_LOST + 1] = {
+        [PLACEMENT_OPEN] = "",
+        [PLACEMENT_CORDONED] = "cordoned",
+        [PLACEMENT_SUSPECT] = "suspect",
+        [PLACEMENT_LOST] = "lost",
+    };
+
+    return texts[closed];
+}
+
+char *placement_rule_text(const struct placement *placement,
+                          const struct placement_request *request,
+                          const struct placement_verdict *verdict,
+                          char text[PLACEMENT_RULE_MAX])
+{
+    const struct placement_entry *entry =
+        placement_find(placement, verdict->node->id);
+    const void *which;
+    struct rules rules;
+
+    text[0] = '\0';
+    if (verdict->breach == PLACEMENT_ELSEWHERE) {
+        say(text, PLACEMENT_RULE_MAX, "pod asks for node %s", request->node);
+    } else if (verdict->node->closed != PLACEMENT_OPEN) {
+        say(text, PLACEMENT_RULE_MAX, "%s", closed_text(verdict->node->closed));
+    } else if (verdict->breach != PLACEMENT_KEEPS_RULES) {
+        rules_init(&rules, placement, request);
+        say_breach(text, rules_breach(&rules, entry, &which), which);
+        rules_fini(&rules);
+    }
+    return text;
 }
 
 /* ---- the summary ---- */
@@ -80,6 +189,7 @@ struct tally {
     unsigned short_nodes[RESOURCE_COUNT];
     struct placement_verdict best[RESOURCE_COUNT]; /* of those, the closest */
     unsigned closed[PLACEMENT_LOST + 1];
+    unsigned breaches[PLACEMENT_WITHOUT + 1];
     struct placement_verdict fit; /* .node NULL: none fits */
     struct resources largest;     /* in each dimension by itself */
     unsigned considered;          /* nodes that are not elsewhere */
@@ -92,7 +202,7 @@ static void count_one(struct tally *tally,
 {
     const struct placement_node *node = verdict->node;
 
-    if (verdict->elsewhere)
+    if (verdict->breach == PLACEMENT_ELSEWHERE)
         return;
     tally->considered++;
     if (resources_fit(&node->capacity, &asked->want))
@@ -103,6 +213,8 @@ static void count_one(struct tally *tally,
     }
     if (node->closed != PLACEMENT_OPEN) {
         tally->closed[node->closed]++;
+    } else if (verdict->breach != PLACEMENT_KEEPS_RULES) {
+        tally->breaches[verdict->breach]++;
     } else if (verdict->distance == 0) {
         if (!tally->fit.node)
             tally->fit = *verdict;
@@ -132,20 +244,6 @@ static char *amount_text(char text[QUANTITY_TEXT_MAX], enum resource_kind kind,
     return quantity_format_bytes(text, amount);
 }
 
-/* Append to a summary that is cut at its size. */
-static void say(char text[PLACEMENT_SUMMARY_MAX], const char *format, ...)
-    PRINTF_LIKE(2, 3);
-
-static void say(char text[PLACEMENT_SUMMARY_MAX], const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, PLACEMENT_SUMMARY_MAX - used, format, arguments);
-    va_end(arguments);
-}
-
 /* No node could hold it even when empty. */
 static void say_never(char text[PLACEMENT_SUMMARY_MAX],
                       const struct placement_request *asked,
@@ -153,7 +251,7 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
 {
     const char *join = "asks ";
 
-    say(text, "no node could ever hold it: ");
+    say(text, PLACEMENT_SUMMARY_MAX, "no node could ever hold it: ");
     for (int i = 0; i < RESOURCE_COUNT; i++) {
         enum resource_kind kind = (enum resource_kind)i;
         char wanted[QUANTITY_TEXT_MAX];
@@ -161,7 +259,7 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
 
         if (asked->want.amount[i] <= tally->largest.amount[i])
             continue;
-        say(text, "%s%s %s, %s has %s", join,
+        say(text, PLACEMENT_SUMMARY_MAX, "%s%s %s, %s has %s", join,
             amount_text(wanted, kind, asked->want.amount[i]),
             resource_name(kind),
             asked->node[0] ? asked->node : "the largest node",
@@ -169,17 +267,27 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
         join = "; ";
     }
     if (strcmp(join, "asks ") == 0)
-        say(text, "none has all that it asks for together");
+        say(text, PLACEMENT_SUMMARY_MAX,
+            "none has all that it asks for together");
+}
+
+static const char *breach_text(enum placement_breach breach)
+{
+    static const char *const texts[PLACEMENT_WITHOUT + 1] = {
+        [PLACEMENT_CONSTRAINT] = "with other labels",
+        [PLACEMENT_TAINT] = "tainted",
+        [PLACEMENT_NO_LABEL] = "without the label to spread over",
+        [PLACEMENT_ANTI] = "run what it keeps off",
+        [PLACEMENT_AVERSE] = "run what keeps off it",
+        [PLACEMENT_WITHOUT] = "without what it wants by it",
+    };
+
+    return texts[breach];
 }
 
 static void say_short(char text[PLACEMENT_SUMMARY_MAX],
                       const struct tally *tally)
 {
-    static const char *const closed[PLACEMENT_LOST + 1] = {
-        [PLACEMENT_CORDONED] = "cordoned",
-        [PLACEMENT_SUSPECT] = "suspect",
-        [PLACEMENT_LOST] = "lost",
-    };
     const char *join = "";
 
     for (int i = 0; i < RESOURCE_COUNT; i++) {
@@ -190,15 +298,24 @@ static void say_short(char text[PLACEMENT_SUMMARY_MAX],
 
         if (nodes == 0)
             continue;
-        say(text, "%s%s short on %u node%s (best %s, %s)", join,
-            resource_name(kind), nodes, nodes == 1 ? "" : "s", best->node->name,
+        say(text, PLACEMENT_SUMMARY_MAX,
+            "%s%s short on %u node%s (best %s, %s)", join, resource_name(kind),
+            nodes, nodes == 1 ? "" : "s", best->node->name,
             amount_text(left, kind, best->free.amount[i]));
+        join = ", ";
+    }
+    for (int i = PLACEMENT_CONSTRAINT; i <= PLACEMENT_WITHOUT; i++) {
+        if (tally->breaches[i] == 0)
+            continue;
+        say(text, PLACEMENT_SUMMARY_MAX, "%s%u %s", join, tally->breaches[i],
+            breach_text((enum placement_breach)i));
         join = ", ";
     }
     for (int i = PLACEMENT_CORDONED; i <= PLACEMENT_LOST; i++) {
         if (tally->closed[i] == 0)
             continue;
-        say(text, "%s%u %s", join, tally->closed[i], closed[i]);
+        say(text, PLACEMENT_SUMMARY_MAX, "%s%u %s", join, tally->closed[i],
+            closed_text((enum placement_closed)i));
         join = ", ";
     }
 }
@@ -208,25 +325,30 @@ char *placement_summarise(const struct placement *placement,
                           char text[PLACEMENT_SUMMARY_MAX])
 {
     struct tally tally = {0};
+    struct rules rules;
 
+    rules_init(&rules, placement, request);
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_verdict verdict =
-            placement_judge(placement->nodes[i], request);
+            judge(placement->nodes[i], request, &rules);
 
         count_one(&tally, request, &verdict);
     }
+    rules_fini(&rules);
     text[0] = '\0';
     if (tally.fit.node) {
-        say(text, "fits on %s", tally.fit.node->name);
+        say(text, PLACEMENT_SUMMARY_MAX, "fits on %s", tally.fit.node->name);
     } else if (placement->count == 0) {
-        say(text, "no node is registered");
+        say(text, PLACEMENT_SUMMARY_MAX, "no node is registered");
     } else if (tally.considered == 0) {
-        say(text, "asks for node %s, which is not registered", request->node);
+        say(text, PLACEMENT_SUMMARY_MAX,
+            "asks for node %s, which is not registered", request->node);
     } else if (!tally.holdable) {
         say_never(text, request, &tally);
     } else {
         if (request->node[0])
-            say(text, "asks for node %s: ", request->node);
+            say(text, PLACEMENT_SUMMARY_MAX,
+                "asks for node %s: ", request->node);
         say_short(text, &tally);
     }
     return text;

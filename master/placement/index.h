@@ -12,10 +12,21 @@
 #include "master/placement/demand.h"
 #include "master/placement/order.h"
 #include "master/placement/placement.h"
+#include "master/placement/presence.h"
+
+struct resident {
+    uint64_t pod_id;
+    const Kontor__V1__PodSpec *spec; /* borrowed */
+};
 
 struct placement_entry {
-    struct placement_node node;
-    struct resources reserved; /* for proposals under way */
+    struct placement_node node; /* its labels are in `kind` */
+    struct resources reserved;  /* what is held */
+    uint32_t number;            /* small; for good */
+    struct kind *kind;
+    struct resident *residents; /* owned */
+    uint32_t resident_count;
+    uint32_t resident_capacity;
     struct map_link by_name;
     struct list changed;
     struct order_item ordered; /* as it stands in the order */
@@ -24,12 +35,21 @@ struct placement_entry {
 
 struct placement {
     struct placement_entry **nodes; /* owned, each */
+    uint32_t *kind_numbers;         /* owned; of nodes by number */
     size_t count;
     size_t capacity;
     struct map by_name;
     struct list changed; /* entries whose place in the order is old */
     struct order order;  /* the open nodes */
     struct demand demand;
+    struct kinds kinds;
+    struct presences presences; /* of pods that are there or held */
+};
+
+struct placement_hold {
+    struct placement_entry *entry;
+    struct resources want;
+    Kontor__V1__PodSpec *spec; /* owned; its app and anti; or NULL */
 };
 
 /* What is left of a node for new pods. */
@@ -46,5 +66,15 @@ struct placement_entry *placement_find(const struct placement *placement,
 /* Bring the order up to date; before it is asked. */
 void placement_settle(struct placement *placement);
 
-struct placement_verdict placement_judge(const struct placement_entry *entry,
-                                         const struct placement_request *want);
+/* The first node of that name, or NULL. */
+struct placement_entry *placement_find_name(const struct placement *placement,
+                                            const char *name);
+
+/* What is held or free of a node has changed: its place in the order, too. */
+void placement_touch(struct placement *placement,
+                     struct placement_entry *entry);
+
+/* The rank in the order of a node with so much room. A request's own is not
+ * above that of any node it fits. */
+uint64_t placement_rank(const struct placement *placement,
+                        const struct resources *room);

@@ -13,6 +13,8 @@ struct placement *placement_new(void)
     struct placement *placement = memory_new(sizeof *placement);
 
     map_init(&placement->by_name);
+    kinds_init(&placement->kinds);
+    presences_init(&placement->presences);
     list_init(&placement->changed);
     return placement;
 }
@@ -21,9 +23,14 @@ void placement_free(struct placement *placement)
 {
     if (!placement)
         return;
-    for (size_t i = 0; i < placement->count; i++)
+    for (size_t i = 0; i < placement->count; i++) {
+        free(placement->nodes[i]->residents);
         free(placement->nodes[i]);
+    }
     free(placement->nodes);
+    free(placement->kind_numbers);
+    kinds_fini(&placement->kinds);
+    presences_fini(&placement->presences);
     map_fini(&placement->by_name);
     order_fini(&placement->order);
     free(placement);
@@ -67,8 +74,8 @@ static uint64_t name_hash(const char *name)
     return map_hash_bytes(name, strlen(name));
 }
 
-static struct placement_entry *find_name(const struct placement *placement,
-                                         const char *name)
+struct placement_entry *placement_find_name(const struct placement *placement,
+                                            const char *name)
 {
     uint64_t hash = name_hash(name);
     struct map_link *link = map_chain(&placement->by_name, hash);
@@ -95,11 +102,14 @@ static struct placement_entry *insert(struct placement *placement,
             placement->capacity ? placement->capacity * 2 : CAPACITY_MIN;
         placement->nodes = memory_resize(
             placement->nodes, placement->capacity * sizeof placement->nodes[0]);
+        placement->kind_numbers = memory_resize(
+            placement->kind_numbers,
+            placement->capacity * sizeof placement->kind_numbers[0]);
     }
     memmove(&placement->nodes[at + 1], &placement->nodes[at],
             (placement->count - at) * sizeof placement->nodes[0]);
     placement->nodes[at] = entry;
-    placement->count++;
+    entry->number = (uint32_t)placement->count++;
     list_init(&entry->changed);
     map_insert(&placement->by_name, &entry->by_name, name_hash(node->name));
     return entry;
@@ -107,16 +117,15 @@ static struct placement_entry *insert(struct placement *placement,
 
 /* ---- their order ---- */
 
-static void touch(struct placement *placement, struct placement_entry *entry)
+void placement_touch(struct placement *placement, struct placement_entry *entry)
 {
     if (list_empty(&entry->changed))
         list_append(&placement->changed, &entry->changed);
 }
 
-/* How empty a node is: the least and then the sum of what is free, as shares
- * of what the greatest node has. A request's own rank is not above that of any
- * node it fits. */
-static uint64_t rank_of(const struct placement *placement,
+/* The least and then the sum of what is free, as shares of what the greatest
+ * node has. */
+uint64_t placement_rank(const struct placement *placement,
                         const struct resources *room)
 {
     const uint64_t *greatest = placement->demand.greatest.amount;
@@ -138,9 +147,9 @@ static void settle(struct placement *placement, struct placement_entry *entry)
     bool open = entry->node.closed == PLACEMENT_OPEN;
     struct resources room = placement_room(entry);
     struct order_item item = {
-        .key = {rank_of(placement, &room), entry->node.id},
+        .key = {placement_rank(placement, &room), entry->node.id},
         .room = room,
-        .kinds = 1,
+        .kinds = kind_bit(entry->kind),
         .what = entry,
     };
 
@@ -181,113 +190,40 @@ static void measure(struct placement *placement,
         }
     }
     for (size_t i = 0; i < placement->count && grown; i++)
-        touch(placement, placement->nodes[i]);
+        placement_touch(placement, placement->nodes[i]);
 }
 
 /* ---- what is told of them ---- */
+
+static void set_kind(struct placement *placement, struct placement_entry *entry,
+                     const struct kind_labels *labels)
+{
+    struct kind *before = entry->kind;
+
+    entry->kind = kinds_take(&placement->kinds, labels);
+    if (before)
+        kinds_drop(&placement->kinds, before);
+    placement->kind_numbers[entry->number] = entry->kind->number;
+    entry->node.labels = (struct kind_labels){0};
+}
 
 bool placement_set(struct placement *placement,
                    const struct placement_node *node)
 {
     struct placement_entry *entry = placement_find(placement, node->id);
     struct placement_node before = {.closed = PLACEMENT_LOST};
+    const struct kind *kind = entry ? entry->kind : NULL;
 
     if (entry)
         before = entry->node;
     else
         entry = insert(placement, node);
     entry->node = *node;
-    touch(placement, entry);
+    set_kind(placement, entry, &node->labels);
+    placement_touch(placement, entry);
     measure(placement, &node->capacity);
     if (node->closed != PLACEMENT_OPEN)
         return false;
-    return before.closed != PLACEMENT_OPEN ||
+    return before.closed != PLACEMENT_OPEN || entry->kind != kind ||
            !resources_fit(&before.free, &node->free);
-}
-
-void placement_reserve(struct placement *placement, uint64_t node_id,
-                       const struct resources *want)
-{
-    struct placement_entry *entry = placement_find(placement, node_id);
-
-    if (!entry)
-        return;
-    resources_add(&entry->reserved, want);
-    touch(placement, entry);
-}
-
-void placement_release(struct placement *placement, uint64_t node_id,
-                       const struct resources *want)
-{
-    struct placement_entry *entry = placement_find(placement, node_id);
-
-    if (!entry)
-        return;
-    entry->reserved = resources_less(&entry->reserved, want);
-    touch(placement, entry);
-}
-
-/* ---- choosing ---- */
-
-static bool has_room(const struct placement_entry *entry,
-                     const struct resources *want)
-{
-    struct resources room = placement_room(entry);
-
-    return entry->node.closed == PLACEMENT_OPEN && resources_fit(&room, want);
-}
-
-/* Of the fullest nodes with room, of different ranks, and the emptiest one,
- * the first where nothing more goes to waste, or that where least does. */
-static struct placement_entry *choose_tidily(struct placement *placement,
-                                             struct order_query *query)
-{
-    const struct demand *demand = &placement->demand;
-    struct placement_entry *best = NULL;
-    int64_t best_growth = INT64_MAX;
-
-    for (int look = 0; look <= PLACEMENT_LOOKS; look++) {
-        struct placement_entry *entry;
-        struct resources room, left;
-        int64_t growth;
-
-        if (look == PLACEMENT_LOOKS &&
-            !order_last_rank(&placement->order, query, &query->from_rank))
-            break;
-        entry = order_first(&placement->order, query);
-        if (!entry)
-            break;
-        room = placement_room(entry);
-        left = resources_less(&room, &query->want);
-        growth = (int64_t)demand_waste(demand, &left) -
-                 (int64_t)demand_waste(demand, &room);
-        if (growth < best_growth) {
-            best_growth = growth;
-            best = entry;
-        }
-        if (growth <= 0)
-            break;
-        query->from_rank = entry->ordered.key.rank + 1;
-    }
-    return best;
-}
-
-uint64_t placement_choose(struct placement *placement,
-                          const struct placement_request *request)
-{
-    struct order_query query = {.want = request->want, .kinds = UINT64_MAX};
-    const struct placement_entry *entry;
-
-    if (request->node[0] != '\0') {
-        entry = find_name(placement, request->node);
-        return entry && has_room(entry, &request->want) ? entry->node.id : 0;
-    }
-    placement_settle(placement);
-    query.from_rank = rank_of(placement, &request->want);
-    if (demand_is_bulky(&placement->demand, &request->want))
-        entry = choose_tidily(placement, &query);
-    else
-        entry = order_first(&placement->order, &query);
-    demand_note(&placement->demand, &request->want);
-    return entry ? entry->node.id : 0;
 }

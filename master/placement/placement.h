@@ -1,18 +1,18 @@
-/* placement.h - choose a node for a pod, and say why not.
+/* placement.h - choose a node for a pod.
  *
  * Pure: reads its own view of the nodes and decides; no I/O, clock, log.
  *
- * What fits: a node that takes pods, is the one asked for when one is asked
- * for, and has all that is wanted left, after what was given and what is
- * reserved for proposals under way. Nothing is ever over-committed.
+ * What fits: a node that takes pods, has all that is wanted left, after what
+ * was given and what is held for proposals under way, and breaks none of the
+ * pod's rules (rules.h). Nothing is ever over-committed.
  *
  * Among those the fullest wins: least free in its scarcest dimension, as a
  * share of the greatest node's capacity; then least free in all dimensions
  * together; then the lowest id. A request that takes a large part of a node
  * looks further, at the PLACEMENT_LOOKS fullest that are not equally full, and
- * at the emptiest; the first wins where
- * what is left over can be given away as well as before to what is mostly
- * asked for (demand.h), or else the one where least more is wasted.
+ * at the emptiest: the first wins where what is left over can be given away as
+ * well as before to what is mostly asked for (demand.h), or else the one where
+ * least more is wasted.
  *
  * Measured, nodes used by a trace of large requests over the lower bound, and
  * cpu given out by 1,523 unlike nodes when the first request fits nowhere:
@@ -24,14 +24,15 @@
  * Integers only, so the same nodes and requests give the same choices. */
 #pragma once
 
+#include "master/placement/kinds.h"
 #include "master/placement/resources.h"
 
 #include <stddef.h>
 
 enum {
     PLACEMENT_NODES_MAX = 100000,
-    PLACEMENT_SUMMARY_MAX = 320,
-    PLACEMENT_LOOKS = 8
+    PLACEMENT_LOOKS = 8,
+    PLACEMENT_APPS_MAX = 16, /* that a pod wants near, or away from it */
 };
 
 /* Why a node takes no new pods at all. */
@@ -43,8 +44,9 @@ enum placement_closed {
 };
 
 struct placement_node {
-    uint64_t id;      /* not 0 */
-    const char *name; /* borrowed for as long as the node is in */
+    uint64_t id;               /* not 0 */
+    const char *name;          /* borrowed for as long as the node is in */
+    struct kind_labels labels; /* borrowed for the call */
     struct resources capacity;
     struct resources free; /* capacity less what its pods were given */
     enum placement_closed closed;
@@ -53,6 +55,9 @@ struct placement_node {
 struct placement_request {
     struct resources want;
     const char *node; /* the name of the only node that will do, or "" */
+    /* Borrowed: app, constraints, spread, anti, with, tolerations, priority.
+     * NULL: none of these. */
+    const Kontor__V1__PodSpec *spec;
 };
 
 struct placement;
@@ -60,48 +65,44 @@ struct placement;
 struct placement *placement_new(void);
 void placement_free(struct placement *placement);
 
-/* Add a node or tell what it is like now; reservations stay. True when it may
- * hold something now that it could not hold before. O(log nodes) but for a
- * node whose id is not the greatest so far. */
+/* Add a node or tell what it is like now; what is held stays. True when it may
+ * take something now that it could not take before. O(log nodes) but for a
+ * node whose id is not the greatest so far, or whose capacity is. */
 bool placement_set(struct placement *placement,
                    const struct placement_node *node);
 
 /* The id of the node to take, or 0 when nothing fits. O(log nodes), see
- * order.h. */
+ * order.h; O(nodes) where rules turn down most of those with room. */
 uint64_t placement_choose(struct placement *placement,
                           const struct placement_request *request);
 
-/* Keep room on a node for a proposal under way, and give it back once the
- * proposal was applied (placement_set() tells of it then) or failed.
- * O(log nodes). */
-void placement_reserve(struct placement *placement, uint64_t node_id,
-                       const struct resources *want);
-void placement_release(struct placement *placement, uint64_t node_id,
-                       const struct resources *want);
+/* Room on a node for a proposal under way, and its app counted there. Given
+ * back once the proposal was applied (the pod is put there then) or failed.
+ * `node_id` is known. O(log nodes). */
+struct placement_hold *placement_hold(struct placement *placement,
+                                      uint64_t node_id,
+                                      const struct placement_request *request);
+/* Frees it; NULL is nothing held. */
+void placement_unhold(struct placement *placement, struct placement_hold *hold);
+uint64_t placement_hold_node(const struct placement_hold *hold);
 
-/* What one node says to a request. Nothing lacking, not closed and not
- * elsewhere: it fits. */
-struct placement_verdict {
-    const struct placement_node *node; /* borrowed until the next change */
-    struct resources free;             /* less reservations, too */
-    struct resources lacking;          /* by how much each is short */
-    enum resource_kind worst;          /* short by the greatest share */
-    uint32_t distance; /* that share of what is wanted, in 1/65536 */
-    bool elsewhere;    /* another node is asked for */
-};
+/* Choose and hold for requests that arrived together, the largest of the
+ * highest priority first: holds[i] is for requests[i], NULL where it fits
+ * nowhere. */
+void placement_place_all(struct placement *placement,
+                         const struct placement_request *requests, size_t count,
+                         struct placement_hold **holds);
 
-bool placement_fits(const struct placement_verdict *verdict);
+/* All or nothing: false and nothing held when requests[*stuck] does not fit
+ * beside the others. */
+bool placement_place_gang(struct placement *placement,
+                          const struct placement_request *requests,
+                          size_t count, struct placement_hold **holds,
+                          size_t *stuck);
 
-/* Every node's verdict, the closest first: those that fit, those that are
- * short by their distance, the closed ones, the ones not asked for; by id
- * within. An array of *count, free()d by the caller. O(nodes log nodes). */
-struct placement_verdict *
-placement_explain(const struct placement *placement,
-                  const struct placement_request *request, size_t *count);
-
-/* One line: "memory short on 4 nodes (best n4, 412Mi), 1 cordoned", where
- * 412Mi is what n4 has left; or that no node could ever hold it; or where it
- * fits. Returns `text`. O(nodes). */
-char *placement_summarise(const struct placement *placement,
-                          const struct placement_request *request,
-                          char text[PLACEMENT_SUMMARY_MAX]);
+/* A pod is on a node, and is no longer; `spec` is borrowed in between. What it
+ * was given is told by placement_set(). O(pods of the node). */
+void placement_put(struct placement *placement, uint64_t node_id,
+                   uint64_t pod_id, const Kontor__V1__PodSpec *spec);
+void placement_take(struct placement *placement, uint64_t node_id,
+                    uint64_t pod_id);

@@ -1,4 +1,5 @@
 /* Placement: tables for the rules, brute force for the whole. */
+#include "master/placement/explain.h"
 #include "master/placement/index.h"
 
 #include "base/lang.h"
@@ -119,7 +120,7 @@ static void close_node(struct placement *placement, uint64_t id,
 static void closed_nodes_take_nothing(void **state)
 {
     struct placement *placement = four_alike();
-    struct placement_request request = {{{100, 0, 0, 0}}, ""};
+    struct placement_request request = {.want = {{100, 0, 0, 0}}, .node = ""};
 
     (void)state;
     close_node(placement, 1, PLACEMENT_CORDONED);
@@ -135,21 +136,22 @@ static void closed_nodes_take_nothing(void **state)
     placement_free(placement);
 }
 
-static void reserved_room_is_not_given_twice(void **state)
+static void held_room_is_not_given_twice(void **state)
 {
+    struct placement_hold *hold;
     struct placement *placement = placement_new();
     struct resources all = {{1000, GI(1), 0, 0}};
     struct placement_node node = node_of(1, all, all);
-    struct placement_request request = {{{600, 0, 0, 0}}, ""};
+    struct placement_request request = {.want = {{600, 0, 0, 0}}, .node = ""};
 
     (void)state;
     placement_set(placement, &node);
     assert_int_equal(placement_choose(placement, &request), 1);
-    placement_reserve(placement, 1, &request.want);
+    hold = placement_hold(placement, 1, &request);
     assert_int_equal(placement_choose(placement, &request), NOWHERE);
-    placement_set(placement, &node); /* reservations stay */
+    placement_set(placement, &node); /* what is held stays */
     assert_int_equal(placement_choose(placement, &request), NOWHERE);
-    placement_release(placement, 1, &request.want);
+    placement_unhold(placement, hold);
     assert_int_equal(placement_choose(placement, &request), 1);
     placement_free(placement);
 }
@@ -188,7 +190,8 @@ static void expect_summary(const struct placement *placement,
 static void summary_counts_and_names_the_best(void **state)
 {
     struct placement *placement = four_alike();
-    struct placement_request request = {{{2000, GI(1), 0, 0}}, ""};
+    struct placement_request request = {.want = {{2000, GI(1), 0, 0}},
+                                        .node = ""};
     struct resources all = {{8000, GI(8), GI(8), 8000}};
     uint64_t left[] = {0, MI(100), MI(412), MI(200)};
 
@@ -219,7 +222,8 @@ static void summary_counts_and_names_the_best(void **state)
 static void summary_says_never(void **state)
 {
     struct placement *placement = placement_new();
-    struct placement_request request = {{{512000, 0, 0, 0}}, ""};
+    struct placement_request request = {.want = {{512000, 0, 0, 0}},
+                                        .node = ""};
     struct resources wide = {{8000, GI(1), 0, 0}};
     struct resources tall = {{2000, GI(64), 0, 0}};
     struct placement_node n1 = node_of(1, wide, wide);
@@ -245,7 +249,8 @@ static void summary_says_never(void **state)
 static void verdicts_come_closest_first(void **state)
 {
     struct placement *placement = four_alike();
-    struct placement_request request = {{{1000, GI(1), 0, 0}}, ""};
+    struct placement_request request = {.want = {{1000, GI(1), 0, 0}},
+                                        .node = ""};
     struct resources all = {{8000, GI(8), GI(8), 8000}};
     struct resources far = {{100, GI(8), 0, 0}};
     struct resources near = {{900, GI(8), 0, 0}};
@@ -402,6 +407,8 @@ static void agrees_with_brute_force(void **state)
     struct placement_node nodes[BRUTE_NODES] = {0};
     struct resources reserved[BRUTE_NODES] = {0};
     struct resources greatest = {{0}};
+    static struct placement_hold *holds[BRUTE_ROUNDS];
+    size_t held = 0;
 
     (void)state;
     for (int round = 0; round < BRUTE_ROUNDS; round++) {
@@ -424,13 +431,19 @@ static void agrees_with_brute_force(void **state)
             fail_msg("round %d: chose n%d, not n%d", round, (int)chosen,
                      (int)expected);
         if (chosen && random_below(&random, 2)) {
-            placement_reserve(placement, chosen, &request.want);
+            holds[held++] = placement_hold(placement, chosen, &request);
             resources_add(&reserved[chosen - 1], &request.want);
-        } else if (nodes[n].id) {
-            placement_release(placement, n + 1, &reserved[n]);
-            reserved[n] = (struct resources){{0}};
+        } else if (held > 0) {
+            size_t at = random_below(&random, held);
+
+            n = placement_hold_node(holds[at]) - 1;
+            reserved[n] = resources_less(&reserved[n], &holds[at]->want);
+            placement_unhold(placement, holds[at]);
+            holds[at] = holds[--held];
         }
     }
+    while (held > 0)
+        placement_unhold(placement, holds[--held]);
     placement_free(placement);
 }
 
@@ -462,7 +475,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_hold),
         cmocka_unit_test(closed_nodes_take_nothing),
-        cmocka_unit_test(reserved_room_is_not_given_twice),
+        cmocka_unit_test(held_room_is_not_given_twice),
         cmocka_unit_test(set_tells_of_more_room),
         cmocka_unit_test(summary_counts_and_names_the_best),
         cmocka_unit_test(summary_says_never),

@@ -1,0 +1,226 @@
+#include "base/memory.h"
+#include "master/placement/rules.h"
+
+#include <string.h>
+
+static bool has_room(const struct placement_entry *entry,
+                     const struct resources *want)
+{
+    struct resources room = placement_room(entry);
+
+    return entry->node.closed == PLACEMENT_OPEN && resources_fit(&room, want);
+}
+
+/* Of the fullest nodes that will do, not equally full, and the emptiest one,
+ * the first where nothing more goes to waste, or that where least does. */
+static struct placement_entry *choose_tidily(const struct placement *placement,
+                                             struct order_query query)
+{
+    const struct demand *demand = &placement->demand;
+    struct placement_entry *best = NULL;
+    int64_t best_growth = INT64_MAX;
+
+    for (int look = 0; look <= PLACEMENT_LOOKS; look++) {
+        struct placement_entry *entry;
+        struct resources room, left;
+        int64_t growth;
+
+        if (look == PLACEMENT_LOOKS &&
+            !order_last_rank(&placement->order, &query, &query.from_rank))
+            break;
+        entry = order_first(&placement->order, &query);
+        if (!entry)
+            break;
+        room = placement_room(entry);
+        left = resources_less(&room, &query.want);
+        growth = (int64_t)demand_waste(demand, &left) -
+                 (int64_t)demand_waste(demand, &room);
+        if (growth < best_growth) {
+            best_growth = growth;
+            best = entry;
+        }
+        if (growth <= 0)
+            break;
+        query.from_rank = entry->ordered.key.rank + 1;
+    }
+    return best;
+}
+
+static struct placement_entry *choose_by(const struct placement *placement,
+                                         const struct order_query *query)
+{
+    if (demand_is_bulky(&placement->demand, &query->want))
+        return choose_tidily(placement, *query);
+    return order_first(&placement->order, query);
+}
+
+/* ---- with rules ---- */
+
+struct chooser {
+    struct rules rules;
+    uint32_t crowd; /* of the nodes looked at now */
+};
+
+static bool on_candidate(void *data, void *what)
+{
+    const struct chooser *chooser = data;
+    const struct placement_entry *entry = what;
+
+    return rules_crowd(&chooser->rules, entry) == chooser->crowd &&
+           rules_allow(&chooser->rules, entry);
+}
+
+static struct placement_entry *
+choose_ruled(const struct placement *placement,
+             const struct placement_request *request, struct order_query *query)
+{
+    struct chooser chooser = {.crowd = 0};
+    struct placement_entry *entry = NULL;
+
+    rules_init(&chooser.rules, placement, request);
+    query->kinds = chooser.rules.kinds;
+    query->accept = on_candidate;
+    query->data = &chooser;
+    if (request->node[0] != '\0') {
+        entry = placement_find_name(placement, request->node);
+        if (entry && (!has_room(entry, &request->want) ||
+                      !rules_allow(&chooser.rules, entry)))
+            entry = NULL;
+    } else {
+        do {
+            entry = choose_by(placement, query);
+        } while (!entry && rules_next_crowd(&chooser.rules, &chooser.crowd));
+    }
+    rules_fini(&chooser.rules);
+    return entry;
+}
+
+/* Whether more than room matters. */
+static bool is_ruled(const struct placement *placement,
+                     const struct placement_request *request)
+{
+    const Kontor__V1__PodSpec *spec = request->spec;
+
+    return request->node[0] != '\0' || placement->kinds.tainted > 0 ||
+           (spec &&
+            (placement->presences.averse > 0 || spec->n_constraints > 0 ||
+             spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0));
+}
+
+uint64_t placement_choose(struct placement *placement,
+                          const struct placement_request *request)
+{
+    struct order_query query = {.want = request->want, .kinds = UINT64_MAX};
+    const struct placement_entry *entry;
+
+    placement_settle(placement);
+    query.from_rank = placement_rank(placement, &request->want);
+    if (is_ruled(placement, request))
+        entry = choose_ruled(placement, request, &query);
+    else
+        entry = choose_by(placement, &query);
+    if (!entry)
+        return 0;
+    demand_note(&placement->demand, &request->want);
+    return entry->node.id;
+}
+
+/* ---- many at once ---- */
+
+struct turn {
+    size_t at; /* in the requests */
+    int32_t priority;
+    uint32_t share; /* of the greatest node, in the dimension it is greatest */
+    const struct resources *want;
+};
+
+/* By priority, then by size; equals together, in the order they came. */
+static int compare_turns(const void *left, const void *right)
+{
+    const struct turn *a = left;
+    const struct turn *b = right;
+    int by_shape;
+
+    if (a->priority != b->priority)
+        return a->priority > b->priority ? -1 : 1;
+    if (a->share != b->share)
+        return a->share > b->share ? -1 : 1;
+    by_shape = memcmp(a->want, b->want, sizeof *a->want);
+    if (by_shape != 0)
+        return by_shape;
+    return a->at < b->at ? -1 : 1;
+}
+
+static struct turn *turns_of(const struct placement *placement,
+                             const struct placement_request *requests,
+                             size_t count)
+{
+    const uint64_t *greatest = placement->demand.greatest.amount;
+    struct turn *turns = memory_array(count + 1, sizeof *turns);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct placement_request *request = &requests[i];
+
+        turns[i].at = i;
+        turns[i].want = &request->want;
+        turns[i].priority = request->spec ? request->spec->priority : 0;
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            uint32_t share =
+                resource_share(request->want.amount[k], greatest[k]);
+
+            if (share > turns[i].share)
+                turns[i].share = share;
+        }
+    }
+    qsort(turns, count, sizeof *turns, compare_turns);
+    return turns;
+}
+
+/* True when all found a place. With `stuck` the first that does not ends it,
+ * and is told there. */
+static bool place_in_turn(struct placement *placement,
+                          const struct placement_request *requests,
+                          size_t count, struct placement_hold **holds,
+                          size_t *stuck)
+{
+    struct turn *turns = turns_of(placement, requests, count);
+    bool all = true;
+
+    for (size_t i = 0; i < count && (all || !stuck); i++) {
+        const struct placement_request *request = &requests[turns[i].at];
+        uint64_t node_id = placement_choose(placement, request);
+
+        holds[turns[i].at] =
+            node_id ? placement_hold(placement, node_id, request) : NULL;
+        if (node_id)
+            continue;
+        all = false;
+        if (stuck)
+            *stuck = turns[i].at;
+    }
+    free(turns);
+    return all;
+}
+
+void placement_place_all(struct placement *placement,
+                         const struct placement_request *requests, size_t count,
+                         struct placement_hold **holds)
+{
+    place_in_turn(placement, requests, count, holds, NULL);
+}
+
+bool placement_place_gang(struct placement *placement,
+                          const struct placement_request *requests,
+                          size_t count, struct placement_hold **holds,
+                          size_t *stuck)
+{
+    for (size_t i = 0; i < count; i++)
+        holds[i] = NULL;
+    if (place_in_turn(placement, requests, count, holds, stuck))
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        placement_unhold(placement, holds[i]);
+        holds[i] = NULL;
+    }
+    return false;
+}

@@ -1,0 +1,189 @@
+#include "master/placement/kinds.h"
+
+#include "base/memory.h"
+
+#include <assert.h>
+#include <string.h>
+
+void kinds_init(struct kinds *kinds)
+{
+    *kinds = (struct kinds){0};
+    map_init(&kinds->by_text);
+}
+
+static void kind_free(struct kind *kind)
+{
+    if (kind)
+        free(kind->pairs);
+    free(kind);
+}
+
+void kinds_fini(struct kinds *kinds)
+{
+    for (uint32_t i = 0; i < kinds->count; i++)
+        kind_free(kinds->all[i]);
+    free(kinds->all);
+    map_fini(&kinds->by_text);
+}
+
+static size_t length_of(Kontor__V1__Label *const *labels, size_t count)
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < count; i++)
+        length += strlen(labels[i]->key) + strlen(labels[i]->value) + 2;
+    return length;
+}
+
+static const char *append(struct kind *kind, const char *string)
+{
+    char *at = &kind->text[kind->length];
+    size_t length = strlen(string) + 1;
+
+    memcpy(at, string, length);
+    kind->length += length;
+    return at;
+}
+
+static void append_all(struct kind *kind, struct kind_pair *pairs,
+                       Kontor__V1__Label *const *labels, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pairs[i].key = append(kind, labels[i]->key);
+        pairs[i].value = append(kind, labels[i]->value);
+    }
+}
+
+static struct kind *kind_new(const struct kind_labels *in)
+{
+    size_t length = length_of(in->labels, in->label_count) +
+                    length_of(in->taints, in->taint_count);
+    struct kind *kind = memory_new(sizeof *kind + length);
+
+    kind->label_count = (uint32_t)in->label_count;
+    kind->taint_count = (uint32_t)in->taint_count;
+    kind->pairs = memory_array(in->label_count + in->taint_count + 1,
+                               sizeof *kind->pairs);
+    append_all(kind, kind->pairs, in->labels, in->label_count);
+    append_all(kind, kind->pairs + in->label_count, in->taints,
+               in->taint_count);
+    return kind;
+}
+
+static struct kind *find(const struct kinds *kinds, const struct kind *like,
+                         uint64_t hash)
+{
+    struct map_link *link = map_chain(&kinds->by_text, hash);
+
+    for (; link; link = link->next) {
+        struct kind *kind = container_of(link, struct kind, by_text);
+
+        if (link->hash == hash && kind->label_count == like->label_count &&
+            kind->taint_count == like->taint_count &&
+            kind->length == like->length &&
+            memcmp(kind->text, like->text, like->length) == 0)
+            return kind;
+    }
+    return NULL;
+}
+
+static void give_number(struct kinds *kinds, struct kind *kind)
+{
+    uint32_t number = 0;
+
+    while (number < kinds->count && kinds->all[number])
+        number++;
+    if (number == kinds->count) {
+        kinds->count++;
+        kinds->all =
+            memory_resize(kinds->all, kinds->count * sizeof(struct kind *));
+    }
+    kind->number = number;
+    kinds->all[number] = kind;
+}
+
+struct kind *kinds_take(struct kinds *kinds, const struct kind_labels *labels)
+{
+    struct kind *made = kind_new(labels);
+    uint64_t hash = map_hash_bytes(made->text, made->length);
+    struct kind *kind = find(kinds, made, hash);
+
+    if (kind) {
+        kind_free(made);
+    } else {
+        kind = made;
+        map_insert(&kinds->by_text, &kind->by_text, hash);
+        give_number(kinds, kind);
+        kinds->tainted += kind->taint_count > 0;
+    }
+    kind->nodes++;
+    return kind;
+}
+
+void kinds_drop(struct kinds *kinds, struct kind *kind)
+{
+    assert(kind->nodes > 0);
+    if (--kind->nodes > 0)
+        return;
+    map_remove(&kinds->by_text, &kind->by_text);
+    kinds->all[kind->number] = NULL;
+    kinds->tainted -= kind->taint_count > 0;
+    kind_free(kind);
+}
+
+const char *kind_label(const struct kind *kind, const char *key)
+{
+    for (uint32_t i = 0; i < kind->label_count; i++) {
+        if (strcmp(kind->pairs[i].key, key) == 0)
+            return kind->pairs[i].value;
+    }
+    return NULL;
+}
+
+static bool one_of(const Kontor__V1__Constraint *constraint, const char *value)
+{
+    for (size_t i = 0; value && i < constraint->n_values; i++) {
+        if (strcmp(constraint->values[i], value) == 0)
+            return true;
+    }
+    return false;
+}
+
+const Kontor__V1__Constraint *kind_breaks(const struct kind *kind,
+                                          const Kontor__V1__PodSpec *spec)
+{
+    for (size_t i = 0; spec && i < spec->n_constraints; i++) {
+        const Kontor__V1__Constraint *constraint = spec->constraints[i];
+        const char *value = kind_label(kind, constraint->key);
+
+        if (one_of(constraint, value) == (constraint->none_of != 0))
+            return constraint;
+    }
+    return NULL;
+}
+
+static bool tolerated(const struct kind_pair *taint,
+                      const Kontor__V1__PodSpec *spec)
+{
+    for (size_t i = 0; spec && i < spec->n_tolerations; i++) {
+        const Kontor__V1__Label *toleration = spec->tolerations[i];
+
+        if (strcmp(toleration->key, taint->key) == 0 &&
+            (toleration->value[0] == '\0' ||
+             strcmp(toleration->value, taint->value) == 0))
+            return true;
+    }
+    return false;
+}
+
+const struct kind_pair *kind_repels(const struct kind *kind,
+                                    const Kontor__V1__PodSpec *spec)
+{
+    for (uint32_t i = 0; i < kind->taint_count; i++) {
+        const struct kind_pair *taint = &kind->pairs[kind->label_count + i];
+
+        if (!tolerated(taint, spec))
+            return taint;
+    }
+    return NULL;
+}

@@ -1,0 +1,64 @@
+/* kinds.h - nodes alike in labels and taints are of one kind: what a request
+ * says of labels is judged once a kind and not once a node.
+ *
+ * Pure. A kind lives as long as a node is of it; its number is used again. */
+#pragma once
+
+#include "base/map.h"
+#include "kontor/v1/types.pb-c.h"
+
+#include <stdbool.h>
+
+struct kind_pair {
+    const char *key;
+    const char *value;
+};
+
+struct kind {
+    struct map_link by_text;
+    uint32_t number;
+    uint32_t nodes;
+    uint32_t label_count;
+    uint32_t taint_count;
+    struct kind_pair *pairs; /* owned, into text: labels, then taints */
+    size_t length;
+    char text[];
+};
+
+struct kinds {
+    struct map by_text;
+    struct kind **all; /* owned; by number, NULL where none is */
+    uint32_t count;    /* of numbers */
+    uint32_t tainted;  /* kinds with taints */
+};
+
+void kinds_init(struct kinds *kinds);
+void kinds_fini(struct kinds *kinds);
+
+struct kind_labels {
+    Kontor__V1__Label *const *labels;
+    size_t label_count;
+    Kontor__V1__Label *const *taints;
+    size_t taint_count;
+};
+
+/* The kind with these, for one more node. Copies them. */
+struct kind *kinds_take(struct kinds *kinds, const struct kind_labels *labels);
+void kinds_drop(struct kinds *kinds, struct kind *kind);
+
+/* The value of a label, or NULL. */
+const char *kind_label(const struct kind *kind, const char *key);
+
+/* A bit that stands for the kind, and beyond 64 kinds for others, too. */
+static inline uint64_t kind_bit(const struct kind *kind)
+{
+    return UINT64_C(1) << kind->number % 64;
+}
+
+/* The constraint that keeps the pod off, or NULL. */
+const Kontor__V1__Constraint *kind_breaks(const struct kind *kind,
+                                          const Kontor__V1__PodSpec *spec);
+
+/* The taint that keeps the pod off, or NULL. `spec` NULL tolerates none. */
+const struct kind_pair *kind_repels(const struct kind *kind,
+                                    const Kontor__V1__PodSpec *spec);
