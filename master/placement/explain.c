@@ -165,6 +165,7 @@ char *placement_rule_text(const struct placement *placement,
 {
     const struct placement_entry *entry =
         placement_find(placement, verdict->node->id);
+    enum placement_breach breach;
     const void *which;
     struct rules rules;
 
@@ -175,7 +176,8 @@ char *placement_rule_text(const struct placement *placement,
         say(text, PLACEMENT_RULE_MAX, "%s", closed_text(verdict->node->closed));
     } else if (verdict->breach != PLACEMENT_KEEPS_RULES) {
         rules_init(&rules, placement, request);
-        say_breach(text, rules_breach(&rules, entry, &which), which);
+        breach = rules_breach(&rules, entry, &which);
+        say_breach(text, breach, which);
         rules_fini(&rules);
     }
     return text;

@@ -1,0 +1,351 @@
+/* The rules of pods beside room: a table of requests against one small
+ * cluster, and the same choices looked for in the plainest way. */
+#include "master/placement/explain.h"
+
+#include "base/lang.h"
+#include "base/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NODES = 4, APPS_MAX = 2, CONSTRAINTS_MAX = 2 };
+
+/* n1 and n2 are in zone a, n3 in b, n4 in none and tainted. */
+static const char *const names[] = {"", "n1", "n2", "n3", "n4"};
+static const char *const zones[] = {NULL, "a", "a", "b", NULL};
+
+struct world {
+    struct placement *placement;
+    Kontor__V1__PodSpec specs[16];
+    size_t spec_count;
+};
+
+static void add_node(struct world *world, uint64_t id)
+{
+    Kontor__V1__Label zone = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label taint = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label *labels[] = {&zone};
+    Kontor__V1__Label *taints[] = {&taint};
+    char key[] = "zone", gpu[] = "gpu", yes[] = "yes", value[8] = "";
+    struct placement_node node = {
+        .id = id, .name = names[id], .capacity = {{8000, 8000, 8000, 8000}}};
+
+    node.free = node.capacity;
+    zone.key = key;
+    zone.value = value;
+    taint.key = gpu;
+    taint.value = yes;
+    if (zones[id]) {
+        strcpy(value, zones[id]);
+        node.labels = (struct kind_labels){labels, 1, NULL, 0};
+    } else {
+        node.labels = (struct kind_labels){NULL, 0, taints, 1};
+    }
+    placement_set(world->placement, &node);
+}
+
+static struct world world_new(void)
+{
+    struct world world = {.placement = placement_new()};
+
+    for (uint64_t id = 1; id <= NODES; id++)
+        add_node(&world, id);
+    return world;
+}
+
+/* ---- requests in words: "app=web anti=db spread=zone zone=a,b" ---- */
+
+struct asked {
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Constraint constraint;
+    Kontor__V1__Constraint *constraints[1];
+    Kontor__V1__Label toleration;
+    Kontor__V1__Label *tolerations[1];
+    char *values[4];
+    char *anti[1], *with[1];
+    char text[128];
+};
+
+static void read_constraint(struct asked *asked, char *key, char *values,
+                            bool none_of)
+{
+    char *rest = NULL;
+
+    kontor__v1__constraint__init(&asked->constraint);
+    asked->constraint.key = key;
+    asked->constraint.none_of = none_of;
+    asked->constraint.values = asked->values;
+    for (char *one = strtok_r(values, ",", &rest); one;
+         one = strtok_r(NULL, ",", &rest))
+        asked->values[asked->constraint.n_values++] = one;
+    asked->constraints[0] = &asked->constraint;
+    asked->spec.constraints = asked->constraints;
+    asked->spec.n_constraints = 1;
+}
+
+static void read_word(struct asked *asked, char *key, char *value)
+{
+    size_t length = strlen(key);
+
+    if (strcmp(key, "app") == 0) {
+        asked->spec.app = value;
+    } else if (strcmp(key, "spread") == 0) {
+        asked->spec.spread = value;
+    } else if (strcmp(key, "anti") == 0) {
+        asked->anti[0] = value;
+        asked->spec.anti = asked->anti;
+        asked->spec.n_anti = 1;
+    } else if (strcmp(key, "with") == 0) {
+        asked->with[0] = value;
+        asked->spec.with = asked->with;
+        asked->spec.n_with = 1;
+    } else if (strcmp(key, "tolerate") == 0) {
+        kontor__v1__label__init(&asked->toleration);
+        asked->toleration.key = value;
+        asked->tolerations[0] = &asked->toleration;
+        asked->spec.tolerations = asked->tolerations;
+        asked->spec.n_tolerations = 1;
+    } else {
+        bool none_of = key[length - 1] == '!';
+
+        if (none_of)
+            key[length - 1] = '\0';
+        read_constraint(asked, key, value, none_of);
+    }
+}
+
+static void ask(struct asked *asked, const char *words)
+{
+    char *rest = NULL;
+
+    *asked = (struct asked){0};
+    kontor__v1__pod_spec__init(&asked->spec);
+    strcpy(asked->text, words);
+    for (char *word = strtok_r(asked->text, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest)) {
+        char *equals = strchr(word, '=');
+
+        *equals = '\0';
+        read_word(asked, word, equals + 1);
+    }
+}
+
+static struct placement_request request_of(const struct asked *asked)
+{
+    return (struct placement_request){
+        .want = {{100, 100, 0, 0}}, .node = "", .spec = &asked->spec};
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *rule;
+    const char *there[2]; /* on n1, on n3 */
+    const char *asks;
+    uint64_t node;
+    const char *why_not[NODES + 1]; /* of n1 ... */
+} rules[] = {
+    {"a label must have the value",
+     {0},
+     "app=web zone=b",
+     3,
+     {NULL, "does not meet zone=b", "does not meet zone=b", "",
+      "does not meet zone=b"}},
+    {"one of the values will do",
+     {0},
+     "app=web zone=c,b",
+     3,
+     {NULL, "does not meet zone in (c,b)", "does not meet zone in (c,b)", "",
+      "does not meet zone in (c,b)"}},
+    {"none of the values",
+     {0},
+     "app=web zone!=a",
+     3,
+     {NULL, "does not meet zone!=a", "does not meet zone!=a", "",
+      "taint gpu=yes is not tolerated"}},
+    {"what is tainted is for those who tolerate it",
+     {0},
+     "app=web tolerate=gpu zone!=a,b",
+     4,
+     {NULL, "does not meet zone not in (a,b)",
+      "does not meet zone not in (a,b)", "does not meet zone not in (a,b)",
+      ""}},
+    {"away from an app",
+     {"app=db", NULL},
+     "app=web anti=db",
+     2,
+     {NULL, "runs a pod of db", "", "", "taint gpu=yes is not tolerated"}},
+    {"an app that keeps off this one",
+     {"app=db anti=web", NULL},
+     "app=web",
+     2,
+     {NULL, "runs a pod that keeps off web", "", "",
+      "taint gpu=yes is not tolerated"}},
+    {"by an app",
+     {NULL, "app=db"},
+     "app=web with=db",
+     3,
+     {NULL, "runs no pod of db", "runs no pod of db", "",
+      "taint gpu=yes is not tolerated"}},
+    {"by an app that runs nowhere",
+     {0},
+     "app=web with=db",
+     0,
+     {NULL, "runs no pod of db", "runs no pod of db", "runs no pod of db",
+      "taint gpu=yes is not tolerated"}},
+    {"the first by its own kind",
+     {0},
+     "app=web with=web",
+     1,
+     {NULL, "", "", "", "taint gpu=yes is not tolerated"}},
+    {"the second by its own kind",
+     {NULL, "app=web"},
+     "app=web with=web",
+     3,
+     {NULL, "runs no pod of web", "runs no pod of web", "",
+      "taint gpu=yes is not tolerated"}},
+    {"over nodes", {"app=web", NULL}, "app=web spread=host", 2, {0}},
+    {"over zones",
+     {"app=web", NULL},
+     "app=web spread=zone",
+     3,
+     {NULL, "", "", "", "taint gpu=yes is not tolerated"}},
+    {"over zones, two of two have one",
+     {"app=web", "app=web"},
+     "app=web spread=zone",
+     1,
+     {0}},
+    {"over a label that only a tainted node lacks",
+     {0},
+     "app=web spread=zone tolerate=gpu",
+     1,
+     {NULL, "", "", "", "has no label zone to spread over"}},
+};
+
+static void expect_reasons(const struct placement *placement,
+                           const struct placement_request *request,
+                           const char *const *why_not)
+{
+    size_t count;
+    struct placement_verdict *verdicts =
+        placement_explain(placement, request, &count);
+    char text[PLACEMENT_RULE_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        placement_rule_text(placement, request, &verdicts[i], text);
+        if (why_not[verdicts[i].node->id])
+            assert_string_equal(text, why_not[verdicts[i].node->id]);
+    }
+    free(verdicts);
+}
+
+static void rules_hold(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        struct world world = world_new();
+        struct asked asked, there[2];
+        struct placement_request request;
+        uint64_t chosen;
+
+        for (int k = 0; k < 2; k++) {
+            if (!rules[i].there[k])
+                continue;
+            ask(&there[k], rules[i].there[k]);
+            placement_put(world.placement, k == 0 ? 1 : 3, 7, &there[k].spec);
+        }
+        ask(&asked, rules[i].asks);
+        request = request_of(&asked);
+        chosen = placement_choose(world.placement, &request);
+        if (chosen != rules[i].node)
+            fail_msg("%s: chose n%d", rules[i].rule, (int)chosen);
+        expect_reasons(world.placement, &request, rules[i].why_not);
+        placement_free(world.placement);
+    }
+}
+
+/* ---- together ---- */
+
+/* What is held counts, so that two of one batch keep apart. */
+static void a_batch_keeps_its_own_rules(void **state)
+{
+    struct world world = world_new();
+    struct asked asked;
+    struct placement_request requests[5];
+    struct placement_hold *holds[5];
+    bool taken[NODES + 1] = {false};
+
+    (void)state;
+    ask(&asked, "app=web anti=web");
+    for (int i = 0; i < 5; i++)
+        requests[i] = request_of(&asked);
+    placement_place_all(world.placement, requests, 5, holds);
+    for (int i = 0; i < 3; i++) {
+        assert_non_null(holds[i]);
+        assert_false(taken[placement_hold_node(holds[i])]);
+        taken[placement_hold_node(holds[i])] = true;
+    }
+    assert_null(holds[3]);
+    assert_null(holds[4]);
+    for (int i = 0; i < 5; i++)
+        placement_unhold(world.placement, holds[i]);
+    assert_int_equal(placement_choose(world.placement, &requests[0]), 1);
+    placement_free(world.placement);
+}
+
+static void a_gang_is_placed_whole_or_not(void **state)
+{
+    struct world world = world_new();
+    struct asked asked;
+    struct placement_request requests[4];
+    struct placement_hold *holds[4];
+    size_t stuck = 99;
+
+    (void)state;
+    ask(&asked, "app=web anti=web");
+    for (int i = 0; i < 4; i++)
+        requests[i] = request_of(&asked);
+    requests[2].want =
+        (struct resources){{50, 50, 0, 0}}; /* the smallest comes last */
+    assert_false(
+        placement_place_gang(world.placement, requests, 4, holds, &stuck));
+    assert_int_equal(stuck, 2);
+    assert_int_equal(placement_choose(world.placement, &requests[0]), 1);
+    assert_true(
+        placement_place_gang(world.placement, requests, 3, holds, &stuck));
+    assert_int_equal(placement_choose(world.placement, &requests[3]), 0);
+    for (int i = 0; i < 3; i++)
+        placement_unhold(world.placement, holds[i]);
+    placement_free(world.placement);
+}
+
+static void a_summary_counts_rules(void **state)
+{
+    struct world world = world_new();
+    struct asked asked;
+    struct placement_request request;
+    char summary[PLACEMENT_SUMMARY_MAX];
+
+    (void)state;
+    ask(&asked, "app=web zone=c");
+    request = request_of(&asked);
+    assert_string_equal(placement_summarise(world.placement, &request, summary),
+                        "4 with other labels");
+    placement_free(world.placement);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_hold),
+        cmocka_unit_test(a_batch_keeps_its_own_rules),
+        cmocka_unit_test(a_gang_is_placed_whole_or_not),
+        cmocka_unit_test(a_summary_counts_rules),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
