@@ -283,10 +283,15 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-.PHONY: bench bench-raft
+.PHONY: bench bench-raft bench-placement
 bench-raft: deps ## how fast the masters agree and are back, beside etcd
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)B=$(B) test/bench/raft
+
+TRACES ?=
+bench-placement: deps ## the placement engine; TRACES=DIR: on real traces
+	$(Q)$(MAKE) --no-print-directory $(B)/test/bench/bench_placement
+	$(Q)$(B)/test/bench/bench_placement $(TRACES)
 
 bench: deps ## the figures of the README, beside etcd, crun and containerd
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)

@@ -107,8 +107,8 @@ static bool is_ruled(const struct placement *placement,
              spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0));
 }
 
-uint64_t placement_choose(struct placement *placement,
-                          const struct placement_request *request)
+static uint64_t choose(struct placement *placement,
+                       const struct placement_request *request)
 {
     struct order_query query = {.want = request->want, .kinds = UINT64_MAX};
     const struct placement_entry *entry;
@@ -119,10 +119,17 @@ uint64_t placement_choose(struct placement *placement,
         entry = choose_ruled(placement, request, &query);
     else
         entry = choose_by(placement, &query);
-    if (!entry)
-        return 0;
-    demand_note(&placement->demand, &request->want);
-    return entry->node.id;
+    return entry ? entry->node.id : 0;
+}
+
+uint64_t placement_choose(struct placement *placement,
+                          const struct placement_request *request)
+{
+    uint64_t node_id = choose(placement, request);
+
+    if (node_id)
+        demand_note(&placement->demand, &request->want);
+    return node_id;
 }
 
 /* ---- many at once ---- */
@@ -186,9 +193,11 @@ static bool place_in_turn(struct placement *placement,
     struct turn *turns = turns_of(placement, requests, count);
     bool all = true;
 
+    for (size_t i = 0; i < count; i++) /* what comes is in demand already */
+        demand_note(&placement->demand, &requests[i].want);
     for (size_t i = 0; i < count && (all || !stuck); i++) {
         const struct placement_request *request = &requests[turns[i].at];
-        uint64_t node_id = placement_choose(placement, request);
+        uint64_t node_id = choose(placement, request);
 
         holds[turns[i].at] =
             node_id ? placement_hold(placement, node_id, request) : NULL;

@@ -19,7 +19,7 @@
  *
  *     least left over in the scarcest dimension   1.118   98.1 %
  *     Kubernetes' MostAllocated, Nomad's          1.114   98.2 %
- *     this, one at a time                         1.03    99.2 %
+ *     this, one at a time / 500 together    1.041 / 1.030   98.9 %
  *
  * Integers only, so the same nodes and requests give the same choices. */
 #pragma once
@@ -31,7 +31,7 @@
 
 enum {
     PLACEMENT_NODES_MAX = 100000,
-    PLACEMENT_LOOKS = 8,
+    PLACEMENT_LOOKS = 24,
     PLACEMENT_APPS_MAX = 16, /* that a pod wants near, or away from it */
 };
 
