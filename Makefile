@@ -283,7 +283,11 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-.PHONY: bench bench-raft bench-placement
+.PHONY: bench bench-raft bench-node bench-placement
+bench-node: deps ## the node's figures, beside containerd
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(B) test/bench/node
+
 bench-raft: deps ## how fast the masters agree and are back, beside etcd
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
 	$(Q)B=$(B) test/bench/raft

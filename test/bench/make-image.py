@@ -1,17 +1,21 @@
 #!/usr/bin/env python3
-"""make-image.py FOLDER TAG [MIB ...] - an OCI layout with one image of gzip
-layers, one of each size (default 80 50 30 20 15 5: 200 MiB), that compress
-about as programs do. The content is the same on every run."""
+"""make-image.py FOLDER [MIB ...] - an OCI layout with one image twice, tagged
+gzip and zstd after how its layers are compressed: one of each size (default 80
+50 30 20 15 5: 200 MiB), that compress about as programs do. The content is the
+same on every run."""
 import gzip
 import hashlib
 import io
 import json
 import os
 import random
+import subprocess
 import sys
 import tarfile
 
-GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def content(rng, size):
@@ -54,31 +58,41 @@ def put(folder, data):
     return {"digest": f"sha256:{digest}", "size": len(data)}
 
 
-def main():
-    folder, tag = sys.argv[1:3]
-    sizes = [int(size) for size in sys.argv[3:]] or [80, 50, 30, 20, 15, 5]
-    rng = random.Random(7)
-    os.makedirs(f"{folder}/blobs/sha256")
-    layers, diff_ids = [], []
-    for number, size in enumerate(sizes):
-        tar = layer(rng, number, size << 20)
-        diff_ids.append("sha256:" + hashlib.sha256(tar).hexdigest())
-        layers.append({"mediaType": GZIP,
-                       **put(folder, gzip.compress(tar, 6, mtime=0))})
+def compress(format, tar):
+    if format == "gzip":
+        return gzip.compress(tar, 6, mtime=0)
+    return subprocess.run(["zstd", "-q", "-3", "-c"], input=tar,
+                          stdout=subprocess.PIPE, check=True).stdout
+
+
+def image(folder, format, tars):
+    """An image of these layers; its entry for index.json."""
     config = {"architecture": os.environ.get("GOARCH", "amd64"), "os": "linux",
               "config": {"Cmd": ["/bin/true"]},
-              "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+              "rootfs": {"type": "layers", "diff_ids": [
+                  "sha256:" + hashlib.sha256(tar).hexdigest() for tar in tars]}}
     manifest = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+        "mediaType": MANIFEST,
+        "config": {"mediaType": CONFIG,
                    **put(folder, json.dumps(config).encode())},
-        "layers": layers}
-    entry = {"mediaType": manifest["mediaType"],
-             **put(folder, json.dumps(manifest).encode()),
-             "annotations": {"org.opencontainers.image.ref.name": tag}}
+        "layers": [{"mediaType": f"{LAYER}+{format}",
+                    **put(folder, compress(format, tar))} for tar in tars]}
+    return {"mediaType": MANIFEST,
+            **put(folder, json.dumps(manifest).encode()),
+            "annotations": {"org.opencontainers.image.ref.name": format}}
+
+
+def main():
+    folder = sys.argv[1]
+    sizes = [int(size) for size in sys.argv[2:]] or [80, 50, 30, 20, 15, 5]
+    rng = random.Random(7)
+    os.makedirs(f"{folder}/blobs/sha256")
+    tars = [layer(rng, number, size << 20)
+            for number, size in enumerate(sizes)]
+    entries = [image(folder, format, tars) for format in ("gzip", "zstd")]
     with open(f"{folder}/index.json", "w") as file:
-        json.dump({"schemaVersion": 2, "manifests": [entry]}, file)
+        json.dump({"schemaVersion": 2, "manifests": entries}, file)
     with open(f"{folder}/oci-layout", "w") as file:
         json.dump({"imageLayoutVersion": "1.0.0"}, file)
 
