@@ -27,7 +27,7 @@ AR := ar
 
 PACKAGES_RPC := libuv libnghttp2 openssl libprotobuf-c
 PACKAGES := $(PACKAGES_RPC) sqlite3 libcurl libarchive libzstd libisal jansson \
-	libseccomp libnl-route-3.0 libnftables libcap
+	libseccomp libnl-route-3.0 libnftables libcap yaml-0.1
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual \
 	-Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wformat=2 \
@@ -59,7 +59,8 @@ PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(patsubst -I%,-isystem %,$(shell \
 	pkg-config --cflags $(PACKAGES))))$(PACKAGE_CFLAGS)
 LIBS_RPC := -luv -lnghttp2 -lssl -lcrypto -lprotobuf-c
 LIBS := $(LIBS_RPC) -lsqlite3 -lcurl -larchive -lzstd -lisal -ljansson \
-	-lseccomp -lnl-route-3 -lnl-3 -lnftables -lcap -pthread
+	-lseccomp -lnl-route-3 -lnl-3 -lnftables -lcap \
+	-lyaml -pthread
 
 # ---- sources ----------------------------------------------------------------
 
@@ -193,6 +194,15 @@ UNIT_HELPERS := $(patsubst %.c,$(B)/%.o,\
 $(UNIT_TESTS): $(B)/test/unit/%: $(B)/test/unit/%.o $(UNIT_HELPERS) $(LIBS_ALL)
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
+
+# What runs inside a container, whose image has no libraries.
+PROBE := $(B)/test/unit/probe/probe
+$(PROBE): test/unit/probe/probe.c $(B)/flags
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -O2 $(DEFINES) $(WARNINGS) $(WERROR) -static -o $@ $<
+
+$(B)/test/unit/test_escape: | $(PROBE)
 
 SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c) \
 	test/unit/raft_members.c)

@@ -61,7 +61,7 @@ static int open_file(struct log_reader *reader, const struct log_name *name,
 {
     CLEANUP(free_pointer)
     char *path = memory_format("%s/%s", reader->folder, name->file);
-    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     struct stat info;
 
     if (fd < 0 && errno == ENOENT)

@@ -27,6 +27,9 @@ struct cgroup_mounts {
 };
 
 struct cgroup_backend {
+    /* The group and those beneath it can have limits. NULL: they can. */
+    int (*hand_down)(const struct cgroup_mounts *mounts, const char *path,
+                     struct error *why);
     /* The group exists; set what `limits` says. */
     int (*limit)(const struct cgroup_mounts *mounts, const char *path,
                  const struct cgroup_limits *limits, struct error *why);

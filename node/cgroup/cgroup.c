@@ -103,7 +103,12 @@ int cgroup_create_on(const struct cgroup_mounts *mounts, const char *path,
         if (root && make_folders(root, path, why) != 0)
             return (int)why->code;
     }
-    return limits ? mounts->backend->limit(mounts, path, limits, why) : 0;
+    if (!limits)
+        return 0;
+    if (mounts->backend->hand_down &&
+        mounts->backend->hand_down(mounts, path, why) != 0)
+        return (int)why->code;
+    return mounts->backend->limit(mounts, path, limits, why);
 }
 
 int cgroup_create(const char *path, const struct cgroup_limits *limits,
@@ -112,6 +117,14 @@ int cgroup_create(const char *path, const struct cgroup_limits *limits,
     if (begin(path, why) != 0)
         return (int)why->code;
     return cgroup_create_on(&found, path, limits, why);
+}
+
+int cgroup_limit(const char *path, const struct cgroup_limits *limits,
+                 struct error *why)
+{
+    if (begin(path, why) != 0 || check_kept(&found, limits, why) != 0)
+        return (int)why->code;
+    return found.backend->limit(&found, path, limits, why);
 }
 
 int cgroup_enter(const char *path, pid_t pid, struct error *why)

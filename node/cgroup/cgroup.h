@@ -28,16 +28,24 @@ struct cgroup_limits {
 };
 
 /* Create the group (and its parents) and set its limits. One that exists is
- * reused. `limits` NULL: a plain group beneath one that has limits, which
- * are left as they are. Errors name the file and the value; FAILED_PRECONDITION
- * when a limit is asked for that no hierarchy here can keep. */
+ * reused; its children can have limits, too. `limits` NULL: a plain group
+ * beneath one that has limits, which are left as they are. Errors name the file
+ * and the value; FAILED_PRECONDITION when a limit is asked for that no
+ * hierarchy here can keep. */
 int cgroup_create(const char *path, const struct cgroup_limits *limits,
                   struct error *why);
 
-/* Move a process in. 0 is the caller, which must have a single thread. */
+/* Set the limits of a group that stands beneath one which has limits. */
+int cgroup_limit(const char *path, const struct cgroup_limits *limits,
+                 struct error *why);
+
+/* Move a process in. 0 is the caller, which must have a single thread. On v2
+ * a group whose children have limits takes no process itself; "self" beneath
+ * it does then. */
 int cgroup_enter(const char *path, pid_t pid, struct error *why);
 
-/* How many processes the OOM killer has taken from the group. */
+/* How many processes the OOM killer has taken from the group and those
+ * beneath it (on v1: from the group alone). */
 uint64_t cgroup_oom_kills(const char *path);
 
 /* SIGKILL everything in the group and its children. They are dying when this

@@ -1,8 +1,10 @@
 /* v2.c - all controllers in one hierarchy, handed down level by level. */
 #include "node/cgroup/backend.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     PERIOD_US = 100000,
@@ -12,21 +14,24 @@ enum {
 
 /* A group has a controller's files when its parent lists the controller in
  * cgroup.subtree_control, and the parent may when its own parent does. */
-static int enable_above(const char *root, const char *path, struct error *why)
+static int v2_hand_down(const struct cgroup_mounts *mounts, const char *path,
+                        struct error *why)
 {
-    char above[CGROUP_PATH_MAX] = ".";
-    const char *at = path;
+    static const char all[] = "+cpu +memory +pids";
+    const char *root = mounts->roots[CGROUP_MEMORY];
+    char group[CGROUP_PATH_MAX];
+    const char *end = path;
 
-    for (;;) {
-        if (cgroup_file_write(root, above, "cgroup.subtree_control",
-                              "+cpu +memory +pids", why) != 0)
+    if (cgroup_file_write(root, ".", "cgroup.subtree_control", all, why) != 0)
+        return (int)why->code;
+    do {
+        end = strchrnul(end + 1, '/');
+        snprintf(group, sizeof group, "%.*s", (int)(end - path), path);
+        if (cgroup_file_write(root, group, "cgroup.subtree_control", all,
+                              why) != 0)
             return (int)why->code;
-        at = strchr(at, '/');
-        if (!at)
-            return 0;
-        snprintf(above, sizeof above, "%.*s", (int)(at - path), path);
-        at++;
-    }
+    } while (*end);
+    return 0;
 }
 
 static int limit_cpu(const char *root, const char *path, uint32_t cpu_milli,
@@ -63,8 +68,7 @@ static int v2_limit(const struct cgroup_mounts *mounts, const char *path,
 {
     const char *root = mounts->roots[CGROUP_MEMORY];
 
-    if (enable_above(root, path, why) != 0 ||
-        limit_cpu(root, path, limits->cpu_milli, why) != 0 ||
+    if (limit_cpu(root, path, limits->cpu_milli, why) != 0 ||
         set_or_max(root, path, "memory.max", limits->memory_bytes, why) != 0)
         return (int)why->code;
     /* There is no such file on a kernel that does not account swap. */
@@ -80,8 +84,16 @@ static int v2_enter(const char *root, const char *path, pid_t pid,
 {
     char text[16];
 
+    char self[CGROUP_FILE_PATH_MAX];
+
     snprintf(text, sizeof text, "%d", (int)pid);
-    return cgroup_file_write(root, path, "cgroup.procs", text, why);
+    if (cgroup_file_write(root, path, "cgroup.procs", text, why) == 0)
+        return 0;
+    snprintf(self, sizeof self, "%s/%s/self", root, path);
+    if (errno != EBUSY || (mkdir(self, 0755) != 0 && errno != EEXIST))
+        return (int)why->code;
+    return cgroup_file_write(root, self + strlen(root) + 1, "cgroup.procs",
+                             text, why);
 }
 
 static uint64_t v2_oom_kills(const struct cgroup_mounts *mounts,
@@ -101,6 +113,7 @@ static int v2_kill(const struct cgroup_mounts *mounts, const char *path,
 }
 
 const struct cgroup_backend cgroup_v2 = {
+    .hand_down = v2_hand_down,
     .limit = v2_limit,
     .enter = v2_enter,
     .oom_kills = v2_oom_kills,

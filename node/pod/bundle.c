@@ -1,6 +1,7 @@
 #include "node/pod/bundle.h"
 
 #include "base/memory.h"
+#include "node/pod/profile.h"
 #include "node/pod/signals.h"
 
 #include <ctype.h>
@@ -119,6 +120,16 @@ int bundle_check_order(const Kontor__V1__PodOrder *order, struct error *why)
 
 /* ---- the bundle ---------------------------------------------------------- */
 
+static Kontor__V1__Resources *
+copy_resources(const Kontor__V1__Resources *resources)
+{
+    Kontor__V1__Resources *copy = memory_copy(resources, sizeof *resources);
+
+    copy->base.n_unknown_fields = 0;
+    copy->base.unknown_fields = NULL;
+    return copy;
+}
+
 Kontor__V1__Bundle *bundle_new(const Kontor__V1__PodOrder *order)
 {
     Kontor__V1__Bundle *bundle = memory_new(sizeof *bundle);
@@ -129,14 +140,11 @@ Kontor__V1__Bundle *bundle_new(const Kontor__V1__PodOrder *order)
     bundle->generation = order->generation;
     bundle->hostname = memory_string(order->name);
     bundle->restart = spec->restart;
+    bundle->shm_bytes = spec->shm_bytes;
     bundle->stop_grace_ms =
         spec->stop_grace_ms ? spec->stop_grace_ms : BUNDLE_GRACE_MS;
-    if (spec->resources) {
-        bundle->resources =
-            memory_copy(spec->resources, sizeof *spec->resources);
-        bundle->resources->base.n_unknown_fields = 0;
-        bundle->resources->base.unknown_fields = NULL;
-    }
+    if (spec->resources)
+        bundle->resources = copy_resources(spec->resources);
     return bundle;
 }
 
@@ -215,11 +223,19 @@ int bundle_add(Kontor__V1__Bundle *bundle, const struct bundle_source *source,
                          image->reference);
     container = memory_new(sizeof *container);
     kontor__v1__bundle_container__init(container);
+    container->user = memory_string(image->user);
+    if (profile_apply(source->spec, container, why) != 0) {
+        kontor__v1__bundle_container__free_unpacked(container, NULL);
+        return error_wrap(why, "container %s", container_name(source->spec));
+    }
     container->name = memory_string(container_name(source->spec));
     container->working_dir =
         memory_string(image->working_dir[0] ? image->working_dir : "/");
-    container->user = memory_string(image->user);
     container->stop_signal = stop_signal;
+    container->restart = source->spec->restart;
+    container->init = source->spec->init;
+    if (source->spec->limits)
+        container->limits = copy_resources(source->spec->limits);
     container->log_limit_bytes = source->log_limit_bytes;
     merge_argv(container, source);
     merge_env(container, source, bundle->hostname);

@@ -7,11 +7,12 @@
 #include "base/error.h"
 #include "kontor/v1/bundle.pb-c.h"
 #include "kontor/v1/node.pb-c.h"
+#include "node/supervisor/supervisor.h"
 
 #include <stdbool.h>
 
 enum {
-    BUNDLE_CONTAINERS_MAX = 8,
+    BUNDLE_CONTAINERS_MAX = SUPERVISOR_CONTAINERS_MAX,
     BUNDLE_STRINGS_MAX = 4096, /* arguments or variables of a container */
     BUNDLE_NAME_MAX = 64,      /* bytes of a container's name */
     BUNDLE_GRACE_MS = 10000,   /* where the order says nothing */

@@ -6,6 +6,7 @@
 #include "node/pod/folder.h"
 #include "node/pod/pod.h"
 #include "node/pod/status.h"
+#include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
 #include <dirent.h>
@@ -80,6 +81,7 @@ static void engine_on_closed(uv_handle_t *handle)
     free(engine->site.image_folder);
     free(engine->site.kpod);
     free(engine->site.cgroup);
+    fd_close(&engine->site.filter);
     free(engine);
     if (closed)
         closed(data);
@@ -182,8 +184,10 @@ int pod_engine_open(struct pod_engine **out, uv_loop_t *loop,
                     const struct pod_engine_config *config, struct error *why)
 {
     struct pod_engine *engine;
+    int filter;
 
-    if (folder_make(config->folder, 0700, why) != 0)
+    if (folder_make(config->folder, 0700, why) != 0 ||
+        syscalls_compile(0, &filter, why) != 0)
         return (int)why->code;
     engine = memory_new(sizeof *engine);
     engine->site = (struct pod_site){
@@ -192,6 +196,7 @@ int pod_engine_open(struct pod_engine **out, uv_loop_t *loop,
         .image_folder = memory_string(config->image_folder),
         .kpod = memory_string(config->kpod),
         .cgroup = memory_string(config->cgroup),
+        .filter = filter,
         .images = config->images,
         .log_limit_bytes = config->log_limit_bytes,
         .changed = config->changed,

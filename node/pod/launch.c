@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
+#include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
 #include <arpa/inet.h>
@@ -108,7 +109,8 @@ struct inheritance {
     int netns;
     int socket;
     int lock;
-    int errors; /* stderr */
+    int errors;                         /* stderr */
+    int filters[BUNDLE_CONTAINERS_MAX]; /* 0: not opened */
 };
 
 static void inheritance_fini(struct inheritance *fds)
@@ -117,6 +119,9 @@ static void inheritance_fini(struct inheritance *fds)
     fd_reset(&fds->socket);
     fd_reset(&fds->lock);
     fd_reset(&fds->errors);
+    for (size_t i = 0; i < ARRAY_LEN(fds->filters); i++)
+        if (fds->filters[i] > 0)
+            close(fds->filters[i]);
 }
 
 /* So that giving one its number never overwrites another. */
@@ -142,6 +147,24 @@ static int open_errors(struct pod_launch *launch, int *fd)
     return 0;
 }
 
+/* A container of which more is allowed has a filter of its own. */
+static int open_filters(const struct pod_launch *launch,
+                        struct inheritance *fds, struct error *why)
+{
+    for (size_t i = 0; i < launch->bundle->n_containers; i++) {
+        uint64_t added = launch->bundle->containers[i]->cap_add;
+        CLEANUP(fd_close) int own = -1;
+
+        if (added && syscalls_compile(added, &own, why) != 0)
+            return (int)why->code;
+        fds->filters[i] =
+            fcntl(added ? own : launch->filter, F_DUPFD_CLOEXEC, FD_ASIDE_MIN);
+        if (fds->filters[i] < 0)
+            return error_errno(why, "duplicate a descriptor");
+    }
+    return 0;
+}
+
 static int gather(struct pod_launch *launch, struct inheritance *fds)
 {
     struct error *why = &launch->why;
@@ -155,7 +178,7 @@ static int gather(struct pod_launch *launch, struct inheritance *fds)
         move_aside(&fds->socket, why) != 0 ||
         move_aside(&fds->lock, why) != 0 || move_aside(&fds->errors, why) != 0)
         return (int)why->code;
-    return 0;
+    return open_filters(launch, fds, why);
 }
 
 static void describe_files(posix_spawn_file_actions_t *files,
@@ -169,6 +192,9 @@ static void describe_files(posix_spawn_file_actions_t *files,
     posix_spawn_file_actions_adddup2(files, fds->netns, SUPERVISOR_NETNS_FD);
     posix_spawn_file_actions_adddup2(files, fds->socket, SUPERVISOR_SOCKET_FD);
     posix_spawn_file_actions_adddup2(files, fds->lock, SUPERVISOR_LOCK_FD);
+    for (int i = 0; i < BUNDLE_CONTAINERS_MAX && fds->filters[i] > 0; i++)
+        posix_spawn_file_actions_adddup2(files, fds->filters[i],
+                                         SUPERVISOR_FILTER_FD + i);
     posix_spawn_file_actions_addchdir_np(files, "/");
 }
 
@@ -209,7 +235,7 @@ static int spawn(struct pod_launch *launch, const struct inheritance *fds)
 
 void pod_launch_run(struct pod_launch *launch)
 {
-    CLEANUP(inheritance_fini) struct inheritance fds = {-1, -1, -1, -1};
+    CLEANUP(inheritance_fini) struct inheritance fds = {-1, -1, -1, -1, {0}};
     struct error ignored;
 
     launch->pidfd = -1;

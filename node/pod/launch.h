@@ -20,6 +20,7 @@ struct pod_launch {
     const char *kpod;
     const char *cgroup;
     struct cgroup_limits limits;
+    int filter; /* syscalls_compile() of no capability */
     const struct net *net;
     struct net_pod net_pod;
     Kontor__V1__Bundle *bundle; /* completed with where the pod lives */

@@ -15,6 +15,7 @@ struct pod_site {
     char *image_folder;
     char *kpod;
     char *cgroup;
+    int filter; /* of system calls, for pods that ask for nothing special */
     struct image_store *images; /* borrowed */
     struct net *net;            /* borrowed; NULL: not known yet */
     uint64_t log_limit_bytes;

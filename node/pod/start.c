@@ -199,6 +199,7 @@ static void step_launch(struct pod *pod)
         .limits = {.cpu_milli = resources ? resources->cpu_milli : 0,
                    .memory_bytes = resources ? resources->memory_bytes : 0,
                    .pids = POD_PIDS_MAX},
+        .filter = pod->site->filter,
         .net = pod->site->net,
         .net_pod = {.pod_id = pod->id,
                     .address = pod->address,

@@ -45,6 +45,12 @@ static int check_container(const Kontor__V1__BundleContainer *container,
                              "container %s: layer \"%.80s\" is no absolute "
                              "path",
                              container->name, container->layers[i]);
+    for (size_t i = 0; i < container->n_tmpfs; i++)
+        if (container->tmpfs[i]->path[0] != '/')
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "container %s: tmpfs \"%.80s\" is no absolute "
+                             "path",
+                             container->name, container->tmpfs[i]->path);
     if (container->stop_signal >= NSIG)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "container %s: there is no signal %u", container->name,
@@ -66,10 +72,10 @@ static int check(const Kontor__V1__Bundle *bundle, struct error *why)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "host name \"%.80s\": no host name", bundle->hostname);
     if (bundle->n_containers == 0 ||
-        bundle->n_containers > BUNDLE_FILE_CONTAINERS_MAX)
+        bundle->n_containers > SUPERVISOR_CONTAINERS_MAX)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "%zu containers, from 1 to %d can be run",
-                         bundle->n_containers, BUNDLE_FILE_CONTAINERS_MAX);
+                         bundle->n_containers, SUPERVISOR_CONTAINERS_MAX);
     for (size_t i = 0; i < bundle->n_containers; i++)
         if (check_container(bundle->containers[i], why) != 0)
             return (int)why->code;

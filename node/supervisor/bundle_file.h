@@ -4,8 +4,6 @@
 #include "base/error.h"
 #include "kontor/v1/bundle.pb-c.h"
 
-enum { BUNDLE_FILE_CONTAINERS_MAX = 8 };
-
 /* The bundle in the current folder, such that everything kpod does with it
  * is within its limits. INVALID_ARGUMENT names what is not. Freed with
  * kontor__v1__bundle__free_unpacked(). */

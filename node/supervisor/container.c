@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "node/supervisor/container_child.h"
 #include "node/supervisor/process.h"
+#include "node/supervisor/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,18 +85,25 @@ static _Noreturn void run_child(const struct container *container, int init,
 {
     const struct container_child child = {
         .container = container->spec,
+        .alone = container->bundle->n_containers == 1,
         .root = {.pod_folder = container->pod_folder,
                  .container = container->spec->name,
                  .layers = container->spec->layers,
                  .layer_count = container->spec->n_layers,
                  .hostname = container->bundle->hostname,
                  .address = container->bundle->address,
-                 .resolv_conf = container->bundle->resolv_conf},
+                 .resolv_conf = container->bundle->resolv_conf,
+                 .shm = -1,
+                 .shm_bytes = container->bundle->shm_bytes,
+                 .tmpfs = container->spec->tmpfs,
+                 .tmpfs_count = container->spec->n_tmpfs,
+                 .read_only = container->spec->read_only},
         .cgroup = container->cgroup,
         .init = init,
         .output = pipes->streams[0][1],
         .errors = pipes->streams[1][1],
         .report = pipes->report[1],
+        .filter = SUPERVISOR_FILTER_FD + container->index,
     };
 
     container_child_run(&child);
@@ -125,19 +133,27 @@ static int fork_child(struct container *container, int init,
     return pid < 0 ? (int)why->code : 0;
 }
 
-static uint64_t count_oom_kills(const struct container *container)
+/* One of the pod's limits may have killed it as well as one of its own: what
+ * counts is whose process it was. */
+static int make_group(const struct container *container, struct error *why)
 {
-    /* v1 counts in the group of the process, v2 in all above it. */
-    return cgroup_oom_kills(container->cgroup) +
-           cgroup_oom_kills(container->bundle->cgroup);
+    const Kontor__V1__Resources *asked = container->spec->limits;
+    struct cgroup_limits limits = {0};
+
+    if (cgroup_create(container->cgroup, NULL, why) != 0)
+        return (int)why->code;
+    if (!asked)
+        return 0;
+    limits.cpu_milli = asked->cpu_milli;
+    limits.memory_bytes = asked->memory_bytes;
+    return cgroup_limit(container->cgroup, &limits, why);
 }
 
 static int try_start(struct container *container, int init, struct error *why)
 {
     struct pipes pipes;
 
-    if (open_pipes(&pipes, why) != 0 ||
-        cgroup_create(container->cgroup, NULL, why) != 0 ||
+    if (open_pipes(&pipes, why) != 0 || make_group(container, why) != 0 ||
         fork_child(container, init, &pipes, why) != 0) {
         close_pipes(&pipes);
         return (int)why->code;
@@ -166,7 +182,7 @@ void container_start(struct container *container, int init)
     container->finished_wall_ms = 0;
     container->started_wall_ms = clock_wall_ms();
     container->started_ms = clock_monotonic_ms();
-    container->oom_before = count_oom_kills(container);
+    container->oom_before = cgroup_oom_kills(container->cgroup);
     container->state = CONTAINER_STARTING;
     if (try_start(container, init, &container->failure) != 0) {
         /* For lack of something, not by the image's fault. */
@@ -242,8 +258,9 @@ void container_on_exit(struct container *container, int wait_status)
     container->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
     container->exit_code =
         WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
-    container->oom_killed = container->exit_code != 0 &&
-                            count_oom_kills(container) > container->oom_before;
+    container->oom_killed =
+        container->exit_code != 0 &&
+        cgroup_oom_kills(container->cgroup) > container->oom_before;
     begin_ending(container);
 }
 
@@ -260,13 +277,30 @@ static bool hopeless(const struct container *container)
            container->exit_code == EXIT_NOT_EXECUTABLE;
 }
 
+static Kontor__V1__RestartPolicy policy(const struct container *container)
+{
+    switch (container->spec->restart) {
+    case KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_ALWAYS:
+        return KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS;
+    case KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_ON_FAILURE:
+        return KONTOR__V1__RESTART_POLICY__RESTART_ON_FAILURE;
+    case KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_NEVER:
+        return KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+    case KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_AS_POD:
+    case _KONTOR__V1__CONTAINER_RESTART_IS_INT_SIZE:
+        break;
+    }
+    return container->bundle->restart;
+}
+
+/* An init container runs until it has succeeded. */
 static bool runs_again(const struct container *container)
 {
     if (hopeless(container))
         return false;
-    switch (container->bundle->restart) {
+    switch (policy(container)) {
     case KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS:
-        return true;
+        return !container->spec->init || !container_succeeded(container);
     case KONTOR__V1__RESTART_POLICY__RESTART_ON_FAILURE:
         return !container_succeeded(container);
     case KONTOR__V1__RESTART_POLICY__RESTART_NEVER:
@@ -348,7 +382,10 @@ void container_stop(struct container *container)
 void container_describe(const struct container *container, char *text,
                         size_t size)
 {
-    const Kontor__V1__Resources *limits = container->bundle->resources;
+    const Kontor__V1__Resources *limits =
+        container->spec->limits && container->spec->limits->memory_bytes
+            ? container->spec->limits
+            : container->bundle->resources;
     char limit[QUANTITY_TEXT_MAX] = "its limit";
 
     if (container->failure.code) {
@@ -362,4 +399,50 @@ void container_describe(const struct container *container, char *text,
     } else {
         snprintf(text, size, "exit code %d", container->exit_code);
     }
+}
+
+static Kontor__V1__ContainerState told_state(const struct container *container)
+{
+    switch (container->state) {
+    case CONTAINER_WAITING:
+        break;
+    case CONTAINER_STARTING:
+        return KONTOR__V1__CONTAINER_STATE__CONTAINER_STARTING;
+    case CONTAINER_RUNNING:
+    case CONTAINER_ENDING:
+        return KONTOR__V1__CONTAINER_STATE__CONTAINER_RUNNING;
+    case CONTAINER_BACKOFF:
+        return KONTOR__V1__CONTAINER_STATE__CONTAINER_BACKOFF;
+    case CONTAINER_ENDED:
+        if (container->started_wall_ms == 0)
+            break; /* it never ran */
+        return container_succeeded(container)
+                   ? KONTOR__V1__CONTAINER_STATE__CONTAINER_SUCCEEDED
+                   : KONTOR__V1__CONTAINER_STATE__CONTAINER_FAILED;
+    }
+    return KONTOR__V1__CONTAINER_STATE__CONTAINER_WAITING;
+}
+
+void container_tell(const struct container *container,
+                    Kontor__V1__ContainerStatus *status, char *reason,
+                    size_t size)
+{
+    kontor__v1__container_status__init(status);
+    status->name = container->spec->name;
+    status->init = container->spec->init;
+    status->state = told_state(container);
+    status->reason = reason;
+    reason[0] = '\0';
+    if (!container_succeeded(container))
+        container_describe(container, reason, size);
+    for (char *at = reason; *at; at++)
+        if (*at < ' ' || *at > '~')
+            *at = '?';
+    status->restarts = container->restarts;
+    status->exit_code = container->exit_code;
+    status->signal = container->signal;
+    status->oom_killed = container->oom_killed;
+    status->started_at_ms = container->started_wall_ms;
+    status->finished_at_ms = container->finished_wall_ms;
+    status->ready = container->state == CONTAINER_RUNNING;
 }

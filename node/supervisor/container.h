@@ -56,6 +56,8 @@ struct container {
     uint32_t backoff_ms;
     unsigned restarts;
 
+    unsigned told; /* the state that was told of last */
+
     struct error failure; /* code 0, or why this run did not start */
     /* Of the last run that has ended. */
     int exit_code; /* -1: a signal */
@@ -90,6 +92,11 @@ uint64_t container_due_ms(const struct container *container);
 void container_stop(struct container *container);
 
 bool container_succeeded(const struct container *container);
+
+/* What it is in, as it is told; `reason` is filled in. */
+void container_tell(const struct container *container,
+                    Kontor__V1__ContainerStatus *status, char *reason,
+                    size_t size);
 
 /* "exit code 3", "killed by signal 9" ... of the last run. */
 void container_describe(const struct container *container, char *text,

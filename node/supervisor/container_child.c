@@ -1,7 +1,8 @@
 /* container_child.c - the steps of a container's process, in their order:
  *
  *   streams -> cgroup -> the pod's namespaces -> own mounts -> root
- *     -> user -> working folder -> limits, keys -> privileges -> exec
+ *     -> user -> working folder -> limits, keys -> privileges
+ *     -> system call filter -> exec
  *
  * Everything before "privileges" runs with all of root's power in a process
  * that the container cannot touch yet; from "root" on nothing of the host
@@ -11,10 +12,12 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/supervisor/pod_init.h"
 #include "node/supervisor/privileges.h"
 #include "node/supervisor/process.h"
 #include "node/supervisor/root_path.h"
 #include "node/supervisor/start_report.h"
+#include "node/supervisor/syscall_filter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +28,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -69,19 +73,37 @@ static int set_oom_score(struct error *why)
     return 0;
 }
 
-static int enter_namespaces(const struct container_child *child,
+/* The /dev/shm that the pod's containers share is mounted where pid 1 is. A
+ * copy of the mount can only be made from there; it goes where it is put. */
+static int take_shm(const struct container_child *child, int *shm,
+                    struct error *why)
+{
+    CLEANUP(fd_close) int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+    if (own < 0 || setns(child->init, CLONE_NEWNS) != 0)
+        return error_errno(why, "look for the pod's /dev/shm");
+    *shm =
+        open_tree(AT_FDCWD, POD_INIT_SHM, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (*shm < 0 || setns(own, CLONE_NEWNS) != 0)
+        return error_errno(why, "take the pod's /dev/shm");
+    return 0;
+}
+
+static int enter_namespaces(const struct container_child *child, int *shm,
                             struct error *why)
 {
+    if (!child->alone && take_shm(child, shm, why) != 0)
+        return (int)why->code;
     if (set_oom_score(why) != 0 || cgroup_enter(child->cgroup, 0, why) != 0)
         return (int)why->code;
-    if (setns(child->init, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-                               CLONE_NEWCGROUP) != 0) {
+    if (setns(child->init, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) {
         if (errno == ESRCH)
             return error_set(why, ERROR_UNAVAILABLE, "the pod's pid 1 is gone");
         return error_errno(why, "enter the pod's namespaces");
     }
-    if (unshare(CLONE_NEWNS) != 0)
-        return error_errno(why, "make a mount namespace");
+    /* The root of the cgroup namespace is the group that it stands in. */
+    if (unshare(CLONE_NEWNS | CLONE_NEWCGROUP) != 0)
+        return error_errno(why, "make mount and cgroup namespaces");
     return 0;
 }
 
@@ -121,11 +143,19 @@ static int limit(int resource, rlim_t soft, rlim_t hard)
     return setrlimit((__rlimit_resource_t)resource, &own);
 }
 
-static int set_limits(struct error *why)
+static int set_limits(const Kontor__V1__BundleContainer *container,
+                      struct error *why)
 {
     if (limit(RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES_MAX) != 0 ||
         limit(RLIMIT_CORE, 0, RLIM_INFINITY) != 0)
         return error_errno(why, "set the resource limits");
+    for (size_t i = 0; i < container->n_rlimits; i++) {
+        const Kontor__V1__BundleRlimit *asked = container->rlimits[i];
+        const struct rlimit exactly = {asked->soft, asked->hard};
+
+        if (setrlimit((__rlimit_resource_t)asked->resource, &exactly) != 0)
+            return error_errno(why, "set resource limit %u", asked->resource);
+    }
     /* A keyring of its own; a kernel without keys has none to hide. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 &&
         errno != ENOSYS)
@@ -146,6 +176,20 @@ static int give_streams(const struct identity *identity, struct error *why)
         fchown(STDERR_FILENO, identity->uid, (gid_t)-1) != 0)
         return error_errno(why, "give stdout and stderr to user %u",
                            identity->uid);
+    return 0;
+}
+
+/* The groups that were asked for, beside the user's own. */
+static int add_groups(const Kontor__V1__BundleContainer *container,
+                      struct identity *identity, struct error *why)
+{
+    if (container->n_groups > PRIVILEGES_GROUPS_MAX - identity->group_count)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%zu groups are added to %zu, at most %d are allowed",
+                         container->n_groups, identity->group_count,
+                         PRIVILEGES_GROUPS_MAX);
+    for (size_t i = 0; i < container->n_groups; i++)
+        identity->groups[identity->group_count++] = container->groups[i];
     return 0;
 }
 
@@ -252,21 +296,36 @@ static int exec_program(const Kontor__V1__BundleContainer *container,
 static int set_up(const struct container_child *child,
                   struct identity *identity, struct error *why)
 {
+    struct container_root root = child->root;
+
     umask(0);
     process_rename("kpod-start");
     /* Until exec, nobody in the pod may look into this process. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return error_errno(why, "hide the process");
     if (take_streams(child, why) != 0 || reset_signals(why) != 0 ||
-        enter_namespaces(child, why) != 0 ||
-        container_root_enter(&child->root, why) != 0)
+        enter_namespaces(child, &root.shm, why) != 0 ||
+        container_root_enter(&root, why) != 0)
         return (int)why->code;
     umask(022);
     if (identity_resolve(child->container->user, identity, why) != 0 ||
+        add_groups(child->container, identity, why) != 0 ||
         enter_working_dir(child, why) != 0 ||
-        give_streams(identity, why) != 0 || set_limits(why) != 0)
+        give_streams(identity, why) != 0 ||
+        set_limits(child->container, why) != 0)
         return (int)why->code;
-    return privileges_take(identity, why);
+    return privileges_take(
+        identity,
+        privileges_of(child->container->cap_add, child->container->cap_drop),
+        why);
+}
+
+/* The last step: what the filter refuses may have been needed before. */
+static int confine(const struct container_child *child, struct error *why)
+{
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
+        return error_errno(why, "close descriptors");
+    return syscall_filter_enter(child->filter, why);
 }
 
 _Noreturn void container_child_run(const struct container_child *child)
@@ -275,10 +334,7 @@ _Noreturn void container_child_run(const struct container_child *child)
     struct identity identity;
     int exit_code = EXIT_SETUP;
 
-    if (set_up(child, &identity, &why) == 0 &&
-        close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+    if (set_up(child, &identity, &why) == 0 && confine(child, &why) == 0)
         exec_program(child->container, identity.home, &exit_code, &why);
-    else if (why.code == ERROR_OK)
-        error_errno(&why, "close descriptors");
     start_report_fail(child->report, exit_code, &why);
 }

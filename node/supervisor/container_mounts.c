@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,7 +52,6 @@ static const struct file_system in_dev[] = {
      "/dev/pts",
      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
      {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}}},
-    {"tmpfs", "/dev/shm", NO_PROGRAMS, {{"mode", "1777"}, {"size", "64m"}}},
     {"mqueue", "/dev/mqueue", NO_PROGRAMS, {{0}}},
 };
 
@@ -127,6 +127,19 @@ static int make_and_put(const struct file_system *what, int root,
     return put(mounted, target, what->target, why);
 }
 
+/* One that the container writes to: /dev/shm, or one that was asked for. */
+static int put_tmpfs(int root, const char *path, uint64_t size_bytes,
+                     struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *size = memory_format(
+        "%" PRIu64, size_bytes ? size_bytes : CONTAINER_SHM_DEFAULT_BYTES);
+    const struct file_system what = {
+        "tmpfs", path, NO_PROGRAMS, {{"mode", "1777"}, {"size", size}}};
+
+    return make_and_put(&what, root, why);
+}
+
 /* ---- /dev -----------------------------------------------------------------
  */
 
@@ -147,7 +160,20 @@ static int fill_dev(int dir, struct error *why)
     return 0;
 }
 
-static int make_dev(int root, struct error *why)
+static int put_shm(const struct container_root *root, int root_fd,
+                   struct error *why)
+{
+    CLEANUP(fd_close) int target = -1;
+
+    if (root->shm < 0)
+        return put_tmpfs(root_fd, "/dev/shm", root->shm_bytes, why);
+    target = root_path_folder(root_fd, "/dev/shm", why);
+    return target < 0 ? (int)why->code
+                      : put(root->shm, target, "/dev/shm", why);
+}
+
+static int make_dev(const struct container_root *container, int root,
+                    struct error *why)
 {
     CLEANUP(fd_close) int target = root_path_folder(root, dev.target, why);
     CLEANUP(fd_close) int mounted = target < 0 ? -1 : make(&dev, why);
@@ -158,7 +184,7 @@ static int make_dev(int root, struct error *why)
     for (size_t i = 0; i < ARRAY_LEN(in_dev); i++)
         if (make_and_put(&in_dev[i], root, why) != 0)
             return (int)why->code;
-    return 0;
+    return put_shm(container, root, why);
 }
 
 /* ---- hiding ---------------------------------------------------------------
@@ -262,7 +288,8 @@ int container_mounts_make(const struct container_root *root, int root_fd,
                           int files, struct error *why)
 {
     if (make_and_put(&proc, root_fd, why) != 0 ||
-        make_and_put(&sys, root_fd, why) != 0 || make_dev(root_fd, why) != 0)
+        make_and_put(&sys, root_fd, why) != 0 ||
+        make_dev(root, root_fd, why) != 0)
         return (int)why->code;
     for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
         if (hide(root_fd, hidden[i], why) != 0)
@@ -270,5 +297,11 @@ int container_mounts_make(const struct container_root *root, int root_fd,
     for (size_t i = 0; i < ARRAY_LEN(read_only); i++)
         if (protect(root_fd, read_only[i], why) != 0)
             return (int)why->code;
-    return bind_files(root, root_fd, files, why);
+    if (bind_files(root, root_fd, files, why) != 0)
+        return (int)why->code;
+    for (size_t i = 0; i < root->tmpfs_count; i++)
+        if (put_tmpfs(root_fd, root->tmpfs[i]->path, root->tmpfs[i]->size_bytes,
+                      why) != 0)
+            return error_wrap(why, "tmpfs");
+    return 0;
 }

@@ -137,6 +137,7 @@ static int pivot(int root_fd, struct error *why)
 
 int container_root_enter(const struct container_root *root, struct error *why)
 {
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
     CLEANUP(fd_close) int root_fd = -1;
     CLEANUP(fd_close) int files = -1;
 
@@ -148,5 +149,8 @@ int container_root_enter(const struct container_root *root, struct error *why)
         return error_errno(why, "open the new root");
     if (container_mounts_make(root, root_fd, files, why) != 0)
         return (int)why->code;
+    if (root->read_only && mount_setattr(root_fd, "", AT_EMPTY_PATH, &read_only,
+                                         sizeof read_only) != 0)
+        return error_errno(why, "make the root read-only");
     return pivot(root_fd, why);
 }

@@ -2,6 +2,9 @@
 #pragma once
 
 #include "base/error.h"
+#include "kontor/v1/bundle.pb-c.h"
+
+#include <stdbool.h>
 
 struct container_root {
     const char *pod_folder; /* absolute; upper/, work/ and root/ are in it */
@@ -11,9 +14,16 @@ struct container_root {
     const char *hostname;
     const char *address;
     const char *resolv_conf;
+    uint64_t shm_bytes; /* of its own /dev/shm; 0: the default */
+    int shm;            /* the pod's, a mount that is nowhere yet; or -1 */
+    Kontor__V1__Tmpfs *const *tmpfs;
+    size_t tmpfs_count;
+    bool read_only; /* all but what is mounted upon it */
 };
 
 enum { CONTAINER_LAYERS_MAX = 500 }; /* the kernel's OVL_MAX_STACK */
+
+#define CONTAINER_SHM_DEFAULT_BYTES (UINT64_C(64) << 20)
 
 /* In a mount namespace of the process's own: mount the layers as one, with
  * /proc, /sys, /dev and the files of /etc that say where it is, and make

@@ -52,6 +52,11 @@ static bool parse_id(const char *text, uint32_t *id)
     return true;
 }
 
+static bool is_digits(const char *text)
+{
+    return text[strspn(text, "0123456789")] == '\0';
+}
+
 /* Missing fields are "". */
 static void take_line(struct search *search, line_cb *each, char *line)
 {
@@ -195,6 +200,12 @@ int identity_resolve(const char *user, struct identity *out, struct error *why)
     search.user_is_number = parse_id(search.user, &search.user_number);
     search.group_is_number =
         search.group && parse_id(search.group, &search.group_number);
+    /* What is written as a number never means a name, whatever passwd(5)
+     * of the image says (CVE-2026-30892). */
+    if ((!search.user_is_number && is_digits(search.user)) ||
+        (search.group && !search.group_is_number && is_digits(search.group)))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "user %s: a number is too large", user);
     read_file(&search, take_user, "/etc/passwd");
     read_file(&search, take_group, "/etc/group");
     return conclude(&search, why);

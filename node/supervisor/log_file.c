@@ -53,7 +53,9 @@ static int find_end(int fd, uint64_t size, uint64_t *end, struct error *why)
 
 static int open_fresh(void)
 {
-    return open(SUPERVISOR_LOG, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    /* No link is followed, should one ever stand there (CVE-2026-53489). */
+    return open(SUPERVISOR_LOG,
+                O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
 }
 
 int log_file_open(struct log_file *log, uint64_t limit_bytes, struct error *why)

@@ -29,10 +29,13 @@ static int take_descriptors(struct error *why)
         return error_errno(why, "connect /dev/null");
     if (fcntl(STDERR_FILENO, F_GETFD) < 0)
         dup2(null, STDERR_FILENO);
-    for (int fd = SUPERVISOR_NETNS_FD; fd <= SUPERVISOR_LOCK_FD; fd++)
+    for (int fd = SUPERVISOR_NETNS_FD; fd <= SUPERVISOR_FILTER_FD; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
             return error_errno(why, "descriptor %d, which knode gives", fd);
-    close_range(SUPERVISOR_LOCK_FD + 1, ~0u, 0);
+    close_range(SUPERVISOR_FILTER_FD,
+                SUPERVISOR_FILTER_FD + SUPERVISOR_CONTAINERS_MAX - 1,
+                CLOSE_RANGE_CLOEXEC);
+    close_range(SUPERVISOR_FILTER_FD + SUPERVISOR_CONTAINERS_MAX, ~0u, 0);
     /* Whose the lock is: knode may have been killed since it began us. */
     if (dprintf(SUPERVISOR_LOCK_FD, "%d\n", (int)getpid()) < 0)
         return error_errno(why, "write to %s", SUPERVISOR_LOCK);

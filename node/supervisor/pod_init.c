@@ -16,9 +16,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,13 +29,28 @@ static int enter_namespaces(const struct pod_init *init, struct error *why)
 {
     if (cgroup_enter(init->cgroup, 0, why) != 0)
         return (int)why->code;
-    /* Its root is the group that the process stands in. */
-    if (unshare(CLONE_NEWCGROUP) != 0)
-        return error_errno(why, "make a cgroup namespace");
     if (setns(init->netns, CLONE_NEWNET) != 0)
         return error_errno(why, "enter the network namespace");
     if (sethostname(init->hostname, strlen(init->hostname)) != 0)
         return error_errno(why, "set the host name %s", init->hostname);
+    return 0;
+}
+
+/* Below the root, which then becomes read-only. */
+static int mount_shm(uint64_t size_bytes, struct error *why)
+{
+    char options[64];
+
+    snprintf(options, sizeof options, "size=%llu,mode=1777",
+             (unsigned long long)size_bytes);
+    if (mkdir("." POD_INIT_SHM, 0755) != 0 ||
+        mount("shm", "." POD_INIT_SHM, "tmpfs",
+              MS_NOSUID | MS_NODEV | MS_NOEXEC, options) != 0 ||
+        mount(NULL, ".", NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV |
+                  MS_NOEXEC,
+              NULL) != 0)
+        return error_errno(why, "mount the pod's /dev/shm");
     return 0;
 }
 
@@ -43,11 +60,15 @@ static int enter_empty_root(const struct pod_init *init, struct error *why)
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return error_errno(why, "make the mounts private");
     if (mount("none", init->empty_folder, "tmpfs",
-              MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-              "size=4k,nr_inodes=1,mode=0555") != 0)
+              (init->shm_bytes ? 0 : MS_RDONLY) | MS_NOSUID | MS_NODEV |
+                  MS_NOEXEC,
+              "size=4k,nr_inodes=2,mode=0555") != 0)
         return error_errno(why, "mount a tmpfs on %s", init->empty_folder);
-    if (chdir(init->empty_folder) != 0 ||
-        syscall(SYS_pivot_root, ".", ".") != 0 ||
+    if (chdir(init->empty_folder) != 0)
+        return error_errno(why, "enter %s", init->empty_folder);
+    if (init->shm_bytes && mount_shm(init->shm_bytes, why) != 0)
+        return (int)why->code;
+    if (syscall(SYS_pivot_root, ".", ".") != 0 ||
         umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
         return error_errno(why, "change to an empty root");
     return 0;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct pod_init {
@@ -10,7 +11,11 @@ struct pod_init {
     const char *cgroup;
     const char *hostname;
     const char *empty_folder; /* absolute; what it mounts its own root on */
+    uint64_t shm_bytes;       /* of POD_INIT_SHM, for containers; 0: none */
 };
+
+/* In its mount namespace, to be shared by the pod's containers. */
+#define POD_INIT_SHM "/shm"
 
 /* Start it, in namespaces of its own: pid, ipc, uts, mount, cgroup, and the
  * pod's network. *pidfd and *report are the caller's; on `report` comes a

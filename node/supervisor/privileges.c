@@ -58,9 +58,15 @@ static int forbid_new(struct error *why)
     return 0;
 }
 
-int privileges_take(const struct identity *identity, struct error *why)
+uint64_t privileges_of(uint64_t add, uint64_t drop)
 {
-    if (bound(kept, why) != 0)
+    return (kept & ~drop) | add;
+}
+
+int privileges_take(const struct identity *identity, uint64_t capabilities,
+                    struct error *why)
+{
+    if (bound(capabilities, why) != 0)
         return (int)why->code;
     if (setgroups(identity->group_count, identity->groups) != 0)
         return error_errno(why, "set the groups");
@@ -68,7 +74,7 @@ int privileges_take(const struct identity *identity, struct error *why)
         return error_errno(why, "become group %u", identity->gid);
     if (setresuid(identity->uid, identity->uid, identity->uid) != 0)
         return error_errno(why, "become user %u", identity->uid);
-    if (set(identity->uid == 0 ? kept : 0, why) != 0)
+    if (set(identity->uid == 0 ? capabilities : 0, why) != 0)
         return (int)why->code;
     return forbid_new(why);
 }

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 enum { PRIVILEGES_GROUPS_MAX = 256 };
@@ -22,10 +23,15 @@ struct identity {
  * NOT_FOUND. The files are the image's and nothing in them is trusted. */
 int identity_resolve(const char *user, struct identity *out, struct error *why);
 
-/* Become `identity` for good: Docker's default capabilities less NET_RAW and
- * MKNOD as the most that any program started from here can have, and for
- * root also what it has; none inheritable or ambient; no_new_privs. */
-int privileges_take(const struct identity *identity, struct error *why);
+/* Docker's default capabilities less NET_RAW and MKNOD, a bit each, less
+ * those of `drop`, and those of `add`. */
+uint64_t privileges_of(uint64_t add, uint64_t drop);
+
+/* Become `identity` for good: `capabilities` as the most that any program
+ * started from here can have, and for root also what it has; none inheritable
+ * or ambient (CVE-2022-24769); no_new_privs. */
+int privileges_take(const struct identity *identity, uint64_t capabilities,
+                    struct error *why);
 
 /* No capability at all, for the pod's pid 1. */
 int privileges_drop_all(struct error *why);

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 enum {
-    STATUS_MAX_BYTES = 2048, /* the reason is the one long field */
+    /* The reasons are the long fields. */
+    STATUS_MAX_BYTES = 2048 + 384 * SUPERVISOR_CONTAINERS_MAX,
     MESSAGE_MAX_BYTES = 256,
 };
 

@@ -4,15 +4,23 @@
 #include "base/error.h"
 #include "kontor/v1/bundle.pb-c.h"
 #include "kontor/v1/types.pb-c.h"
+#include "node/supervisor/supervisor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { REPORT_CLIENTS_MAX = 8 };
+enum { REPORT_CLIENTS_MAX = 8, REPORT_REASON_MAX = 192 };
+
+struct report_container {
+    Kontor__V1__ContainerStatus status;
+    char reason[REPORT_REASON_MAX];
+};
 
 struct report {
     Kontor__V1__PodStatus status; /* its strings are borrowed or `reason` */
     char reason[ERROR_MESSAGE_MAX];
+    struct report_container containers[SUPERVISOR_CONTAINERS_MAX];
+    Kontor__V1__ContainerStatus *list[SUPERVISOR_CONTAINERS_MAX];
     int listener;                    /* SUPERVISOR_SOCKET_FD, or -1 */
     int clients[REPORT_CLIENTS_MAX]; /* -1: none */
 };

@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "node/supervisor/bundle_file.h"
 #include "node/supervisor/container.h"
+#include "node/supervisor/container_root.h"
 #include "node/supervisor/pod_init.h"
 #include "node/supervisor/report.h"
 #include "node/supervisor/supervisor.h"
@@ -30,7 +31,7 @@ enum {
     GRACE_DEFAULT_MS = 10000,
     KILL_AGAIN_MS = 5, /* while the cgroup is not empty */
     /* A container has 3 descriptors; then signals, pid 1, listener. */
-    WATCHES_MAX = 3 * BUNDLE_FILE_CONTAINERS_MAX + REPORT_CLIENTS_MAX + 3,
+    WATCHES_MAX = 3 * SUPERVISOR_CONTAINERS_MAX + REPORT_CLIENTS_MAX + 3,
 };
 
 struct supervisor {
@@ -65,19 +66,38 @@ static Kontor__V1__PodPhase find_phase(const struct supervisor *s)
     for (size_t i = 0; i < s->bundle->n_containers; i++) {
         if (s->containers[i].state == CONTAINER_BACKOFF)
             return KONTOR__V1__POD_PHASE__POD_BACKOFF;
-        running += s->containers[i].state == CONTAINER_RUNNING;
+        running += s->containers[i].state == CONTAINER_RUNNING &&
+                   !s->containers[i].spec->init;
     }
     return running > 0 ? KONTOR__V1__POD_PHASE__POD_RUNNING
                        : KONTOR__V1__POD_PHASE__POD_STARTING;
 }
 
-/* The container that has most to say: one that failed, else the first. */
+/* The container that has most to say: one that failed, else the first that
+ * is there to stay. */
 static const struct container *speaker(const struct supervisor *s)
 {
+    size_t first = 0;
+
     for (size_t i = 0; i < s->bundle->n_containers; i++)
         if (!container_succeeded(&s->containers[i]))
             return &s->containers[i];
-    return &s->containers[0];
+    while (first + 1 < s->bundle->n_containers &&
+           s->containers[first].spec->init)
+        first++;
+    return &s->containers[first];
+}
+
+/* An init container that does not run again and has not succeeded: what it
+ * prepares for must not begin. */
+static bool init_failed(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->bundle->n_containers; i++)
+        if (s->containers[i].spec->init &&
+            s->containers[i].state == CONTAINER_ENDED &&
+            !container_succeeded(&s->containers[i]))
+            return true;
+    return false;
 }
 
 static bool any_ending(const struct supervisor *s)
@@ -86,6 +106,26 @@ static bool any_ending(const struct supervisor *s)
         if (s->containers[i].state == CONTAINER_ENDING)
             return true;
     return false;
+}
+
+/* Of one that is alone the pod's own status says it all. */
+static void fill_containers(struct supervisor *s)
+{
+    Kontor__V1__PodStatus *status = &s->report.status;
+
+    status->ready = true;
+    for (size_t i = 0; i < s->bundle->n_containers; i++) {
+        struct report_container *told = &s->report.containers[i];
+
+        container_tell(&s->containers[i], &told->status, told->reason,
+                       sizeof told->reason);
+        s->containers[i].told = s->containers[i].state;
+        status->ready &= told->status.init || told->status.ready;
+        s->report.list[i] = &told->status;
+    }
+    status->containers = s->report.list;
+    status->n_containers =
+        s->bundle->n_containers > 1 ? s->bundle->n_containers : 0;
 }
 
 static void fill_status(struct supervisor *s)
@@ -102,6 +142,7 @@ static void fill_status(struct supervisor *s)
     status->restarts = s->bundle->restarts;
     for (size_t i = 0; i < s->bundle->n_containers; i++)
         status->restarts += s->containers[i].restarts;
+    fill_containers(s);
 }
 
 /* "exit code 3", of several containers "web: exit code 3". */
@@ -127,6 +168,16 @@ static void tell(struct supervisor *s, Kontor__V1__PodPhase phase,
     report_publish(&s->report, false, &ignored);
 }
 
+/* One of several: the pod's phase does not say it. */
+static bool container_changed(const struct supervisor *s)
+{
+    for (size_t i = 0; i < s->bundle->n_containers; i++)
+        if (s->bundle->n_containers > 1 &&
+            s->containers[i].told != s->containers[i].state)
+            return true;
+    return false;
+}
+
 /* Publish what has changed, if it has. */
 static void tell_changes(struct supervisor *s)
 {
@@ -139,7 +190,7 @@ static void tell_changes(struct supervisor *s)
         return;
     if (s->stopping)
         phase = KONTOR__V1__POD_PHASE__POD_STOPPING;
-    if (phase == s->report.status.phase &&
+    if (phase == s->report.status.phase && !container_changed(s) &&
         (phase != KONTOR__V1__POD_PHASE__POD_RUNNING ||
          s->report.status.started_at_ms == container->started_wall_ms))
         return;
@@ -164,6 +215,9 @@ static void start_init(struct supervisor *s)
         .cgroup = s->bundle->cgroup,
         .hostname = s->bundle->hostname,
         .empty_folder = s->init_folder,
+        .shm_bytes = s->bundle->n_containers == 1 ? 0
+                     : s->bundle->shm_bytes       ? s->bundle->shm_bytes
+                                                  : CONTAINER_SHM_DEFAULT_BYTES,
     };
 
     s->init_ready = false;
@@ -362,10 +416,21 @@ static void wait_for_events(struct supervisor *s)
 /* ---- what can be done now -------------------------------------------------
  */
 
+/* Init containers begin one after the other, the rest when they are done. */
+static bool may_begin(const struct supervisor *s, size_t index)
+{
+    for (size_t i = 0; i < s->bundle->n_containers; i++)
+        if (s->containers[i].spec->init &&
+            s->containers[i].state != CONTAINER_ENDED && i != index &&
+            (i < index || !s->containers[index].spec->init))
+            return false;
+    return true;
+}
+
 static void start_waiting(struct supervisor *s)
 {
     for (size_t i = 0; i < s->bundle->n_containers; i++) {
-        if (s->containers[i].state != CONTAINER_WAITING)
+        if (s->containers[i].state != CONTAINER_WAITING || !may_begin(s, i))
             continue;
         if (s->init == 0 && !s->failure.code)
             start_init(s);
@@ -406,6 +471,9 @@ static bool step(struct supervisor *s)
         s->killed = true;
         s->kill_ms = clock_monotonic_ms() + KILL_AGAIN_MS;
     }
+    for (size_t i = 0; i < s->bundle->n_containers; i++)
+        container_step(&s->containers[i], stopped);
+    stopped |= init_failed(s);
     for (size_t i = 0; i < s->bundle->n_containers; i++) {
         container_step(&s->containers[i], stopped);
         ended += s->containers[i].state == CONTAINER_ENDED;

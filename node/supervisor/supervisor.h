@@ -13,11 +13,12 @@
  *                 SupervisorMessage
  *   kpod.lock     flock()ed from before kpod exists until it is gone
  *
- * kpod is started as `kpod FOLDER` in a session of its own with three
+ * kpod is started as `kpod FOLDER` in a session of its own with these
  * descriptors: 3 the pod's network namespace, 4 kpod.sock, bound and
  * listening already (so knode connects without waiting or retrying), 5
- * kpod.lock, locked already. kpod makes neither file, writes its pid into
- * the second and lets none of the three into a container; "lock free" always
+ * kpod.lock, locked already, 6 ... the containers' system call filters
+ * (node/pod/syscalls.h). kpod makes neither file, writes its pid into
+ * the lock and lets none of them into a container; "lock free" always
  * means "no kpod".
  *
  * It makes the other namespaces, enters the cgroup with the pod's processes
@@ -49,6 +50,8 @@ enum {
     SUPERVISOR_NETNS_FD = 3,
     SUPERVISOR_SOCKET_FD = 4, /* listening */
     SUPERVISOR_LOCK_FD = 5,   /* locked */
+    SUPERVISOR_FILTER_FD = 6, /* of the first container; one for each */
+    SUPERVISOR_CONTAINERS_MAX = 8,
     SUPERVISOR_FILE_MAX_BYTES = 1 << 20,
 };
 

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
 #include <errno.h>
@@ -141,6 +142,28 @@ struct kpod_pod *kpod_pod_new(const char *script)
     return pod;
 }
 
+void kpod_pod_add(struct kpod_pod *pod, const char *name, const char *script)
+{
+    static const char *const folders[] = {"upper", "work", "root"};
+    Kontor__V1__Bundle *bundle = pod->bundle;
+    Kontor__V1__BundleContainer *copy;
+    uint8_t bytes[4096];
+    size_t length;
+    char path[128];
+
+    length = kontor__v1__bundle_container__pack(bundle->containers[0], bytes);
+    copy = kontor__v1__bundle_container__unpack(NULL, length, bytes);
+    kpod_pod_set(&copy->name, name);
+    kpod_pod_set(&copy->argv[2], script);
+    bundle->containers = memory_resize(
+        bundle->containers, (bundle->n_containers + 1) * sizeof(void *));
+    bundle->containers[bundle->n_containers++] = copy;
+    for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+        snprintf(path, sizeof path, "%s/%s/%s", pod->folder, folders[i], name);
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+}
+
 /* ---- running --------------------------------------------------------------
  */
 
@@ -208,8 +231,9 @@ static void write_bundle(const struct kpod_pod *pod)
 
 void kpod_pod_start(struct kpod_pod *pod)
 {
-    struct cgroup_limits limits = {0};
-    int given[] = {0, 0, 0};
+    struct cgroup_limits limits = {.pids = pod->pids};
+    int given[3 + SUPERVISOR_CONTAINERS_MAX];
+    int count = 3;
     char kpod[256];
     struct error why;
 
@@ -222,18 +246,21 @@ void kpod_pod_start(struct kpod_pod *pod)
     given[1] = listen_socket(pod);
     given[2] = open_lock(pod);
     pod->socket = connect_socket(pod);
+    for (size_t i = 0; i < pod->bundle->n_containers; i++)
+        must(syscalls_compile(pod->bundle->containers[i]->cap_add,
+                              &given[count++], &why));
     pod->kpod = fork();
     if (pod->kpod == 0) {
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < count; i++)
             given[i] = fcntl(given[i], F_DUPFD, 20);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < count; i++)
             dup2(given[i], SUPERVISOR_NETNS_FD + i);
         setsid();
         execl(kpod, "kpod", pod->folder, NULL);
         fprintf(stderr, "exec %s: %s\n", kpod, strerror(errno));
         _exit(99);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < count; i++)
         close(given[i]);
 }
 
@@ -246,23 +273,29 @@ static void take_status(struct kpod_pod *pod, const uint8_t *bytes,
     assert_non_null(pod->status);
 }
 
+void kpod_pod_next(struct kpod_pod *pod)
+{
+    struct pollfd ready = {.fd = pod->socket, .events = POLLIN};
+    uint8_t bytes[8192];
+    ssize_t length;
+
+    assert_int_equal(poll(&ready, 1, KPOD_POD_AWAIT_MS), 1);
+    length = recv(pod->socket, bytes, sizeof bytes, 0);
+    if (length <= 0)
+        fail_msg("kpod went; the last phase was %d: %s",
+                 pod->status ? (int)pod->status->phase : -1,
+                 pod->status ? pod->status->reason : "");
+    take_status(pod, bytes, (size_t)length);
+}
+
 const Kontor__V1__PodStatus *kpod_pod_await(struct kpod_pod *pod,
                                             Kontor__V1__PodPhase phase)
 {
     uint64_t until = clock_monotonic_ms() + KPOD_POD_AWAIT_MS;
-    struct pollfd ready = {.fd = pod->socket, .events = POLLIN};
-    uint8_t bytes[4096];
-    ssize_t length;
 
     do {
         assert_true(clock_monotonic_ms() < until);
-        assert_int_equal(poll(&ready, 1, KPOD_POD_AWAIT_MS), 1);
-        length = recv(pod->socket, bytes, sizeof bytes, 0);
-        if (length <= 0)
-            fail_msg("kpod went before phase %d; the last was %d: %s", phase,
-                     pod->status ? (int)pod->status->phase : -1,
-                     pod->status ? pod->status->reason : "");
-        take_status(pod, bytes, (size_t)length);
+        kpod_pod_next(pod);
     } while (pod->status->phase != phase);
     return pod->status;
 }

@@ -14,6 +14,7 @@ struct kpod_pod {
     char folder[64];
     char cgroup[64];
     Kontor__V1__Bundle *bundle; /* one container, changed by the test */
+    uint64_t pids;              /* at most; 0: no limit */
     pid_t kpod;
     int socket; /* connected to kpod.sock */
     int exited; /* kpod's wait status, once it ended */
@@ -26,6 +27,12 @@ struct kpod_pod *kpod_pod_new(const char *script);
 
 /* Kill and remove all of it; fails the test when a mount is left. */
 void kpod_pod_free(struct kpod_pod *pod);
+
+/* Another container of the same image. */
+void kpod_pod_add(struct kpod_pod *pod, const char *name, const char *script);
+
+/* The next status. */
+void kpod_pod_next(struct kpod_pod *pod);
 
 /* Write the bundle and start kpod. */
 void kpod_pod_start(struct kpod_pod *pod);

@@ -332,40 +332,6 @@ static void killing_kpod_ends_the_pod(void **state)
     }
 }
 
-static void several_containers_share_a_pod(void **state)
-{
-    Kontor__V1__BundleContainer *copy;
-    const Kontor__V1__PodStatus *status;
-    char path[128];
-    uint8_t bytes[4096];
-
-    (void)state;
-    pod = kpod_pod_new("hostname; exec sleep 1000");
-    size_t length =
-        kontor__v1__bundle_container__pack(pod->bundle->containers[0], bytes);
-    copy = kontor__v1__bundle_container__unpack(NULL, length, bytes);
-    kpod_pod_set(&copy->name, "side");
-    kpod_pod_set(&copy->argv[2],
-                 "until ps | grep -q '[s]leep 1000'; do sleep 0.02; done; "
-                 "echo seen; exit 4");
-    pod->bundle->containers =
-        memory_resize(pod->bundle->containers, 2 * sizeof(void *));
-    pod->bundle->containers[1] = copy;
-    pod->bundle->n_containers = 2;
-    for (int i = 0; i < 3; i++) {
-        static const char *const names[] = {"upper", "work", "root"};
-
-        snprintf(path, sizeof path, "%s/%s/side", pod->folder, names[i]);
-        assert_int_equal(mkdir(path, 0755), 0);
-    }
-    kpod_pod_start(pod);
-    kpod_pod_await_log(pod, "seen");
-    kpod_pod_stop(pod, 5000);
-    status = kpod_pod_end(pod);
-    assert_int_equal(status->phase, PHASE(STOPPED));
-    assert_says("web-1");
-}
-
 /* ---- what it sees ---------------------------------------------------------
  */
 
@@ -611,7 +577,7 @@ static void long_output_is_rotated(void **state)
     pod->bundle->containers[0]->log_limit_bytes = 1; /* the least: 128 KiB */
     kpod_pod_run(pod);
     log = kpod_pod_log(pod, 0);
-    assert_true(strlen(log) > 60000);
+    assert_true(strlen(log) > 40000); /* whole records of up to 16 KiB */
     char path[128];
     struct stat info;
 
@@ -642,7 +608,6 @@ int main(void)
         story(strays_are_killed_before_the_next_run),
         story(a_lost_pid_1_is_replaced),
         story(killing_kpod_ends_the_pod),
-        story(several_containers_share_a_pod),
         story(the_pod_is_alone),
         story(the_kernel_is_out_of_reach),
         story(nothing_of_the_host_comes_along),

@@ -248,7 +248,7 @@ static const struct {
     {"huge", ERROR_NOT_FOUND, 0, 0, 0, NULL},
     {"minus", ERROR_NOT_FOUND, 0, 0, 0, NULL},
     {"short", ERROR_NOT_FOUND, 0, 0, 0, NULL},
-    {"4294967295", ERROR_NOT_FOUND, 0, 0, 0, NULL},
+    {"4294967295", ERROR_INVALID_ARGUMENT, 0, 0, 0, NULL},
     {"last:nogroup", ERROR_NOT_FOUND, 0, 0, 0, NULL},
     {"-1", ERROR_NOT_FOUND, 0, 0, 0, NULL},
 };

@@ -1,0 +1,429 @@
+/* test_escape.c - ways out of a container that were found in other engines,
+ * tried from inside of real pods. Each names what it was there. As root. */
+#include "base/fd.h"
+#include "base/memory.h"
+#include "test/unit/kpod_pod.h"
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
+
+static struct kpod_pod *pod; /* of the test that runs; freed behind it */
+
+static int clean_up(void **state)
+{
+    (void)state;
+    if (pod)
+        kpod_pod_free(pod);
+    pod = NULL;
+    return 0;
+}
+
+static void assert_says(const char *text)
+{
+    const char *log = kpod_pod_log(pod, 0);
+
+    if (!strstr(log, text))
+        fail_msg("\"%s\" is not in the log:\n%s", text, log);
+}
+
+static void make_pod(const char *script)
+{
+    char command[512], program[256];
+
+    pod = kpod_pod_new(script);
+    program[readlink("/proc/self/exe", program, sizeof program - 1)] = '\0';
+    *strrchr(program, '/') = '\0';
+    snprintf(command, sizeof command, "cp %s/probe/probe %s/layer/bin/probe",
+             program, pod->folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* ---- system calls ---------------------------------------------------------
+ */
+
+struct attempt {
+    const char *what;
+    const char *said; /* EPERM: known and refused */
+    const char *how;  /* of probe */
+    long number;
+    uint64_t argument;
+};
+
+static const struct attempt attempts[] = {
+    {"sockets are to be had", "ok", "call", SYS_socket, AF_UNIX},
+    {"", "ok", "call", SYS_socket, AF_INET},
+    {"", "ESOCKTNOSUPPORT", "call", SYS_socket, AF_NETLINK},
+    {"AF_ALG, CVE-2026-31431", "EAFNOSUPPORT", "call", SYS_socket, AF_ALG},
+    {"with a bit that the kernel drops", "EAFNOSUPPORT", "call", SYS_socket,
+     AF_ALG | UINT64_C(1) << 32},
+    {"reaches the host", "EAFNOSUPPORT", "call", SYS_socket, AF_VSOCK},
+    {"loads a module", "EAFNOSUPPORT", "call", SYS_socket, AF_CAN},
+    {"", "EAFNOSUPPORT", "call", SYS_socketpair, AF_TIPC},
+    {"io_uring makes calls unseen", "EPERM", "call", SYS_io_uring_setup, 1},
+    {"", "EPERM", "call", SYS_bpf, 0},
+    {"", "EPERM", "call", SYS_keyctl, 0},
+    {"", "EPERM", "call", SYS_userfaultfd, 0},
+    {"", "EPERM", "call", SYS_perf_event_open, 0},
+    {"", "EPERM", "call", SYS_open_by_handle_at, 0},
+    {"release_agent begins so, CVE-2022-0492", "EPERM", "call", SYS_unshare,
+     CLONE_NEWUSER},
+    {"", "EPERM", "call", SYS_setns, 0},
+    {"", "EPERM", "call", SYS_mount, 0},
+    {"", "EPERM", "call", SYS_fsopen, 0},
+    {"", "EPERM", "call", SYS_clone, CLONE_NEWUSER},
+    {"", "EPERM", "call", SYS_clone, CLONE_NEWNS | CLONE_VFORK},
+    {"its flags are not to be seen", "ENOSYS", "call", SYS_clone3, 0},
+    {"", "ok", "call", SYS_personality, 0xffffffff},
+    {"no ASLR", "ENOSYS", "call", SYS_personality, 0x0040000},
+    {"of the future", "ENOSYS", "call", 999, 0},
+};
+
+static void calls_are_refused(void **state)
+{
+    char script[8192];
+    size_t used = 0;
+    char *said, *rest;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(attempts); i++)
+        used += (size_t)snprintf(script + used, sizeof script - used,
+                                 "probe %s %ld %llu 1\n", attempts[i].how,
+                                 attempts[i].number,
+                                 (unsigned long long)attempts[i].argument);
+    make_pod(script);
+    assert_int_equal(kpod_pod_run(pod)->phase, PHASE(SUCCEEDED));
+    rest = memory_string(kpod_pod_log(pod, 0));
+    said = rest;
+    for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
+        char *line = strsep(&rest, "\n");
+
+        if (!line || strcmp(line, attempts[i].said) != 0)
+            fail_msg("call %ld(%llu) %s: \"%s\", not \"%s\"",
+                     attempts[i].number,
+                     (unsigned long long)attempts[i].argument, attempts[i].what,
+                     line ? line : "", attempts[i].said);
+    }
+    free(said);
+}
+
+/* Calls of another ABI have other numbers: an allow-list of one lets others
+ * through of the other (CVE-2026-31431's way round). */
+static void other_abis_kill(void **state)
+{
+    (void)state;
+    make_pod("probe i386 20; echo $?; probe x32 39; echo $?");
+    kpod_pod_run(pod);
+    assert_says("159\n"); /* 128 + SIGSYS */
+    assert_null(strstr(kpod_pod_log(pod, 0), "ok"));
+}
+
+/* Who is trusted with more gets more, and only that container. */
+static void what_is_added_opens_calls(void **state)
+{
+    (void)state;
+    make_pod("probe call "
+             "272 0x20000; probe call 321 0"); /* unshare, bpf */
+    pod->bundle->containers[0]->cap_add = 1ull << CAP_SYS_ADMIN;
+    kpod_pod_run(pod);
+    assert_says("ok\n");
+}
+
+/* ---- what it may -----------------------------------------------------------
+ */
+
+static void capabilities_are_as_asked(void **state)
+{
+    static const struct {
+        uint64_t add, drop;
+        const char *set;
+    } sets[] = {
+        {0, 0, "00000000a00405fb"},
+        {1ull << CAP_NET_RAW, 0, "00000000a00425fb"},
+        {0, 1ull << CAP_CHOWN, "00000000a00405fa"},
+        {0, ~0ull, "0000000000000000"},
+        {1ull << CAP_CHOWN, ~0ull, "0000000000000001"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
+        char line[64];
+
+        make_pod("grep ^Cap /proc/self/status");
+        pod->bundle->containers[0]->cap_add = sets[i].add;
+        pod->bundle->containers[0]->cap_drop = sets[i].drop;
+        kpod_pod_run(pod);
+        for (int k = 0; k < 3; k++) {
+            static const char *const names[] = {"CapPrm", "CapEff", "CapBnd"};
+
+            snprintf(line, sizeof line, "%s:\t%s\n", names[k], sets[i].set);
+            assert_says(line);
+        }
+        /* CVE-2022-24769 */
+        assert_says("CapInh:\t0000000000000000\n");
+        assert_says("CapAmb:\t0000000000000000\n");
+        clean_up(NULL);
+    }
+}
+
+/* A user of the image whose name is a number (CVE-2026-30892 and before). */
+static void numbers_are_no_names(void **state)
+{
+    static const char passwd[] = "1000:x:0:0::/:/bin/sh\n"
+                                 "4294967296:x:0:0::/:/bin/sh\n"
+                                 "+5:x:0:0::/:/bin/sh\n";
+    static const struct {
+        const char *user;
+        const char *said; /* NULL: refused */
+    } users[] = {
+        {"1000", "1000 0\n"}, {"4294967296", NULL}, {"1000:4294967296", NULL},
+        {"4294967295", NULL}, {"0x0", NULL},        {"-1", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+        char path[128];
+        FILE *file;
+
+        make_pod("echo $(id -u) $(id -g)");
+        snprintf(path, sizeof path, "%s/layer/etc/passwd", pod->folder);
+        file = fopen(path, "w");
+        fputs(passwd, file);
+        fclose(file);
+        kpod_pod_set(&pod->bundle->containers[0]->user, users[i].user);
+        if (users[i].said) {
+            kpod_pod_run(pod);
+            assert_says(users[i].said);
+        } else {
+            assert_int_equal(kpod_pod_run(pod)->exit_code, 125);
+        }
+        clean_up(NULL);
+    }
+}
+
+static void groups_are_added(void **state)
+{
+    Kontor__V1__BundleContainer *container;
+
+    (void)state;
+    make_pod("id -G");
+    container = pod->bundle->containers[0];
+    kpod_pod_set(&container->user, "www");
+    container->groups = memory_array(2, sizeof *container->groups);
+    container->groups[0] = 1234;
+    container->groups[1] = 99;
+    container->n_groups = 2;
+    kpod_pod_run(pod);
+    assert_says("34 50 60 99 1234\n");
+}
+
+static Kontor__V1__BundleRlimit *limit(uint32_t resource, uint64_t soft,
+                                       uint64_t hard)
+{
+    Kontor__V1__BundleRlimit *made = memory_new(sizeof *made);
+
+    kontor__v1__bundle_rlimit__init(made);
+    made->resource = resource;
+    made->soft = soft;
+    made->hard = hard;
+    return made;
+}
+
+static void limits_are_set(void **state)
+{
+    Kontor__V1__BundleContainer *container;
+
+    (void)state;
+    make_pod("grep -E 'open files|core file' /proc/self/limits | tr -s ' '");
+    container = pod->bundle->containers[0];
+    container->rlimits = memory_array(2, sizeof *container->rlimits);
+    container->rlimits[0] = limit(/* RLIMIT_NOFILE */ 7, 77, 88);
+    container->rlimits[1] = limit(/* RLIMIT_CORE */ 4, 5, UINT64_MAX);
+    container->n_rlimits = 2;
+    kpod_pod_run(pod);
+    assert_says("Max core file size 5 unlimited bytes");
+    assert_says("Max open files 77 88 files");
+}
+
+/* ---- what it sees ---------------------------------------------------------
+ */
+
+static void a_read_only_root_stays_so(void **state)
+{
+    Kontor__V1__Tmpfs *tmpfs = memory_new(sizeof *tmpfs);
+    Kontor__V1__BundleContainer *container;
+
+    (void)state;
+    make_pod("touch /x 2>&1; touch /etc/x 2>&1; mount -o remount,rw / 2>&1; "
+             "echo y > /data/y && echo data; touch /dev/shm/z && echo shm; "
+             "df -k /data /dev/shm | awk '{print $2}' | tr '\\n' ' '; "
+             "grep -E ' /data ' /proc/self/mounts");
+    kontor__v1__tmpfs__init(tmpfs);
+    tmpfs->path = memory_string("/data");
+    tmpfs->size_bytes = 2 << 20;
+    container = pod->bundle->containers[0];
+    container->read_only = true;
+    container->tmpfs = memory_array(1, sizeof *container->tmpfs);
+    container->tmpfs[0] = tmpfs;
+    container->n_tmpfs = 1;
+    pod->bundle->shm_bytes = 3 << 20;
+    kpod_pod_run(pod);
+    assert_says("touch: /x: Read-only file system");
+    assert_says("touch: /etc/x: Read-only file system");
+    assert_says("mount: permission denied");
+    assert_says("data\nshm\n");
+    assert_says("2048 3072");
+    assert_says("rw,nosuid,nodev,noexec");
+}
+
+/* Leaked descriptors, one of which becomes the working folder by
+ * /proc/self/fd/N (CVE-2024-21626). */
+static void no_descriptor_leads_out(void **state)
+{
+    (void)state;
+    make_pod("probe fds");
+    kpod_pod_run(pod);
+    assert_says("descriptors 0\n");
+    clean_up(NULL);
+    for (int fd = 3; fd < 16; fd++) {
+        char path[64];
+
+        make_pod(
+            "ls ../../../home ../../../root 2>&1; cat ../../../etc/passwd");
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        kpod_pod_set(&pod->bundle->containers[0]->working_dir, path);
+        if (kpod_pod_run(pod)->exit_code == 0)
+            assert_says("www:x:33"); /* the image's own */
+        clean_up(NULL);
+    }
+}
+
+/* Devices are made, not taken from the image: one that calls something else
+ * /dev/null would have it bound over what is to be hidden (CVE-2025-31133),
+ * and a /dev that is a link leads nowhere else (CVE-2026-41579). */
+static void an_image_has_no_devices(void **state)
+{
+    char path[128];
+
+    (void)state;
+    make_pod("stat -c '%t:%T %F' /dev/null /dev/zero; "
+             "wc -c < /proc/interrupts; wc -c < /proc/keys");
+    snprintf(path, sizeof path, "%s/layer/dev", pod->folder);
+    assert_int_equal(symlink("/etc", path), 0);
+    snprintf(path, sizeof path, "%s/layer/etc/null", pod->folder);
+    assert_int_equal(symlink("/proc/sys/kernel/core_pattern", path), 0);
+    snprintf(path, sizeof path, "%s/layer/etc/console", pod->folder);
+    assert_int_equal(symlink("/proc/sysrq-trigger", path), 0);
+    kpod_pod_run(pod);
+    assert_says("1:3 character special file\n1:5 character special file\n");
+    assert_says("\n0\n0\n");
+}
+
+/* Files of /proc that write to the kernel are not to be had, by no way
+ * (CVE-2025-52881, CVE-2022-0492). */
+static void nothing_writes_to_the_kernel(void **state)
+{
+    (void)state;
+    make_pod("for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger "
+             "/proc/sys/kernel/modprobe /sys/kernel/uevent_helper "
+             "/proc/irq/default_smp_affinity; do "
+             "[ -e $f ] && { echo x > $f && echo wrote $f; } 2>&1; done; "
+             "find /sys/fs/cgroup -name release_agent 2>/dev/null; "
+             "ln -s /proc/sys/kernel/core_pattern /tmp/l; "
+             "{ echo x > /tmp/l && echo wrote link; } 2>&1; echo end");
+    kpod_pod_run(pod);
+    assert_null(strstr(kpod_pod_log(pod, 0), "wrote"));
+    assert_null(strstr(kpod_pod_log(pod, 0), "release_agent"));
+    assert_says("end\n");
+}
+
+/* The log is kpod's, opened in a folder that no container sees; a link in
+ * its place (CVE-2026-53489) is not followed. */
+static void the_log_is_no_link(void **state)
+{
+    char path[128], target[128];
+    struct stat info;
+
+    (void)state;
+    make_pod("echo into the log");
+    snprintf(target, sizeof target, "%s/target", pod->folder);
+    snprintf(path, sizeof path, "%s/log", pod->folder);
+    assert_int_equal(symlink(target, path), 0);
+    kpod_pod_run(pod);
+    assert_int_not_equal(stat(target, &info), 0);
+}
+
+/* ---- bombs and signals ------------------------------------------------------
+ */
+
+static void a_memory_bomb_is_its_own(void **state)
+{
+    Kontor__V1__Resources *limits = memory_new(sizeof *limits);
+
+    (void)state;
+    kontor__v1__resources__init(limits);
+    limits->memory_bytes = 32 << 20;
+    make_pod("probe memory 256");
+    kpod_pod_set_argv(pod, "probe", "memory", "256", NULL);
+    pod->bundle->resources = limits;
+    assert_true(kpod_pod_run(pod)->oom_killed);
+}
+
+static void a_fork_bomb_is_its_own(void **state)
+{
+    (void)state;
+    make_pod("probe forks 1000; exit 0");
+    pod->pids = 50;
+    kpod_pod_run(pod);
+    assert_says("EAGAIN\n");
+}
+
+/* Signals from inside do not reach the pod's pid 1, whoever sends them. */
+static void pid_1_takes_no_signal(void **state)
+{
+    (void)state;
+    make_pod("for s in $(seq 1 31); do kill -$s 1; done; "
+             "ls /proc/1/fd 2>&1 | head -1; echo alive");
+    assert_int_equal(kpod_pod_run(pod)->phase, PHASE(SUCCEEDED));
+    assert_says("alive\n");
+}
+
+#define story(test) cmocka_unit_test_teardown(test, clean_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        story(calls_are_refused),
+        story(other_abis_kill),
+        story(what_is_added_opens_calls),
+        story(capabilities_are_as_asked),
+        story(numbers_are_no_names),
+        story(groups_are_added),
+        story(limits_are_set),
+        story(a_read_only_root_stays_so),
+        story(no_descriptor_leads_out),
+        story(an_image_has_no_devices),
+        story(nothing_writes_to_the_kernel),
+        story(the_log_is_no_link),
+        story(a_memory_bomb_is_its_own),
+        story(a_fork_bomb_is_its_own),
+        story(pid_1_takes_no_signal),
+    };
+
+    if (unshare(CLONE_NEWNET) != 0) /* the pods' */
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
