@@ -41,7 +41,13 @@ static void print_spec(const Kontor__V1__PodSpec *spec)
     for (size_t i = 0; i < spec->n_containers; i++) {
         const Kontor__V1__ContainerSpec *container = spec->containers[i];
 
+        if (spec->n_containers > 1)
+            describe_line(container->init ? "init" : "container", "%s",
+                          container->name);
         describe_line("image", "%s", container->image);
+        if (container->limits)
+            describe_line("limits", "%s",
+                          show_resources(text, container->limits));
         if (container->n_command > 0)
             print_words("command", container->n_command, container->command);
         if (container->n_env > 0)
@@ -81,6 +87,25 @@ static void print_status(const Kontor__V1__PodStatus *status)
                                     status->pull_total_bytes));
 }
 
+/* "web  running, ready, 2 restarts, since 10:02:17" and how it ended. */
+static void print_container(const Kontor__V1__ContainerStatus *status)
+{
+    char state[JSON_ENUM_MAX];
+    char when[SHOW_TEXT_MAX] = "";
+
+    if (status->finished_at_ms || status->started_at_ms)
+        show_time(when, status->finished_at_ms ? status->finished_at_ms
+                                               : status->started_at_ms);
+    describe_line(status->init ? "init" : "container",
+                  "%s  %s%s, %u restarts%s%s%s%s", status->name,
+                  json_enum_name(state,
+                                 &kontor__v1__container_state__descriptor,
+                                 (int)status->state),
+                  status->ready ? ", ready" : "", status->restarts,
+                  when[0] ? ", since " : "", when,
+                  status->reason[0] ? ": " : "", status->reason);
+}
+
 static void print_pod(const Kontor__V1__Pod *pod)
 {
     char reason[SHOW_REASON_MAX];
@@ -102,8 +127,11 @@ static void print_pod(const Kontor__V1__Pod *pod)
     describe_line("changed at", "index %" PRIu64, pod->changed_index);
     if (pod->spec)
         print_spec(pod->spec);
-    if (pod->status)
-        print_status(pod->status);
+    if (!pod->status)
+        return;
+    print_status(pod->status);
+    for (size_t i = 0; i < pod->status->n_containers; i++)
+        print_container(pod->status->containers[i]);
 }
 
 /* Bounded: a pod that restarts for days has many. */

@@ -14,6 +14,16 @@ char *message_text(const char *text)
     return borrowed.field;
 }
 
+char **message_texts(const char *const *texts)
+{
+    union {
+        const char *const *given;
+        char **field;
+    } borrowed = {.given = texts};
+
+    return borrowed.field;
+}
+
 ProtobufCMessage *message_copy(const ProtobufCMessage *message)
 {
     size_t length = protobuf_c_message_get_packed_size(message);

@@ -316,15 +316,19 @@ static int run(struct words *words)
     if (!verb_parse(words, options) ||
         !output_is_json(words, format, &schedule.json))
         return words->exit_code;
-    if (schedule_request_make(&request, &asked, &words->operands, &why) != 0 ||
-        contact_open(&schedule.contact, &to, &why) != 0)
+    if (schedule_request_make(&request, &asked, &words->operands, &why) != 0)
         return exit_report(&why);
+    if (contact_open(&schedule.contact, &to, &why) != 0) {
+        schedule_request_fini(&request);
+        return exit_report(&why);
+    }
     request.id = contact_request_id();
     progress_init(&schedule.progress, stderr);
     schedule.started_ms = clock_monotonic_ms();
     schedule.deadline_ms = schedule.started_ms + to.timeout_ms;
     code = schedule_pod(&schedule, &request, detach);
     contact_close(schedule.contact);
+    schedule_request_fini(&request);
     return code;
 }
 
@@ -334,15 +338,17 @@ const struct verb verb_schedule = {
     .example = "kctl schedule registry.local:5000/web:1 --cpu 2 --mem 1G "
                "--name web\n"
                "kctl schedule oci:/images/job:1 --restart never -- /bin/work "
-               "--once",
-    .synopsis = "kctl schedule IMAGE [OPTIONS] [-- COMMAND...]",
+               "--once\n"
+               "kctl schedule -f pod.yaml",
+    .synopsis = "kctl schedule IMAGE [OPTIONS] [-- COMMAND...]\n"
+                "       kctl schedule -f FILE [OPTIONS]",
     .details =
         "Returns when the pod runs (or has ended well, for a job). Words "
         "after -- replace\nthe image's command. In bytes K, M and G are "
         "binary and GB is decimal.\n\nExit codes: 0 runs, 1 failed, 3 fits "
         "nowhere by the deadline (it stays queued),\n124 not up by the "
         "deadline (it goes on).",
-    .operands_min = 1,
+    .operands_min = 0,
     .operands_max = 1,
     .takes_rest = true,
     .run = run,

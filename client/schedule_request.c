@@ -1,16 +1,18 @@
 #include "client/schedule_request.h"
 
 #include "client/message.h"
+#include "client/yaml.h"
 
 #include <string.h>
 
+static const char restart_always[] = "always";
+
 void schedule_options_init(struct schedule_options *options)
 {
-    *options = (struct schedule_options){
-        .cpu_milli = SCHEDULE_CPU_MILLI,
-        .memory_bytes = SCHEDULE_MEMORY_BYTES,
-        .restart = "always",
-    };
+    memset(options, 0, sizeof *options); /* they are compared as bytes */
+    options->cpu_milli = SCHEDULE_CPU_MILLI;
+    options->memory_bytes = SCHEDULE_MEMORY_BYTES;
+    options->restart = restart_always;
 }
 
 static int parse_restart(const char *text, Kontor__V1__RestartPolicy *policy,
@@ -40,21 +42,52 @@ static int check_env(const struct option_strings *env, struct error *why)
     return 0;
 }
 
-/* As message_text(). */
-static char **borrow_list(const char *const *texts)
+/* Is there an option that says something? */
+static bool says_nothing(const struct schedule_options *options)
 {
-    union {
-        const char *const *given;
-        char **field;
-    } borrowed = {.given = texts};
+    struct schedule_options none;
 
-    return borrowed.field;
+    schedule_options_init(&none);
+    none.file = options->file;
+    return memcmp(options, &none, sizeof none) == 0;
+}
+
+static int request_of_file(struct schedule_request *out,
+                           const struct schedule_options *options,
+                           const struct operands *operands, struct error *why)
+{
+    ProtobufCMessage *message;
+
+    if (operands->count > 0 || operands->rest || !says_nothing(options))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "-f: the file says all of it; no image, command or "
+                         "option of the pod's goes with it");
+    if (yaml_read_message(options->file, &kontor__v1__pod_spec__descriptor,
+                          &message, why) != 0)
+        return (int)why->code;
+    out->file = message;
+    out->request.spec = (Kontor__V1__PodSpec *)message;
+    return 0;
+}
+
+void schedule_request_fini(struct schedule_request *request)
+{
+    message_free(request->file);
 }
 
 int schedule_request_make(struct schedule_request *out,
                           const struct schedule_options *options,
                           const struct operands *operands, struct error *why)
 {
+    out->file = NULL;
+    kontor__v1__schedule_request__init(&out->request);
+    kontor__v1__request_id__init(&out->id);
+    out->request.request_id = &out->id;
+    if (options->file)
+        return request_of_file(out, options, operands, why);
+    if (operands->count == 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "an image or -f FILE is needed");
     if (operands->values[0][0] == '\0')
         return error_set(why, ERROR_INVALID_ARGUMENT, "the image has no name");
     if (options->cpu_milli == 0)
@@ -72,8 +105,6 @@ int schedule_request_make(struct schedule_request *out,
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "a command must follow --");
 
-    kontor__v1__schedule_request__init(&out->request);
-    kontor__v1__request_id__init(&out->id);
     kontor__v1__pod_spec__init(&out->spec);
     kontor__v1__resources__init(&out->resources);
     kontor__v1__container_spec__init(&out->container);
@@ -86,7 +117,7 @@ int schedule_request_make(struct schedule_request *out,
     out->container.image = operands->values[0];
     out->container.command = operands->rest;
     out->container.n_command = (size_t)operands->rest_count;
-    out->container.env = borrow_list(options->env.values);
+    out->container.env = message_texts(options->env.values);
     out->container.n_env = options->env.count;
     out->containers[0] = &out->container;
     out->spec.app = message_text(options->name ? options->name : "");
@@ -95,7 +126,7 @@ int schedule_request_make(struct schedule_request *out,
     out->spec.resources = &out->resources;
     out->spec.containers = out->containers;
     out->spec.n_containers = 1;
-    out->request.request_id = &out->id;
+    out->spec.shm_bytes = options->profile.shm_bytes;
     out->request.spec = &out->spec;
-    return 0;
+    return profile_make(&out->profile, &options->profile, &out->container, why);
 }

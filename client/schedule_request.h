@@ -1,7 +1,7 @@
 /* schedule_request.h - what `kctl schedule` was told, as a PodSpec. */
 #pragma once
 
-#include "client/verb.h"
+#include "client/schedule_profile.h"
 #include "kontor/v1/cluster.pb-c.h"
 
 enum {
@@ -20,7 +20,9 @@ struct schedule_options {
     const char *name;
     const char *node;
     const char *restart;
+    const char *file; /* that says it all instead */
     struct option_strings env;
+    struct profile_options profile;
 };
 
 #define SCHEDULE_OPTIONS(o)                                                    \
@@ -30,16 +32,17 @@ struct schedule_options {
         {"disk", OPTION_BYTES, &(o)->disk_bytes, "BYTES", "disk: 10G (none)"}, \
         {"net", OPTION_NET, &(o)->net_bits, "BITS",                            \
          "network, each way: 100M (no limit)"},                                \
+        {"f|file", OPTION_STRING, &(o)->file, "FILE",                          \
+         "a PodSpec in YAML or JSON instead; - is stdin"},                     \
         {"name", OPTION_STRING, &(o)->name, "APP",                             \
          "the app's name; pods are APP-1 ... (the image's)"},                  \
         {"node", OPTION_STRING, &(o)->node, "NODE", "run on this node only"},  \
         {"env", OPTION_STRINGS, &(o)->env, "K=V", "a variable; repeatable"},   \
         {"restart", OPTION_STRING, &(o)->restart, "WHEN",                      \
          "always, on-failure or never (always)"},                              \
-    {                                                                          \
-        "stop-grace", OPTION_DURATION, &(o)->stop_grace_ms, "TIME",            \
-            "from the stop signal to SIGKILL (10s)"                            \
-    }
+        {"stop-grace", OPTION_DURATION, &(o)->stop_grace_ms, "TIME",           \
+         "from the stop signal to SIGKILL (10s)"},                             \
+        PROFILE_OPTIONS(&(o)->profile)
 
 void schedule_options_init(struct schedule_options *options);
 
@@ -50,10 +53,15 @@ struct schedule_request {
     Kontor__V1__PodSpec spec;
     Kontor__V1__Resources resources;
     Kontor__V1__ContainerSpec container;
+    struct profile profile;
     Kontor__V1__ContainerSpec *containers[1];
+    ProtobufCMessage *file; /* owned: the spec of a file, or NULL */
 };
 
 /* INVALID_ARGUMENT names the option and what is wrong with it. */
 int schedule_request_make(struct schedule_request *out,
                           const struct schedule_options *options,
                           const struct operands *operands, struct error *why);
+
+/* Of one that was made. */
+void schedule_request_fini(struct schedule_request *request);

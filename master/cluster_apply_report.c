@@ -70,6 +70,7 @@ static bool take_over(struct pod_facts *facts,
     bool changed = text_replace(&facts->reason, status->reason);
 
     changed |= text_replace(&facts->address, status->address);
+    changed |= details_replace(&facts->details, status);
     facts->pid = status->pid;
     facts->restarts = status->restarts;
     facts->exit_code = status->exit_code;

@@ -41,6 +41,8 @@ static void forget_run(struct pod_facts *facts)
 {
     text_replace(&facts->reason, "");
     text_replace(&facts->address, "");
+    details_drop(facts->details);
+    facts->details = NULL;
     facts->pid = 0;
     facts->restarts = 0;
     facts->exit_code = 0;

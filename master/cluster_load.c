@@ -170,6 +170,7 @@ static void take_facts(struct pod_facts *facts, const Kontor__V1__Pod *pod,
     facts->finished_at_ms = status->finished_at_ms;
     facts->reason = text_new(status->reason);
     facts->address = text_new(status->address);
+    facts->details = details_new(status);
     facts->generation = status->generation;
     facts->restarts = status->restarts;
     facts->phase = (int32_t)status->phase;

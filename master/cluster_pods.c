@@ -168,6 +168,7 @@ struct pod_facts pod_facts_copy(const struct pod_facts *facts)
     text_take(copy.name);
     text_take(copy.reason);
     text_take(copy.address);
+    details_take(copy.details);
     spec_take(copy.spec);
     return copy;
 }
@@ -177,5 +178,6 @@ void pod_facts_fini(struct pod_facts *facts, struct specs *specs)
     text_drop(facts->name);
     text_drop(facts->reason);
     text_drop(facts->address);
+    details_drop(facts->details);
     specs_drop(specs, facts->spec);
 }

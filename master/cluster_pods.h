@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "master/cluster_details.h"
 #include "master/cluster_names.h"
 #include "master/cluster_spec.h"
 #include "master/cluster_text.h"
@@ -25,9 +26,10 @@ struct pod_facts {
     uint64_t changed_index;
     uint64_t started_at_ms;
     uint64_t finished_at_ms;
-    struct text *name; /* these four are counted */
+    struct text *name; /* these five are counted */
     struct text *reason;
     struct text *address;
+    struct details *details;
     struct spec *spec;
     uint32_t generation; /* grows with each placement; 0: never placed */
     uint32_t restarts;

@@ -38,6 +38,7 @@ void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
     status->oom_killed = facts->oom_killed;
     status->started_at_ms = facts->started_at_ms;
     status->finished_at_ms = facts->finished_at_ms;
+    details_tell(facts->details, status);
 }
 
 void node_view_fill(struct node_view *view, const struct cluster *cluster,

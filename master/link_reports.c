@@ -65,7 +65,8 @@ static bool is_news(const struct pod_facts *facts,
     return facts->phase != (int32_t)status->phase ||
            !text_is(facts->reason, status->reason) ||
            !text_is(facts->address, status->address) ||
-           facts->pid != status->pid || facts->restarts != status->restarts ||
+           !details_are(facts->details, status) || facts->pid != status->pid ||
+           facts->restarts != status->restarts ||
            facts->exit_code != status->exit_code ||
            facts->signal != status->signal ||
            facts->oom_killed != (status->oom_killed != 0) ||

@@ -20,61 +20,210 @@ static int check_text(const char *field, const char *text, struct error *why)
     return error_set(why, ERROR_INVALID_ARGUMENT, "%s is not UTF-8", field);
 }
 
-static int check_image(const char *image, struct error *why)
+/* Where in the spec the one that is looked at stands. */
+struct place {
+    char name[40]; /* "spec.containers[0]" */
+};
+
+static int check_image(const struct place *at, const char *image,
+                       struct error *why)
 {
     size_t length = strlen(image);
 
     if (length == 0)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "spec.containers[0].image is empty");
+        return error_set(why, ERROR_INVALID_ARGUMENT, "%s.image is empty",
+                         at->name);
     if (length > SPEC_IMAGE_MAX)
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "spec.containers[0].image has %zu bytes, %d are "
-                         "allowed",
+                         "%s.image has %zu bytes, %d are allowed", at->name,
                          length, SPEC_IMAGE_MAX);
     for (size_t i = 0; i < length; i++) {
         if ((unsigned char)image[i] <= ' ' || (unsigned char)image[i] >= 0x7f)
             return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "spec.containers[0].image: byte %zu is not "
-                             "allowed in a reference",
-                             i);
+                             "%s.image: byte %zu is not allowed in a "
+                             "reference",
+                             at->name, i);
     }
     return 0;
 }
 
-static int check_env(const char *text, size_t number, struct error *why)
+static int check_env(const struct place *at, const char *text, size_t number,
+                     struct error *why)
 {
     size_t length = strcspn(text, "=");
 
     if (text[length] != '=' || length == 0)
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "spec.containers[0].env[%zu] \"%.80s\": write "
-                         "KEY=value",
+                         "%s.env[%zu] \"%.80s\": write KEY=value", at->name,
                          number, text);
     return 0;
 }
 
-static int check_words(const char *field, char *const *words, size_t count,
-                       struct error *why)
+static int check_words(const struct place *at, const char *field,
+                       char *const *words, size_t count, struct error *why)
 {
-    char name[64];
+    char name[80];
 
     if (count > SPEC_WORDS_MAX)
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "spec.containers[0].%s has %zu words, %d are allowed",
-                         field, count, SPEC_WORDS_MAX);
+                         "%s.%s has %zu words, %d are allowed", at->name, field,
+                         count, SPEC_WORDS_MAX);
     for (size_t i = 0; i < count; i++) {
-        snprintf(name, sizeof name, "spec.containers[0].%s[%zu]", field, i);
+        snprintf(name, sizeof name, "%s.%s[%zu]", at->name, field, i);
         if (check_text(name, words[i], why) != 0)
             return why->code;
     }
     return 0;
 }
 
-static int check_container(const Kontor__V1__PodSpec *spec,
-                           struct checked_spec *out, struct error *why)
+/* Names of users, groups, capabilities and limits, and what is no number of
+ * them; whether there is such a one, the node knows. */
+static int check_token(const struct place *at, const char *field,
+                       const char *text, struct error *why)
 {
-    const Kontor__V1__ContainerSpec *in;
+    size_t length = strlen(text);
+
+    if (length > 0 && length <= SPEC_TOKEN_MAX &&
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789_-.:") == length)
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "%s.%s \"%.80s\": letters, digits, _ - . and : are "
+                     "allowed, at most %d",
+                     at->name, field, text, SPEC_TOKEN_MAX);
+}
+
+/* "USER", "USER:GROUP": neither may be missing. */
+static int check_user(const struct place *at, const char *user,
+                      struct error *why)
+{
+    const char *colon = strchr(user, ':');
+
+    if (!user[0])
+        return 0;
+    if (colon && (colon == user || !colon[1] || strchr(colon + 1, ':')))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.user \"%.80s\": write USER or USER:GROUP",
+                         at->name, user);
+    return check_token(at, "user", user, why);
+}
+
+static int check_tmpfs(const struct place *at,
+                       const Kontor__V1__ContainerSpec *in, struct error *why)
+{
+    for (size_t i = 0; i < in->n_tmpfs; i++) {
+        if (check_words(at, "tmpfs", &in->tmpfs[i]->path, 1, why) != 0)
+            return why->code;
+        if (in->tmpfs[i]->path[0] != '/' || !in->tmpfs[i]->path[1])
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "%s.tmpfs[%zu].path \"%.80s\": not an absolute "
+                             "path",
+                             at->name, i, in->tmpfs[i]->path);
+    }
+    return 0;
+}
+
+static int check_profile(const struct place *at,
+                         const Kontor__V1__ContainerSpec *in, struct error *why)
+{
+    if (in->n_groups > SPEC_PROFILE_MAX || in->n_cap_add > SPEC_PROFILE_MAX ||
+        in->n_cap_drop > SPEC_PROFILE_MAX || in->n_rlimits > SPEC_PROFILE_MAX ||
+        in->n_tmpfs > SPEC_PROFILE_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s has more than %d groups, capabilities, rlimits "
+                         "or tmpfs",
+                         at->name, SPEC_PROFILE_MAX);
+    if (check_user(at, in->user, why) != 0)
+        return why->code;
+    for (size_t i = 0; i < in->n_cap_add; i++)
+        if (check_token(at, "cap_add", in->cap_add[i], why) != 0)
+            return why->code;
+    for (size_t i = 0; i < in->n_cap_drop; i++)
+        if (check_token(at, "cap_drop", in->cap_drop[i], why) != 0)
+            return why->code;
+    for (size_t i = 0; i < in->n_rlimits; i++)
+        if (check_token(at, "rlimits", in->rlimits[i]->name, why) != 0)
+            return why->code;
+    return check_tmpfs(at, in, why);
+}
+
+/* Within the pod's, which are checked already. */
+static int check_limits(const struct place *at, const struct checked_spec *out,
+                        const Kontor__V1__Resources *limits, struct error *why)
+{
+    if (!limits)
+        return 0;
+    if (limits->disk_bytes || limits->net_bits)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.limits: only cpu_milli and memory_bytes can be a "
+                         "container's own",
+                         at->name);
+    if (limits->cpu_milli > out->resources.cpu_milli)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.limits.cpu_milli is %u, the pod has %u", at->name,
+                         limits->cpu_milli, out->resources.cpu_milli);
+    if (limits->memory_bytes > out->resources.memory_bytes)
+        return error_set(
+            why, ERROR_INVALID_ARGUMENT,
+            "%s.limits.memory_bytes is %" PRIu64 ", the pod has %" PRIu64,
+            at->name, limits->memory_bytes, out->resources.memory_bytes);
+    return 0;
+}
+
+/* One without a name is "main"; no two are called the same. */
+static int check_name(const struct place *at, struct checked_spec *out,
+                      size_t index, struct error *why)
+{
+    Kontor__V1__ContainerSpec *container = &out->container[index];
+
+    if (container->name[0] == '\0')
+        container->name = out->container_name;
+    else if (!app_name_valid(container->name))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.name \"%.80s\": a name has a-z, 0-9 and \"-\" "
+                         "inside",
+                         at->name, container->name);
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(out->container[i].name, container->name) == 0)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "%s.name: there is a \"%s\" already", at->name,
+                             container->name);
+    return 0;
+}
+
+static int check_container(const Kontor__V1__ContainerSpec *in,
+                           struct checked_spec *out, size_t index,
+                           struct error *why)
+{
+    struct place at;
+
+    snprintf(at.name, sizeof at.name, "spec.containers[%zu]", index);
+    out->container[index] = *in;
+    out->containers[index] = &out->container[index];
+    if (check_name(&at, out, index, why) != 0 ||
+        check_image(&at, in->image, why) != 0 ||
+        check_words(&at, "command", in->command, in->n_command, why) != 0 ||
+        check_words(&at, "env", in->env, in->n_env, why) != 0 ||
+        check_profile(&at, in, why) != 0 ||
+        check_limits(&at, out, in->limits, why) != 0)
+        return why->code;
+    for (size_t i = 0; i < in->n_env; i++) {
+        if (check_env(&at, in->env[i], i, why) != 0)
+            return why->code;
+    }
+    if ((int)in->restart <
+            KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_AS_POD ||
+        in->restart > KONTOR__V1__CONTAINER_RESTART__CONTAINER_RESTART_NEVER)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.restart %d is no restart policy", at.name,
+                         (int)in->restart);
+    return 0;
+}
+
+static int check_containers(const Kontor__V1__PodSpec *spec,
+                            struct checked_spec *out, struct error *why)
+{
+    bool lasting = false;
 
     if (spec->n_containers == 0)
         return error_set(why, ERROR_INVALID_ARGUMENT,
@@ -83,27 +232,16 @@ static int check_container(const Kontor__V1__PodSpec *spec,
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "spec.containers has %zu, a pod can have %d",
                          spec->n_containers, SPEC_CONTAINERS_MAX);
-    in = spec->containers[0];
-    out->container = *in;
-    out->containers[0] = &out->container;
+    strcpy(out->container_name, "main");
     out->spec.containers = out->containers;
-    if (in->name[0] == '\0') {
-        strcpy(out->container_name, "main");
-        out->container.name = out->container_name;
-    } else if (!app_name_valid(in->name)) {
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "spec.containers[0].name \"%.80s\": a name has a-z, "
-                         "0-9 and \"-\" inside",
-                         in->name);
-    }
-    if (check_image(in->image, why) != 0 ||
-        check_words("command", in->command, in->n_command, why) != 0 ||
-        check_words("env", in->env, in->n_env, why) != 0)
-        return why->code;
-    for (size_t i = 0; i < in->n_env; i++) {
-        if (check_env(in->env[i], i, why) != 0)
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        if (check_container(spec->containers[i], out, i, why) != 0)
             return why->code;
+        lasting |= !spec->containers[i]->init;
     }
+    if (!lasting)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "spec.containers: all of them are init containers");
     return 0;
 }
 
@@ -138,12 +276,23 @@ static int check_resources(const Kontor__V1__PodSpec *spec,
     return 0;
 }
 
+/* The first that is there to stay. */
+static const Kontor__V1__ContainerSpec *
+main_container(const struct checked_spec *checked)
+{
+    const Kontor__V1__ContainerSpec *container = checked->container;
+
+    while (container->init)
+        container++;
+    return container;
+}
+
 static int check_app(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
                      struct error *why)
 {
     out->named = spec->app[0] != '\0';
     if (!out->named) {
-        app_name_of_image(out->container.image, out->app);
+        app_name_of_image(main_container(out)->image, out->app);
         out->spec.app = out->app;
         return 0;
     }
@@ -161,8 +310,8 @@ int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
     if (!spec)
         return error_set(why, ERROR_INVALID_ARGUMENT, "spec is missing");
     out->spec = *spec; /* with what a newer node may understand */
-    if (check_container(spec, out, why) != 0 ||
-        check_resources(spec, out, why) != 0 || check_app(spec, out, why) != 0)
+    if (check_resources(spec, out, why) != 0 ||
+        check_containers(spec, out, why) != 0 || check_app(spec, out, why) != 0)
         return why->code;
     if ((int)spec->restart < KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS ||
         spec->restart > KONTOR__V1__RESTART_POLICY__RESTART_NEVER)
@@ -173,6 +322,11 @@ int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "spec.node \"%.80s\" cannot be a node's name",
                          spec->node);
+    if (spec->shm_bytes > SPEC_AMOUNT_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "spec.shm_bytes is %" PRIu64
+                         ", at most 2^50 is allowed",
+                         spec->shm_bytes);
     if (spec->stop_grace_ms == 0)
         out->spec.stop_grace_ms = STOP_GRACE_DEFAULT_MS;
     if (spec->stop_grace_ms > SPEC_STOP_GRACE_MAX_MS)

@@ -1,7 +1,7 @@
 /* spec_check.h - what people ask for, checked word by word and completed.
  *
  * Pure. Errors name the field. Left out: cpu 100m, memory 128Mi, disk and net
- * nothing reserved and no limit; the container is called "main"; ten seconds
+ * nothing reserved and no limit; a container is called "main"; ten seconds
  * to stop; the app is called after the image. */
 #pragma once
 
@@ -12,9 +12,11 @@
 #include <stdbool.h>
 
 enum {
-    SPEC_CONTAINERS_MAX = 1, /* what nodes can run in one pod */
+    SPEC_CONTAINERS_MAX = 8, /* what nodes can run in one pod */
     SPEC_IMAGE_MAX = 512,
-    SPEC_WORDS_MAX = 256, /* of a command, or of an environment */
+    SPEC_WORDS_MAX = 256,  /* of a command, or of an environment */
+    SPEC_TOKEN_MAX = 64,   /* bytes of a user's, capability's, limit's name */
+    SPEC_PROFILE_MAX = 64, /* groups, capabilities ... of a container */
     SPEC_STOP_GRACE_MAX_MS = 3600 * 1000,
 };
 
@@ -23,7 +25,7 @@ enum {
 struct checked_spec {
     Kontor__V1__PodSpec spec;
     Kontor__V1__Resources resources;
-    Kontor__V1__ContainerSpec container;
+    Kontor__V1__ContainerSpec container[SPEC_CONTAINERS_MAX];
     Kontor__V1__ContainerSpec *containers[SPEC_CONTAINERS_MAX];
     char app[APP_NAME_MAX + 1];
     char container_name[APP_NAME_MAX + 1];

@@ -1,6 +1,7 @@
 /* What people ask for: what is completed, and what is refused by name. */
 #include "base/lang.h"
 #include "master/spec_check.h"
+#include "test/unit/pod_spec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -119,11 +120,83 @@ static void what_is_left_out_is_completed(void **state)
     assert_int_equal(spec_check(&spec, &checked, &why), ERROR_INVALID_ARGUMENT);
 }
 
+/* Of pods written as people write them. */
+static const struct {
+    const char *part; /* of the error; NULL: fine */
+    const char *yaml;
+} pods[] = {
+    {NULL, "containers: [{name: a, image: x}, {name: b, image: y}]"},
+    {NULL, "containers: [{name: a, image: x, init: true}, {image: y}]"},
+    {"containers[1].name: there is a \"a\"",
+     "containers: [{name: a, image: x}, {name: a, image: y}]"},
+    {"containers[1].name: there is a \"main\"",
+     "containers: [{image: x}, {image: y}]"},
+    {"containers[1].name \"B\"",
+     "containers: [{name: a, image: x}, {name: B, image: y}]"},
+    {"containers[1].image is empty", "containers: [{image: x}, {name: b}]"},
+    {"all of them are init", "containers: [{image: x, init: true}]"},
+    {"spec.containers has 9",
+     "containers: [{image: x}, {image: x}, {image: x}, {image: x}, {image: x},"
+     "{image: x}, {image: x}, {image: x}, {image: x}]"},
+    {NULL, "containers: [{image: x, user: 'www:1000', cap_add: [CAP_NET_RAW],"
+           "cap_drop: [ALL], groups: [5], read_only: true,"
+           "rlimits: [{name: nofile, soft: 1, hard: 2}],"
+           "tmpfs: [{path: /run, size_bytes: 1M}], restart: never}]"},
+    {"user \"a:\": write", "containers: [{image: x, user: 'a:'}]"},
+    {"user \":a\": write", "containers: [{image: x, user: ':a'}]"},
+    {"user \"a:b:c\": write", "containers: [{image: x, user: 'a:b:c'}]"},
+    {"user \"a b\"", "containers: [{image: x, user: 'a b'}]"},
+    {"cap_add \"NET RAW\"", "containers: [{image: x, cap_add: [NET RAW]}]"},
+    {"tmpfs[0].path \"run\"", "containers: [{image: x, tmpfs: [{path: run}]}]"},
+    {"tmpfs[0].path \"/\"", "containers: [{image: x, tmpfs: [{path: /}]}]"},
+    {"limits.memory_bytes is",
+     "resources: {memory_bytes: 8M}\n"
+     "containers: [{image: x, limits: {memory_bytes: 16M}}]"},
+    {"limits.cpu_milli is 200, the pod has 100",
+     "containers: [{image: x, limits: {cpu_milli: 200m}}]"},
+    {"only cpu_milli and memory_bytes",
+     "containers: [{image: x, limits: {net_bits: 1M}}]"},
+    {"spec.shm_bytes", "shm_bytes: 4000T\ncontainers: [{image: x}]"},
+};
+
+static void containers_are_checked(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(pods); i++) {
+        Kontor__V1__PodSpec *spec = pod_spec_of(pods[i].yaml);
+        struct checked_spec checked;
+        struct error why = {0};
+        int code = spec_check(spec, &checked, &why);
+
+        if (pods[i].part ? code != ERROR_INVALID_ARGUMENT ||
+                               !strstr(why.message, pods[i].part)
+                         : code != 0)
+            fail_msg("%s: %s", pods[i].yaml, why.message);
+        kontor__v1__pod_spec__free_unpacked(spec, NULL);
+    }
+}
+
+/* An app without a name is called after what is there to stay. */
+static void the_main_container_names_the_app(void **state)
+{
+    Kontor__V1__PodSpec *spec = pod_spec_of(
+        "containers: [{name: a, image: wait, init: true}, {image: web}]");
+    struct checked_spec checked;
+    struct error why;
+
+    (void)state;
+    assert_int_equal(spec_check(spec, &checked, &why), 0);
+    assert_string_equal(checked.spec.app, "web");
+    kontor__v1__pod_spec__free_unpacked(spec, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(specs_are_checked_field_by_field),
         cmocka_unit_test(what_is_left_out_is_completed),
+        cmocka_unit_test(containers_are_checked),
+        cmocka_unit_test(the_main_container_names_the_app),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 /* test_pod_bundle.c - what an order and an image become. */
 #include "base/memory.h"
 #include "node/pod/bundle.h"
+#include "node/pod/profile.h"
 #include "node/pod/signals.h"
+#include "test/unit/pod_spec.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +13,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#define CAPABILITIES_ALL ((UINT64_C(1) << 41) - 1)
 
 /* ---- signals ------------------------------------------------------------- */
 
@@ -304,6 +308,55 @@ static void name_servers_on_loopback_are_left_out(void **state)
     }
 }
 
+/* ---- the profile --------------------------------------------------------- */
+
+static const struct {
+    const char *yaml;  /* a container's fields */
+    const char *error; /* NULL: fine */
+    uint64_t add, drop;
+} profiles[] = {
+    {"cap_add: [NET_RAW]", NULL, 1 << 13, 0},
+    {"cap_add: [cap_net_raw, CHOWN]", NULL, 1 << 13 | 1, 0},
+    {"cap_drop: [ALL], cap_add: [CHOWN]", NULL, 1, CAPABILITIES_ALL},
+    {"cap_add: [ALL], cap_drop: [CHOWN]", NULL, CAPABILITIES_ALL - 1, 1},
+    {"cap_add: [ALL]", NULL, CAPABILITIES_ALL, 0},
+    {"cap_add: [CHOWN], cap_drop: [chown]", "both added and dropped", 0, 0},
+    {"cap_add: [CAP_]", "there is no capability \"CAP_\"", 0, 0},
+    {"cap_add: ['']", "there is no capability \"\"", 0, 0},
+    {"cap_add: [NET_RAWX]", "there is no capability \"NET_RAWX\"", 0, 0},
+    {"cap_add: ['0']", "there is no capability \"0\"", 0, 0},
+    {"rlimits: [{name: nofile, soft: 1, hard: 2}]", NULL, 0, 0},
+    {"rlimits: [{name: nofile, soft: 3, hard: 2}]", "above the hard one", 0, 0},
+    {"rlimits: [{name: files}]", "there is no limit \"files\"", 0, 0},
+    {"tmpfs: [{path: /run}]", NULL, 0, 0},
+    {"tmpfs: [{path: run}]", "tmpfs \"run\"", 0, 0},
+};
+
+static void profiles_are_applied(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(profiles); i++) {
+        char yaml[256];
+        Kontor__V1__PodSpec *spec;
+        Kontor__V1__BundleContainer *out = memory_new(sizeof *out);
+        struct error why = {0};
+
+        snprintf(yaml, sizeof yaml, "containers: [{%s}]", profiles[i].yaml);
+        spec = pod_spec_of(yaml);
+        kontor__v1__bundle_container__init(out);
+        profile_apply(spec->containers[0], out, &why);
+        if (profiles[i].error ? !strstr(why.message, profiles[i].error)
+                              : why.code != 0)
+            fail_msg("%s: %s", profiles[i].yaml, why.message);
+        if (why.code == 0) {
+            assert_int_equal(out->cap_add, profiles[i].add);
+            assert_int_equal(out->cap_drop, profiles[i].drop);
+        }
+        kontor__v1__bundle_container__free_unpacked(out, NULL);
+        kontor__v1__pod_spec__free_unpacked(spec, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +365,7 @@ int main(void)
         cmocka_unit_test(the_orders_environment_goes_over_the_images),
         cmocka_unit_test(bad_orders_are_named),
         cmocka_unit_test(name_servers_on_loopback_are_left_out),
+        cmocka_unit_test(profiles_are_applied),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
