@@ -103,6 +103,24 @@ static int unknown(const struct option *table, const char *word, size_t length,
                      (int)length, word);
 }
 
+/* "-it": flags of one letter, all of them. */
+static bool parse_flags(const struct option *table, const char *word)
+{
+    size_t count = strlen(word) - 1;
+    const struct option *found[8];
+
+    if (count > ARRAY_LEN(found))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        found[i] = find_short(table, word[i + 1]);
+        if (!found[i] || found[i]->kind != OPTION_FLAG)
+            return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        *(bool *)found[i]->target = true;
+    return true;
+}
+
 /* One option at argv[*at]; moves *at to its last word. */
 static int parse_one(const struct option *table, int argc, char **argv, int *at,
                      struct error *why)
@@ -117,6 +135,8 @@ static int parse_one(const struct option *table, int argc, char **argv, int *at,
                                                 : NULL;
     const char *value = equals ? equals + 1 : NULL;
 
+    if (!option && !is_long && parse_flags(table, word))
+        return 0;
     if (!option)
         return unknown(table, word, length, why);
     if (option->kind == OPTION_FLAG && value)

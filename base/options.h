@@ -30,7 +30,9 @@ struct option_strings {
 
 /* A table ends with an element whose name is NULL. */
 struct option {
-    const char *name; /* without the dashes; "f|follow" gives -f as well */
+    /* Without the dashes; "f|follow" gives -f as well. Flags of one letter
+     * can be written together: -it. */
+    const char *name;
     enum option_kind kind;
     void *target;        /* its present value is the default */
     const char *metavar; /* "CPU"; NULL for flags */

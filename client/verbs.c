@@ -8,6 +8,7 @@ const struct verb *const verbs[] = {
     &verb_describe_node,
     &verb_why,
     &verb_logs,
+    &verb_exec,
     &verb_events,
     &verb_stop,
     &verb_cordon,

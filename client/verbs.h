@@ -10,6 +10,7 @@ extern const struct verb verb_describe_pod;
 extern const struct verb verb_describe_node;
 extern const struct verb verb_why;
 extern const struct verb verb_logs;
+extern const struct verb verb_exec;
 extern const struct verb verb_events;
 extern const struct verb verb_stop;
 extern const struct verb verb_cordon;

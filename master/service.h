@@ -88,6 +88,7 @@ void service_why(struct call *call, const ProtobufCMessage *request);
 void service_watch(struct call *call, const ProtobufCMessage *request);
 void service_logs(struct call *call, const ProtobufCMessage *request);
 void service_images(struct call *call, const ProtobufCMessage *request);
+void service_exec(struct call *call);
 void service_masters(struct call *call, const ProtobufCMessage *request);
 void service_add_master(struct call *call, const ProtobufCMessage *request);
 void service_remove_master(struct call *call, const ProtobufCMessage *request);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "node/images.h"
+#include "node/exec.h"
 #include "node/logs.h"
 #include "node/pod/status.h"
 #include "node/watch.h"
@@ -18,6 +19,7 @@ struct node_service {
     struct node_service_config config;
     struct watch_board *board;
     struct log_streams *logs; /* NULL before the start */
+    struct exec_streams *execs;
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -202,6 +204,13 @@ static void logs(struct call *call, const ProtobufCMessage *message)
                     (const Kontor__V1__NodeLogsRequest *)message);
 }
 
+static void exec(struct call *call)
+{
+    struct node_service *service = call_service_data(call);
+
+    exec_streams_add(service->execs, call);
+}
+
 static void set_routes(struct call *call, const ProtobufCMessage *message)
 {
     static const Kontor__V1__SetRoutesResponse done =
@@ -274,6 +283,13 @@ static const struct method methods[] = {
      .roles = RPC_ROLE_MASTER,
      .server_streams = true,
      .handle = logs},
+    {.name = "Exec",
+     REQUEST(exec_request),
+     RESPONSE(exec_response),
+     .roles = RPC_ROLE_MASTER,
+     .client_streams = true,
+     .server_streams = true,
+     .open = exec},
     {.name = "SetRoutes",
      REQUEST(set_routes_request),
      RESPONSE(set_routes_response),
@@ -326,6 +342,7 @@ void node_service_start(struct node_service *service,
 {
     service->config = *config;
     service->logs = log_streams_new(service->loop, config->engine);
+    service->execs = exec_streams_new(service->loop, config->engine);
     pod_engine_each(config->engine, put_pod, service->board);
     server_add(server, &node_methods, service);
 }
@@ -362,6 +379,7 @@ void node_service_hang_up(struct node_service *service)
 {
     watch_board_hang_up(service->board);
     log_streams_hang_up(service->logs);
+    exec_streams_hang_up(service->execs);
 }
 
 static void service_on_board_closed(void *data)
@@ -371,6 +389,7 @@ static void service_on_board_closed(void *data)
     void *closed_data = service->closed_data;
 
     log_streams_free(service->logs);
+    exec_streams_free(service->execs);
     free(service);
     closed(closed_data);
 }

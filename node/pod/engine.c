@@ -502,6 +502,18 @@ int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
     return 0;
 }
 
+int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
+                    const Kontor__V1__StartExec *asked, const int *fds,
+                    size_t fd_count, struct error *why)
+{
+    struct pod *pod = find(engine, pod_id);
+
+    if (!pod)
+        return error_set(why, ERROR_NOT_FOUND,
+                         "pod %" PRIu64 " is not on this node", pod_id);
+    return kpod_exec(&pod->kpod, asked, fds, fd_count, why);
+}
+
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id)
 {
     const struct pod *pod = find(engine, pod_id);

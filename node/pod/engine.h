@@ -15,6 +15,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "kontor/v1/bundle.pb-c.h"
 #include "kontor/v1/node.pb-c.h"
 #include "node/image/image.h"
 #include "node/net/net.h"
@@ -80,6 +81,11 @@ const Kontor__V1__PodStatus *pod_engine_status(const struct pod_engine *engine,
  * bundles. */
 int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
                           void *to, struct error *why);
+
+/* kpod_exec() in a pod; NOT_FOUND when it is not on this node. */
+int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
+                    const Kontor__V1__StartExec *asked, const int *fds,
+                    size_t fd_count, struct error *why);
 
 /* The folder of a pod, for its log; NULL when there is no such pod. */
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id);

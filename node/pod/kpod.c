@@ -2,7 +2,10 @@
 
 #include "base/memory.h"
 #include "kontor/v1/bundle.pb-c.h"
+#include "node/supervisor/exec.h"
+#include "node/supervisor/supervisor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,6 +170,53 @@ void kpod_stop(struct kpod *kpod, uint32_t grace_ms)
     length = kontor__v1__supervisor_message__pack(&message, bytes);
     /* A peer that is gone is learned of by reading. */
     send(kpod->connection->fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int send_with(int socket, const void *bytes, size_t length,
+                     const int *fds, size_t fd_count)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * EXEC_DESCRIPTORS_MAX)];
+    } control = {{0}};
+    struct iovec part = {without_const(bytes), length};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen =
+                                 CMSG_SPACE(fd_count * sizeof *fds)};
+
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(fd_count * sizeof *fds);
+    memcpy(CMSG_DATA(&control.header), fds, fd_count * sizeof *fds);
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+}
+
+int kpod_exec(struct kpod *kpod, const Kontor__V1__StartExec *asked,
+              const int *fds, size_t fd_count, struct error *why)
+{
+    Kontor__V1__SupervisorMessage message =
+        KONTOR__V1__SUPERVISOR_MESSAGE__INIT;
+    CLEANUP(free_pointer) uint8_t *bytes = NULL;
+    size_t length;
+
+    assert(fd_count <= EXEC_DESCRIPTORS_MAX);
+    if (!kpod->connection)
+        return error_set(why, ERROR_UNAVAILABLE, "the pod does not run");
+    message.message_case = KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_EXEC;
+    message.exec = without_const(asked);
+    length = kontor__v1__supervisor_message__get_packed_size(&message);
+    if (length > SUPERVISOR_MESSAGE_MAX_BYTES)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "the command and its environment have %zu bytes, at "
+                         "most %d",
+                         length, SUPERVISOR_MESSAGE_MAX_BYTES);
+    bytes = memory_new(length);
+    kontor__v1__supervisor_message__pack(&message, bytes);
+    if (send_with(kpod->connection->fd, bytes, length, fds, fd_count) != 0)
+        return error_errno(why, "ask the pod's supervisor");
+    return 0;
 }
 
 void kpod_kill(struct kpod *kpod)

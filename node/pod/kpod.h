@@ -7,7 +7,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "kontor/v1/types.pb-c.h"
+#include "kontor/v1/bundle.pb-c.h"
 
 #include <stdbool.h>
 #include <uv.h>
@@ -36,6 +36,11 @@ void kpod_started(struct kpod *kpod, pid_t pid, int pidfd);
 
 /* Ask it to stop. Without a connection nothing happens. */
 void kpod_stop(struct kpod *kpod, uint32_t grace_ms);
+
+/* Ask it to start a program, with these descriptors; they stay the caller's.
+ * UNAVAILABLE: it is not connected, or does not read. */
+int kpod_exec(struct kpod *kpod, const Kontor__V1__StartExec *asked,
+              const int *fds, size_t fd_count, struct error *why);
 
 /* SIGKILL, for one that does not stop when asked; only while it is watched,
  * when its pid is surely still its own. */

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,37 +99,16 @@ static _Noreturn void run_child(const struct container *container, int init,
                  .read_only = container->spec->read_only},
         .cgroup = container->cgroup,
         .init = init,
+        .joined = -1,
+        .input = -1,
         .output = pipes->streams[0][1],
         .errors = pipes->streams[1][1],
         .report = pipes->report[1],
+        .fail = start_report_fail,
         .filter = SUPERVISOR_FILTER_FD + container->index,
     };
 
     container_child_run(&child);
-}
-
-/* Fork into the pod's pid namespace. It is the next child's that changes by
- * setns(2), not the caller's. */
-static int fork_child(struct container *container, int init,
-                      struct pipes *pipes, struct error *why)
-{
-    CLEANUP(fd_close)
-    int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    pid_t pid;
-
-    if (own < 0 || setns(init, CLONE_NEWPID) != 0)
-        return error_errno(why, "enter the pod's pid namespace");
-    pid = process_fork(0, NULL);
-    if (pid == 0)
-        run_child(container, init, pipes);
-    if (pid < 0)
-        error_errno(why, "fork");
-    else
-        container->pid = pid;
-    /* The namespace is our own: there is no way to fail. */
-    if (setns(own, CLONE_NEWPID) != 0)
-        abort();
-    return pid < 0 ? (int)why->code : 0;
 }
 
 /* One of the pod's limits may have killed it as well as one of its own: what
@@ -152,12 +130,16 @@ static int make_group(const struct container *container, struct error *why)
 static int try_start(struct container *container, int init, struct error *why)
 {
     struct pipes pipes;
+    pid_t pid;
 
     if (open_pipes(&pipes, why) != 0 || make_group(container, why) != 0 ||
-        fork_child(container, init, &pipes, why) != 0) {
+        (pid = process_fork_in(init, why)) < 0) {
         close_pipes(&pipes);
         return (int)why->code;
     }
+    if (pid == 0)
+        run_child(container, init, &pipes);
+    container->pid = pid;
     container->report = pipes.report[0];
     pipes.report[0] = -1;
     for (int i = 0; i < CONTAINER_STREAMS; i++) {

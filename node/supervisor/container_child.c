@@ -16,8 +16,9 @@
 #include "node/supervisor/privileges.h"
 #include "node/supervisor/process.h"
 #include "node/supervisor/root_path.h"
-#include "node/supervisor/start_report.h"
+#include "node/supervisor/start_report.h" /* EXIT_... */
 #include "node/supervisor/syscall_filter.h"
+#include "node/supervisor/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,10 +43,13 @@ enum { OPEN_FILES = 1024, OPEN_FILES_MAX = 524288 };
 
 static int take_streams(const struct container_child *child, struct error *why)
 {
-    if (dup2(child->output, STDOUT_FILENO) < 0 ||
-        dup2(child->errors, STDERR_FILENO) < 0)
-        return error_errno(why, "connect stdout and stderr");
     setsid();
+    if (child->terminal)
+        return 0; /* there is none yet */
+    if ((child->input >= 0 && dup2(child->input, STDIN_FILENO) < 0) ||
+        dup2(child->output, STDOUT_FILENO) < 0 ||
+        dup2(child->errors, STDERR_FILENO) < 0)
+        return error_errno(why, "connect the standard streams");
     return 0;
 }
 
@@ -89,12 +93,23 @@ static int take_shm(const struct container_child *child, int *shm,
     return 0;
 }
 
+/* Its root becomes ours, too. */
+static int join(int joined, struct error *why)
+{
+    if (setns(joined, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                          CLONE_NEWCGROUP) != 0)
+        return error_errno(why, "enter the container");
+    return 0;
+}
+
 static int enter_namespaces(const struct container_child *child, int *shm,
                             struct error *why)
 {
-    if (!child->alone && take_shm(child, shm, why) != 0)
-        return (int)why->code;
     if (set_oom_score(why) != 0 || cgroup_enter(child->cgroup, 0, why) != 0)
+        return (int)why->code;
+    if (child->joined >= 0)
+        return join(child->joined, why);
+    if (!child->alone && take_shm(child, shm, why) != 0)
         return (int)why->code;
     if (setns(child->init, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) {
         if (errno == ESRCH)
@@ -166,12 +181,18 @@ static int set_limits(const Kontor__V1__BundleContainer *container,
 /* stdin is the container's own /dev/null: its root may change the mode and
  * owner of what it holds open, and kpod's is the host's. Programs open
  * /dev/stdout and /dev/stderr, and these are pipes of root. */
-static int give_streams(const struct identity *identity, struct error *why)
+static int give_streams(const struct container_child *child,
+                        const struct identity *identity, struct error *why)
 {
-    CLEANUP(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CLEANUP(fd_close) int null = -1;
 
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0)
-        return error_errno(why, "connect stdin to /dev/null");
+    if (child->terminal)
+        return terminal_take(&child->size, identity->uid, child->report, why);
+    if (child->input < 0) {
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+            return error_errno(why, "connect stdin to /dev/null");
+    }
     if (fchown(STDOUT_FILENO, identity->uid, (gid_t)-1) != 0 ||
         fchown(STDERR_FILENO, identity->uid, (gid_t)-1) != 0)
         return error_errno(why, "give stdout and stderr to user %u",
@@ -305,13 +326,13 @@ static int set_up(const struct container_child *child,
         return error_errno(why, "hide the process");
     if (take_streams(child, why) != 0 || reset_signals(why) != 0 ||
         enter_namespaces(child, &root.shm, why) != 0 ||
-        container_root_enter(&root, why) != 0)
+        (child->joined < 0 && container_root_enter(&root, why) != 0))
         return (int)why->code;
     umask(022);
     if (identity_resolve(child->container->user, identity, why) != 0 ||
         add_groups(child->container, identity, why) != 0 ||
         enter_working_dir(child, why) != 0 ||
-        give_streams(identity, why) != 0 ||
+        give_streams(child, identity, why) != 0 ||
         set_limits(child->container, why) != 0)
         return (int)why->code;
     return privileges_take(
@@ -336,5 +357,6 @@ _Noreturn void container_child_run(const struct container_child *child)
 
     if (set_up(child, &identity, &why) == 0 && confine(child, &why) == 0)
         exec_program(child->container, identity.home, &exit_code, &why);
-    start_report_fail(child->report, exit_code, &why);
+    child->fail(child->report, exit_code, &why);
+    _exit(exit_code);
 }

@@ -4,16 +4,26 @@
 #include "kontor/v1/bundle.pb-c.h"
 #include "node/supervisor/container_root.h"
 
+#include <sys/ioctl.h>
+
 struct container_child {
     const Kontor__V1__BundleContainer *container;
     struct container_root root;
-    bool alone;         /* in its pod: /dev/shm is its own */
-    const char *cgroup; /* the container's own */
-    int init;           /* pidfd of the pod's pid 1: whose namespaces */
-    int output;         /* becomes stdout */
-    int errors;         /* becomes stderr */
-    int report;         /* start_report */
-    int filter;         /* syscall_filter_enter()'s */
+    bool alone;          /* in its pod: /dev/shm is its own */
+    const char *cgroup;  /* the container's own */
+    int init;            /* pidfd of the pod's pid 1: whose namespaces */
+    int joined;          /* pidfd of a process of the container that runs, to
+                            become another one in it; -1: begin it */
+    int input;           /* becomes stdin; -1: /dev/null */
+    int output;          /* becomes stdout */
+    int errors;          /* becomes stderr */
+    bool terminal;       /* instead of these three, a new one's; its other end
+                            goes through `report` */
+    struct winsize size; /* of the terminal */
+    int report;          /* where `fail` tells */
+    /* How: start_report_fail() or another. */
+    void (*fail)(int report, int exit_code, const struct error *why);
+    int filter; /* syscall_filter_enter()'s */
 };
 
 /* In the new process, which is in the pod's pid namespace by birth. */

@@ -1,6 +1,10 @@
 #include "node/supervisor/process.h"
 
+#include "base/fd.h"
+
+#include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +25,29 @@ pid_t process_fork(uint64_t flags, int *pidfd)
     };
 
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+/* It is the next child's namespace that changes by setns(2), not the
+ * caller's. */
+pid_t process_fork_in(int init, struct error *why)
+{
+    CLEANUP(fd_close)
+    int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    pid_t pid;
+
+    if (own < 0 || setns(init, CLONE_NEWPID) != 0) {
+        error_errno(why, "enter the pod's pid namespace");
+        return -1;
+    }
+    pid = process_fork(0, NULL);
+    if (pid == 0)
+        return 0;
+    if (pid < 0)
+        error_errno(why, "fork");
+    /* The namespace is our own: there is no way to fail. */
+    if (setns(own, CLONE_NEWPID) != 0)
+        abort();
+    return pid;
 }
 
 void process_arguments(int argc, char **argv)

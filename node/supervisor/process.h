@@ -1,6 +1,8 @@
 /* process.h - fork(2) with what clone3(2) adds, and a process's name. */
 #pragma once
 
+#include "base/error.h"
+
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -8,6 +10,10 @@
  * end. *pidfd, when given, is the parent's, close-on-exec. 0 in the child,
  * -1 and errno on failure. The caller must have a single thread. */
 pid_t process_fork(uint64_t flags, int *pidfd);
+
+/* Fork into the pid namespace of `init`, a pidfd: 0 in the child, else its
+ * pid, or -1 and `why`. */
+pid_t process_fork_in(int init, struct error *why);
 
 /* Where main() found its arguments; process_rename() writes over them. */
 void process_arguments(int argc, char **argv);

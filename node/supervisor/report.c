@@ -7,13 +7,14 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
     /* The reasons are the long fields. */
     STATUS_MAX_BYTES = 2048 + 384 * SUPERVISOR_CONTAINERS_MAX,
-    MESSAGE_MAX_BYTES = 256,
+    MESSAGE_MAX_BYTES = SUPERVISOR_MESSAGE_MAX_BYTES,
 };
 
 void report_init(struct report *report, int listener)
@@ -116,27 +117,40 @@ void report_accept(struct report *report)
     close(fd);
 }
 
-bool report_receive(struct report *report, int client, uint32_t *grace_ms)
+/* One packet; as recv(2). */
+static ssize_t take_packet(int socket, uint8_t *bytes,
+                           int fds[EXEC_DESCRIPTORS_MAX])
 {
-    uint8_t bytes[MESSAGE_MAX_BYTES];
-    Kontor__V1__SupervisorMessage *message;
-    ssize_t length =
-        recv(report->clients[client], bytes, sizeof bytes, MSG_DONTWAIT);
-    bool stop;
+    struct iovec part = {bytes, MESSAGE_MAX_BYTES};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int) * EXEC_DESCRIPTORS_MAX)];
+    } control;
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    memset(fds, -1, EXEC_DESCRIPTORS_MAX * sizeof *fds);
+    if (got >= 0 && header && header->cmsg_level == SOL_SOCKET &&
+        header->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    return got;
+}
+
+Kontor__V1__SupervisorMessage *report_receive(struct report *report, int client,
+                                              int fds[EXEC_DESCRIPTORS_MAX])
+{
+    static uint8_t bytes[MESSAGE_MAX_BYTES]; /* touched as far as it is used */
+    ssize_t length = take_packet(report->clients[client], bytes, fds);
 
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
+        return NULL;
     if (length <= 0) {
         fd_reset(&report->clients[client]);
-        return false;
+        return NULL;
     }
-    message =
-        kontor__v1__supervisor_message__unpack(NULL, (size_t)length, bytes);
-    stop = message && message->message_case ==
-                          KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_STOP;
-    if (stop)
-        *grace_ms = message->stop->grace_ms;
-    if (message)
-        kontor__v1__supervisor_message__free_unpacked(message, NULL);
-    return stop;
+    return kontor__v1__supervisor_message__unpack(NULL, (size_t)length, bytes);
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "kontor/v1/bundle.pb-c.h"
 #include "kontor/v1/types.pb-c.h"
+#include "node/supervisor/exec.h"
 #include "node/supervisor/supervisor.h"
 
 #include <stdbool.h>
@@ -41,5 +42,7 @@ int report_publish(struct report *report, bool durable, struct error *why);
 /* Someone connects: send the status. One too many is turned away. */
 void report_accept(struct report *report);
 
-/* A client sent something or went. True when it asks to stop the pod. */
-bool report_receive(struct report *report, int client, uint32_t *grace_ms);
+/* A client sent something or went. What it sent, with the descriptors that
+ * came along (the rest are -1), or NULL; both the caller's. */
+Kontor__V1__SupervisorMessage *report_receive(struct report *report, int client,
+                                              int fds[EXEC_DESCRIPTORS_MAX]);

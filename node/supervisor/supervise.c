@@ -31,7 +31,8 @@ enum {
     GRACE_DEFAULT_MS = 10000,
     KILL_AGAIN_MS = 5, /* while the cgroup is not empty */
     /* A container has 3 descriptors; then signals, pid 1, listener. */
-    WATCHES_MAX = 3 * SUPERVISOR_CONTAINERS_MAX + REPORT_CLIENTS_MAX + 3,
+    WATCHES_MAX =
+        3 * SUPERVISOR_CONTAINERS_MAX + REPORT_CLIENTS_MAX + EXECS_MAX + 3,
 };
 
 struct supervisor {
@@ -39,6 +40,7 @@ struct supervisor {
     struct container *containers; /* bundle->n_containers */
     struct log_file log;
     struct report report;
+    struct exec execs[EXECS_MAX];
     int signals; /* signalfd */
 
     pid_t init;      /* the pod's pid 1; 0: none */
@@ -279,6 +281,9 @@ static void reap(struct supervisor *s)
         for (size_t i = 0; i < s->bundle->n_containers; i++)
             if (pid == s->containers[i].pid)
                 container_on_exit(&s->containers[i], status);
+        for (int i = 0; i < EXECS_MAX; i++)
+            if (exec_on_exit(&s->execs[i], pid, status))
+                break;
     }
 }
 
@@ -293,12 +298,33 @@ static void on_signal(struct supervisor *s)
     reap(s);
 }
 
+/* "" is the first that is there to stay. */
+static struct container *find_container(const struct supervisor *s,
+                                        const char *name)
+{
+    for (size_t i = 0; i < s->bundle->n_containers; i++)
+        if (name[0] ? strcmp(s->containers[i].spec->name, name) == 0
+                    : !s->containers[i].spec->init)
+            return &s->containers[i];
+    return NULL;
+}
+
 static void on_client(struct supervisor *s, int client)
 {
-    uint32_t grace_ms;
+    int fds[EXEC_DESCRIPTORS_MAX];
+    Kontor__V1__SupervisorMessage *message =
+        report_receive(&s->report, client, fds);
 
-    if (report_receive(&s->report, client, &grace_ms))
-        stop(s, grace_ms);
+    if (!message)
+        return;
+    if (message->message_case == KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_STOP)
+        stop(s, message->stop->grace_ms);
+    if (message->message_case == KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_EXEC)
+        exec_start(s->execs, find_container(s, message->exec->container),
+                   message->exec, fds);
+    for (int i = 0; i < EXEC_DESCRIPTORS_MAX; i++)
+        fd_close(&fds[i]);
+    kontor__v1__supervisor_message__free_unpacked(message, NULL);
 }
 
 /* ---- the loop -------------------------------------------------------------
@@ -310,6 +336,7 @@ enum watch_kind {
     WATCH_OUTPUT,
     WATCH_LISTENER,
     WATCH_CLIENT,
+    WATCH_EXEC,
     WATCH_SIGNALS
 };
 
@@ -350,6 +377,8 @@ static void watch_all(const struct supervisor *s, struct watches *watches)
     watch(watches, s->report.listener, WATCH_LISTENER, 0, 0);
     for (int i = 0; i < REPORT_CLIENTS_MAX; i++)
         watch(watches, s->report.clients[i], WATCH_CLIENT, i, 0);
+    for (int i = 0; i < EXECS_MAX; i++)
+        watch(watches, s->execs[i].socket, WATCH_EXEC, i, 0);
     watch(watches, s->signals, WATCH_SIGNALS, 0, 0);
 }
 
@@ -373,6 +402,9 @@ static void dispatch(struct supervisor *s, const struct watches *watches,
         return;
     case WATCH_CLIENT:
         on_client(s, index);
+        return;
+    case WATCH_EXEC:
+        exec_on_socket(&s->execs[index]);
         return;
     case WATCH_SIGNALS:
         on_signal(s);
@@ -555,6 +587,7 @@ int supervise(const char *folder, struct error *why)
     struct error ignored;
     int code;
 
+    execs_init(s.execs);
     report_init(&s.report, SUPERVISOR_SOCKET_FD);
     code = begin(&s, folder, why);
     if (code == 0) {

@@ -53,6 +53,7 @@ enum {
     SUPERVISOR_FILTER_FD = 6, /* of the first container; one for each */
     SUPERVISOR_CONTAINERS_MAX = 8,
     SUPERVISOR_FILE_MAX_BYTES = 1 << 20,
+    SUPERVISOR_MESSAGE_MAX_BYTES = 65536, /* to kpod */
 };
 
 enum log_stream { LOG_STREAM_STDOUT = 1, LOG_STREAM_STDERR = 2 };

@@ -194,6 +194,31 @@ static void options_are_parsed(void **state)
     assert_int_equal(operands.rest_count, 1);
 }
 
+static void flags_stand_together(void **state)
+{
+    bool input = false, terminal = false, other = false;
+    const struct option table[] = {{"i|stdin", OPTION_FLAG, &input, NULL, ""},
+                                   {"t|tty", OPTION_FLAG, &terminal, NULL, ""},
+                                   {"o|other", OPTION_FLAG, &other, NULL, ""},
+                                   {"s|size", OPTION_BYTES, NULL, "B", ""},
+                                   {.name = NULL}};
+    const char *line[] = {"x", "-it", NULL};
+    const char *wrong[] = {"x", "-os", NULL};
+    struct operands operands;
+    struct error why;
+    bool help;
+
+    (void)state;
+    assert_int_equal(
+        options_parse(table, 2, without_const(line), &operands, &help, &why),
+        0);
+    assert_true(input && terminal && !other);
+    assert_int_equal(
+        options_parse(table, 2, without_const(wrong), &operands, &help, &why),
+        ERROR_INVALID_ARGUMENT);
+    assert_false(other);
+}
+
 static void wrong_options_are_named(void **state)
 {
     static const struct {
@@ -241,6 +266,7 @@ int main(void)
         cmocka_unit_test(what_is_mounted_is_left_alone),
         cmocka_unit_test(what_is_no_folder_is_not_made_one),
         cmocka_unit_test(options_are_parsed),
+        cmocka_unit_test(flags_stand_together),
         cmocka_unit_test(wrong_options_are_named),
     };
 

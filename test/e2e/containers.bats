@@ -1,0 +1,152 @@
+# containers.bats - pods of several containers from a file, programs executed in
+# them, and what a container may do, as a person meets them.
+
+load lib.bash
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    work_make
+    registry_up
+    image_push
+    cluster_up
+    cat >"$WORK/pod.yaml" <<YAML
+app: pair
+stop_grace_ms: 300ms
+resources: {cpu_milli: 100m, memory_bytes: 64M}
+containers:
+- name: prepare
+  image: $IMAGE
+  init: true
+  command: [sh, -c, 'echo prepared > /dev/shm/state']
+- name: web
+  image: $IMAGE
+  command: [sh, -c, 'cat /dev/shm/state; trap "exit 0" TERM; sleep 1000 & wait']
+- name: side
+  image: $IMAGE
+  command: [sh, -c, 'echo side; exec sleep 2000']
+  limits: {memory_bytes: 16M}
+  env: [COLOUR=blue]
+YAML
+    kctl schedule -f "$WORK/pod.yaml" >/dev/null
+}
+
+teardown_file() {
+    cluster_down
+    registry_down
+    work_remove
+}
+
+@test "containers of a file share what they share, and are told of one by one" {
+    run kctl describe pod pair-1
+    grep -Eq '^init +prepare  succeeded' <<<"$output"
+    grep -Eq '^container +web  running, ready' <<<"$output"
+    grep -Eq '^container +side  running, ready' <<<"$output"
+    kctl logs pair-1 | grep -q '^prepared$'
+    [ "$(kctl exec pair-1 -- sh -c 'ps -o comm | grep -c "^sleep"')" = 2 ]
+    kctl get pods -o json | python3 -c '
+import json, sys
+pod = json.load(sys.stdin)["pods"][0]
+assert pod["status"]["ready"], pod
+assert [c["name"] for c in pod["status"]["containers"]] == ["prepare", "web", "side"]'
+}
+
+@test "what is wrong in a file is told by line and field, before anything happens" {
+    printf 'app: x\ncontainers:\n- imag: y\n' >"$BATS_TEST_TMPDIR/bad.yaml"
+    run kctl schedule -f "$BATS_TEST_TMPDIR/bad.yaml"
+    [ "$status" = 2 ]
+    [[ $output == *'bad.yaml:3: containers[0]: there is no field "imag"; did you mean image?'* ]]
+    run kctl schedule -f "$WORK/pod.yaml" --cpu 2
+    [ "$status" = 2 ]
+    run kctl schedule -f - <<<'containers: [{image: x}, {image: y}]'
+    [ "$status" = 2 ]
+    [[ $output == *'spec.containers[1].name: there is a "main" already'* ]]
+}
+
+@test "exec: streams, exit codes, container, user and environment" {
+    run kctl exec pair-1 -- sh -c 'echo out; echo err >&2; exit 9'
+    [ "$status" = 9 ]
+    [ "$(kctl exec pair-1 -- sh -c 'echo out; echo err >&2' 2>/dev/null)" = out ]
+    [ "$(kctl exec -c side pair-1 -- sh -c 'echo $COLOUR')" = blue ]
+    [ "$(kctl exec --user 5:6 --env A=b pair-1 -- sh -c 'echo $(id -u) $(id -g) $A')" = '5 6 b' ]
+    run -127 kctl exec pair-1 -- /bin/nope
+    [[ $output == *'exec /bin/nope: no such file'* ]]
+    run kctl exec -c nowhere pair-1 -- true
+    [ "$status" = 125 ]
+    run kctl exec nothing-1 -- true
+    [ "$status" = 4 ]
+    run kctl exec pair-1
+    [ "$status" = 2 ]
+}
+
+@test "exec: input of any size comes through and back, from files and pipes" {
+    head -c 20000000 /dev/urandom >"$BATS_TEST_TMPDIR/in"
+    kctl exec -i pair-1 -- cat <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out"
+    cmp "$BATS_TEST_TMPDIR/in" "$BATS_TEST_TMPDIR/out"
+    cat "$BATS_TEST_TMPDIR/in" | kctl exec -i pair-1 -- sha256sum |
+        grep -q "$(sha256sum <"$BATS_TEST_TMPDIR/in" | cut -c1-64)"
+    kctl exec -i pair-1 -- true <"$BATS_TEST_TMPDIR/in"
+}
+
+@test "exec: a terminal of its size, keys and signals" {
+    run python3 "$BATS_TEST_DIRNAME/terminal.py" kctl exec -it pair-1 -- sh
+    echo "$output"
+    [ "$status" = 5 ]
+    [[ $output == *'30 100'*'40 120'*'/dev/pts/0'* ]]
+    kctl exec pair-1 -- sh -c 'echo up; exec sleep 100' >"$BATS_TEST_TMPDIR/out" &
+    await 10 grep -q up "$BATS_TEST_TMPDIR/out"
+    kill -TERM $!
+    wait $! || [ $? = 143 ]
+}
+
+@test "exec: through a master that does not lead" {
+    local follower
+    follower=$(kctl masters -o json | python3 -c '
+import json, sys
+print(next(m["name"] for m in json.load(sys.stdin)["masters"] if m["role"] == "follower"))')
+    python3 - "$KONTOR_CONFIG" "$follower" >"$WORK/cluster/follower.json" <<'PY'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["masters"] = [m for m in config["masters"] if m["name"] == sys.argv[2]]
+json.dump(config, sys.stdout)
+PY
+    [ "$(echo there | kctl exec --config "$WORK/cluster/follower.json" -i pair-1 -- cat)" = there ]
+}
+
+@test "exec: a viewer may not" {
+    python3 - "$KONTOR_CONFIG" >"$WORK/cluster/viewer.json" <<'PY'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["identity"] = "viewer"
+json.dump(config, sys.stdout)
+PY
+    run kctl exec --config "$WORK/cluster/viewer.json" pair-1 -- true
+    [ "$status" = 6 ]
+}
+
+@test "what a container may is as asked" {
+    kctl schedule "$IMAGE" --name safe --restart never --user 7:8 --group-add 9 \
+        --cap-drop ALL --read-only --tmpfs /run:2M --shm-size 1M --ulimit nofile=50:60 \
+        -- sh -c 'id; ulimit -n; touch /x; echo a >/run/a && cat /run/a; df -k /dev/shm /run' \
+        >/dev/null 2>&1 || true
+    run kctl logs -f safe-1
+    echo "$output"; kctl describe pod safe-1
+    [[ $output == *'uid=7 gid=8 groups=9'* ]]
+    [[ $output == *$'\n50\n'* ]]
+    [[ $output == *'/x: Read-only file system'* ]]
+    [[ $output == *$'\na\n'* ]]
+    run kctl schedule "$IMAGE" --cap-add NOPE --name bad
+    [ "$status" = 1 ]
+    [[ $output == *'there is no capability "NOPE"'* ]]
+}
+
+@test "exec: 125 when the stream is lost, and the program goes with it" {
+    local node pid
+    kctl exec pair-1 -- sh -c 'echo up; exec sleep 3000' >"$BATS_TEST_TMPDIR/out" &
+    pid=$!
+    await 10 grep -q up "$BATS_TEST_TMPDIR/out"
+    node=$(kctl get pods -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["pods"][0]["node"])')
+    kill -9 "$(pgrep -f "knode --name $node .*$WORK")"
+    wait $pid || status=$?
+    [ "${status:-0}" = 125 ]
+    await 10 bash -c '! pgrep -f "[s]leep 3000"'
+}
