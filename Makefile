@@ -78,7 +78,7 @@ DIRS_base := base
 DIRS_rpc := rpc
 DIRS_raft := raft raft/core
 DIRS_master := master master/placement
-DIRS_node := node node/image node/pod node/cgroup node/net node/supervisor
+DIRS_node := node node/image node/pod node/cgroup node/net node/disk node/supervisor
 DIRS_client := client
 OBJECTS_proto := $(PB_C:.c=.o) $(GENERATED)/descriptors.o
 $(foreach l,base rpc raft master node client,\

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/disk/disk.h"
 #include "node/pod/folder.h"
 #include "node/supervisor/supervisor.h"
 
@@ -39,7 +40,9 @@ static int clean_cgroup(const char *cgroup, struct error *why)
 static bool goes(const char *name, enum pod_clean_extent extent)
 {
     static const char *const layer[] = {
-        "upper", "work", "root", SUPERVISOR_SOCKET, SUPERVISOR_BUNDLE,
+        "upper",           "work",      "root",
+        SUPERVISOR_SOCKET, DISK_FOLDER, DISK_IMAGE,
+        SUPERVISOR_BUNDLE,
     };
     static const char *const orders[] = {POD_FOLDER_ORDER, POD_FOLDER_NEXT,
                                          POD_FOLDER_DELETE};
@@ -98,7 +101,8 @@ static int clean_folder(const struct pod_clean *clean, struct error *why)
         return 0;
     if (dir < 0)
         return error_errno(why, "open folder %s", clean->folder);
-    if (clean_entries(dir, clean->extent, why) != 0)
+    if (disk_await_unused(dir, why) != 0 ||
+        clean_entries(dir, clean->extent, why) != 0)
         return error_wrap(why, "clean %s", clean->folder);
     if (clean->extent == POD_CLEAN_HISTORY &&
         pod_folder_promote(clean->folder, why) != 0)

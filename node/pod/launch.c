@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "node/disk/disk.h"
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
 #include "node/pod/syscalls.h"
@@ -101,6 +102,16 @@ static int make_folders(struct pod_launch *launch)
                 return error_wrap(why, "in %s", launch->folder);
         }
     return 0;
+}
+
+static int make_disk(struct pod_launch *launch)
+{
+    uint64_t log_limit_bytes = launch->bundle->containers[0]->log_limit_bytes;
+
+    return launch->disk_bytes == 0
+               ? 0
+               : disk_make(launch->folder, launch->disk_bytes, log_limit_bytes,
+                           &launch->why);
 }
 
 /* ---- the process --------------------------------------------------------- */
@@ -242,8 +253,8 @@ void pod_launch_run(struct pod_launch *launch)
     launch->socket = -1;
     error_clear(&launch->why);
     if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) != 0 ||
-        make_folders(launch) != 0 || write_bundle(launch) != 0 ||
-        gather(launch, &fds) != 0)
+        make_folders(launch) != 0 || make_disk(launch) != 0 ||
+        write_bundle(launch) != 0 || gather(launch, &fds) != 0)
         return;
     if (spawn(launch, &fds) != 0)
         return;

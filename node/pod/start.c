@@ -1,5 +1,6 @@
 /* start.c - the way of a pod from its order to its kpod: NEW, PULL, CLAIM,
  * LAUNCH. */
+#include "node/disk/disk.h"
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
 #include "node/pod/status.h"
@@ -90,11 +91,13 @@ static void pod_on_pulled(struct image_pull *pull,
         return;
     }
     if (failure.code == ERROR_OK) {
+        const Kontor__V1__Resources *asked = pod->order->spec->resources;
         struct bundle_source source = {
             .spec = pod->order->spec->containers[pod->bundle->n_containers],
             .image = image,
             .image_folder = pod->site->image_folder,
-            .log_limit_bytes = pod->site->log_limit_bytes,
+            .log_limit_bytes = disk_log_limit(asked ? asked->disk_bytes : 0,
+                                              pod->site->log_limit_bytes),
         };
 
         bundle_add(pod->bundle, &source, &failure);
@@ -200,6 +203,7 @@ static void step_launch(struct pod *pod)
                    .memory_bytes = resources ? resources->memory_bytes : 0,
                    .pids = POD_PIDS_MAX},
         .filter = pod->site->filter,
+        .disk_bytes = resources ? resources->disk_bytes : 0,
         .net = pod->site->net,
         .net_pod = {.pod_id = pod->id,
                     .address = pod->address,

@@ -39,7 +39,8 @@ struct container {
     const Kontor__V1__Bundle *bundle; /* borrowed */
     const Kontor__V1__BundleContainer *spec;
     uint8_t index;
-    const char *pod_folder; /* borrowed, absolute */
+    const char *pod_folder;   /* borrowed, absolute, as is: */
+    const char *layer_folder; /* where its writable layer is */
     char cgroup[CGROUP_PATH_MAX];
     struct log_file *log; /* borrowed */
 

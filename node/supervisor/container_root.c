@@ -33,7 +33,7 @@ static int link_folder(const struct container_root *root, const char *kind,
 {
     CLEANUP(free_pointer)
     char *path =
-        memory_format("%s/%s/%s", root->pod_folder, kind, root->container);
+        memory_format("%s/%s/%s", root->layer_folder, kind, root->container);
 
     if (symlink(path, name) != 0)
         return error_errno(why, "link %s", path);

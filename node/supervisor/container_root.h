@@ -7,9 +7,10 @@
 #include <stdbool.h>
 
 struct container_root {
-    const char *pod_folder; /* absolute; upper/, work/ and root/ are in it */
-    const char *container;  /* the folder's name in each of these */
-    char *const *layers;    /* absolute, lowest first */
+    const char *pod_folder;   /* absolute; root/ is in it */
+    const char *layer_folder; /* absolute; upper/ and work/ are in it */
+    const char *container;    /* the folder's name in each of these */
+    char *const *layers;      /* absolute, lowest first */
     size_t layer_count;
     const char *hostname;
     const char *address;

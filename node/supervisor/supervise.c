@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/memory.h"
+#include "node/disk/disk.h"
 #include "node/supervisor/bundle_file.h"
 #include "node/supervisor/container.h"
 #include "node/supervisor/container_root.h"
@@ -47,7 +48,8 @@ struct supervisor {
     int init_fd;     /* its pidfd */
     int init_report; /* start_report comes here; -1: closed */
     bool init_ready;
-    char *init_folder; /* owned; for its empty root */
+    char *init_folder;  /* owned; for its empty root */
+    char *layer_folder; /* owned; the pod's own, or its disk's */
 
     bool stopping;
     uint64_t kill_ms;     /* stopping: when grace ends */
@@ -556,6 +558,23 @@ static int open_signals(int *fd, struct error *why)
     return *fd < 0 ? error_errno(why, "open a signalfd") : 0;
 }
 
+/* The writable layers: on a disk of the pod's own when it asked for one. */
+static int open_disk(struct supervisor *s, const char *folder,
+                     struct error *why)
+{
+    const Kontor__V1__Bundle *bundle = s->bundle;
+    const char *names[SUPERVISOR_CONTAINERS_MAX];
+
+    if (!bundle->resources || bundle->resources->disk_bytes == 0) {
+        s->layer_folder = memory_string(folder);
+        return 0;
+    }
+    for (size_t i = 0; i < bundle->n_containers; i++)
+        names[i] = bundle->containers[i]->name;
+    s->layer_folder = memory_format("%s/%s", folder, DISK_FOLDER);
+    return disk_mount(names, bundle->n_containers, why);
+}
+
 static int begin(struct supervisor *s, const char *folder, struct error *why)
 {
     const Kontor__V1__Bundle *bundle;
@@ -569,10 +588,13 @@ static int begin(struct supervisor *s, const char *folder, struct error *why)
     status->address = bundle->address;
     status->restarts = bundle->restarts;
     s->init_folder = memory_format("%s/root", folder);
+    if (open_disk(s, folder, why) != 0)
+        return (int)why->code;
     s->containers = memory_array(bundle->n_containers, sizeof *s->containers);
     for (size_t i = 0; i < bundle->n_containers; i++) {
         container_init(&s->containers[i], bundle, i);
         s->containers[i].pod_folder = folder;
+        s->containers[i].layer_folder = s->layer_folder;
         s->containers[i].log = &s->log;
     }
     if (open_signals(&s->signals, why) != 0)
@@ -606,6 +628,7 @@ int supervise(const char *folder, struct error *why)
     fd_close(&s.signals);
     free(s.containers);
     free(s.init_folder);
+    free(s.layer_folder);
     if (s.bundle)
         kontor__v1__bundle__free_unpacked(s.bundle, NULL);
     return code;

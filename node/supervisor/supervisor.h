@@ -5,6 +5,8 @@
  *   bundle.pb     Bundle: what to run; written before kpod starts
  *   order.pb      PodOrder: what the master asked for; knode's own
  *   upper/ work/  the container's writable layer (upper/<container>, ...)
+ *   disk.img      both of these instead, of a pod that asks for disk: kpod
+ *   disk/         mounts it here, where only it sees it (node/disk/disk.h)
  *   root/         where its root is mounted, in kpod's mount namespace only
  *   status.pb     PodStatus, replaced by kpod at every change
  *   log, log.1    stdout and stderr in records; see log_record
