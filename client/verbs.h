@@ -11,6 +11,8 @@ extern const struct verb verb_describe_node;
 extern const struct verb verb_why;
 extern const struct verb verb_logs;
 extern const struct verb verb_exec;
+extern const struct verb verb_top_pods;
+extern const struct verb verb_top_nodes;
 extern const struct verb verb_events;
 extern const struct verb verb_stop;
 extern const struct verb verb_cordon;

@@ -34,11 +34,18 @@ typedef void service_answer_cb(struct master *master, struct call *call,
 void service_read(struct call *call, const ProtobufCMessage *request,
                   service_answer_cb *answer);
 
-/* Let `node` answer `call`: what its method `path` says goes to the caller as
- * it comes. From within a service_answer_cb. `path` is borrowed, static. */
+/* What a node is asked on a caller's behalf. */
+struct node_question {
+    const char *path; /* static */
+    const ProtobufCMessage *request;
+    enum error_code unreachable; /* answered when the node is not connected */
+};
+
+/* Let `node` answer `call`: what it says goes to the caller as it comes. From
+ * within a service_answer_cb. */
 void service_relay(struct master *master, struct call *call,
-                   const struct node *node, const char *path,
-                   const ProtobufCMessage *request);
+                   const struct node *node,
+                   const struct node_question *question);
 
 /* ---- writes ---- */
 
@@ -87,7 +94,7 @@ void service_list_nodes(struct call *call, const ProtobufCMessage *request);
 void service_why(struct call *call, const ProtobufCMessage *request);
 void service_watch(struct call *call, const ProtobufCMessage *request);
 void service_logs(struct call *call, const ProtobufCMessage *request);
-void service_images(struct call *call, const ProtobufCMessage *request);
+void service_ask_node(struct call *call, const ProtobufCMessage *request);
 void service_exec(struct call *call);
 void service_masters(struct call *call, const ProtobufCMessage *request);
 void service_add_master(struct call *call, const ProtobufCMessage *request);

@@ -73,8 +73,8 @@ static const struct call_events up_events = {
 };
 
 void service_relay(struct master *master, struct call *call,
-                   const struct node *node, const char *path,
-                   const ProtobufCMessage *request)
+                   const struct node *node,
+                   const struct node_question *question)
 {
     struct channel *channel = dispatch_channel(&master->dispatch, node->id);
     uint64_t remaining_ms = call_remaining_ms(call);
@@ -82,8 +82,8 @@ void service_relay(struct master *master, struct call *call,
     struct error why;
 
     if (!channel || !channel_connected(channel)) {
-        error_set(&why, ERROR_UNAVAILABLE, "node %s cannot be reached: %.300s",
-                  text_string(node->name),
+        error_set(&why, question->unreachable,
+                  "node %s cannot be reached: %.300s", text_string(node->name),
                   channel ? channel_trouble(channel)->message : "no address");
         service_fail(call, &why);
         return;
@@ -95,13 +95,13 @@ void service_relay(struct master *master, struct call *call,
     relay->up = channel_call_unary(
         channel,
         &(struct call_request){
-            .path = path,
+            .path = question->path,
             .response = service_method(call)->response,
             .timeout_ms = remaining_ms == UINT64_MAX ? 0 : remaining_ms + 1,
             .events = &up_events,
             .data = relay,
         },
-        request);
+        question->request);
 }
 
 /* ---- Logs ---- */
@@ -113,6 +113,8 @@ static void logs(struct master *master, struct call *call,
         (const Kontor__V1__LogsRequest *)message;
     Kontor__V1__NodeLogsRequest order = KONTOR__V1__NODE_LOGS_REQUEST__INIT;
     const struct cluster *cluster = master->cluster;
+    const struct node_question question = {"/kontor.v1.Node/Logs", &order.base,
+                                           ERROR_UNAVAILABLE};
     const struct node *node;
     struct error why;
     struct pod *pod;
@@ -131,7 +133,7 @@ static void logs(struct master *master, struct call *call,
         order.pod_id = pod->facts.id;
         order.follow = request->follow;
         order.tail_bytes = request->tail_bytes;
-        service_relay(master, call, node, "/kontor.v1.Node/Logs", &order.base);
+        service_relay(master, call, node, &question);
     }
 }
 

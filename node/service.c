@@ -2,10 +2,11 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "node/images.h"
 #include "node/exec.h"
+#include "node/images.h"
 #include "node/logs.h"
 #include "node/pod/status.h"
+#include "node/usage.h"
 #include "node/watch.h"
 
 #include <inttypes.h>
@@ -211,6 +212,14 @@ static void exec(struct call *call)
     exec_streams_add(service->execs, call);
 }
 
+static void usage(struct call *call, const ProtobufCMessage *message)
+{
+    struct node_service *service = call_service_data(call);
+
+    (void)message;
+    usage_answer(call, service->config.engine);
+}
+
 static void set_routes(struct call *call, const ProtobufCMessage *message)
 {
     static const Kontor__V1__SetRoutesResponse done =
@@ -290,6 +299,11 @@ static const struct method methods[] = {
      .client_streams = true,
      .server_streams = true,
      .open = exec},
+    {.name = "Usage",
+     REQUEST(usage_request),
+     RESPONSE(usage_response),
+     .roles = RPC_ROLE_MASTER,
+     .handle = usage},
     {.name = "SetRoutes",
      REQUEST(set_routes_request),
      RESPONSE(set_routes_response),

@@ -9,6 +9,7 @@ enum cgroup_controller {
     CGROUP_MEMORY,
     CGROUP_PIDS,
     CGROUP_FREEZER,
+    CGROUP_CPUACCT, /* on v1, often but not always with cpu */
     CGROUP_CONTROLLERS
 };
 
@@ -16,6 +17,7 @@ enum {
     CGROUP_ROOT_MAX = 128,
     CGROUP_FILE_PATH_MAX = 512,
     CGROUP_VALUE_MAX = 512,
+    CGROUP_TABLE_MAX = 4096, /* of "key number" lines: memory.stat */
 };
 
 struct cgroup_backend;
@@ -35,6 +37,8 @@ struct cgroup_backend {
                  const struct cgroup_limits *limits, struct error *why);
     int (*enter)(const char *root, const char *path, pid_t pid,
                  struct error *why);
+    void (*usage)(const struct cgroup_mounts *mounts, const char *path,
+                  struct cgroup_usage *out);
     uint64_t (*oom_kills)(const struct cgroup_mounts *mounts, const char *path);
     int (*kill)(const struct cgroup_mounts *mounts, const char *path,
                 struct error *why);
@@ -79,6 +83,15 @@ bool cgroup_file_exists(const char *root, const char *path, const char *file);
 /* The number behind `key` in a file of "key number" lines; 0 without one. */
 uint64_t cgroup_file_number(const char *root, const char *path,
                             const char *file, const char *key);
+
+/* The number that is all of a file; 0 without one. */
+uint64_t cgroup_file_whole_number(const char *root, const char *path,
+                                  const char *file);
+
+/* memory: what is used less what may be dropped; `total` and `unused` are a
+ * file and a key of memory.stat. */
+uint64_t cgroup_working_set(const char *root, const char *path,
+                            const char *total, const char *unused);
 
 /* Call `each` for every process listed in a group's cgroup.procs. */
 int cgroup_processes(const char *root, const char *path,

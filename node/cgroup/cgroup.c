@@ -148,6 +148,15 @@ uint64_t cgroup_oom_kills(const char *path)
                                       : 0;
 }
 
+void cgroup_usage(const char *path, struct cgroup_usage *out)
+{
+    struct error ignored;
+
+    *out = (struct cgroup_usage){0};
+    if (begin(path, &ignored) == 0)
+        found.backend->usage(&found, path, out);
+}
+
 int cgroup_kill(const char *path, struct error *why)
 {
     if (begin(path, why) != 0)

@@ -48,6 +48,15 @@ int cgroup_enter(const char *path, pid_t pid, struct error *why);
  * beneath it (on v1: from the group alone). */
 uint64_t cgroup_oom_kills(const char *path);
 
+struct cgroup_usage {
+    uint64_t cpu_ns;       /* since the group was made */
+    uint64_t memory_bytes; /* less file pages that nobody used lately */
+};
+
+/* What the group and its children use; what is not there or not counted is
+ * 0. */
+void cgroup_usage(const char *path, struct cgroup_usage *out);
+
 /* SIGKILL everything in the group and its children. They are dying when this
  * returns, and on v1 one may have slipped through: await cgroup_empty(), and
  * call again while it is not. A group that is not there is success. */

@@ -58,7 +58,7 @@ bool cgroup_file_exists(const char *root, const char *path, const char *file)
 uint64_t cgroup_file_number(const char *root, const char *path,
                             const char *file, const char *key)
 {
-    char text[CGROUP_VALUE_MAX];
+    char text[CGROUP_TABLE_MAX];
     size_t length = strlen(key);
     char *rest = text;
     char *line;
@@ -69,6 +69,25 @@ uint64_t cgroup_file_number(const char *root, const char *path,
         if (strncmp(line, key, length) == 0 && line[length] == ' ')
             return strtoull(line + length + 1, NULL, 10);
     return 0;
+}
+
+uint64_t cgroup_file_whole_number(const char *root, const char *path,
+                                  const char *file)
+{
+    char text[CGROUP_VALUE_MAX];
+
+    return cgroup_file_read(root, path, file, text, sizeof text)
+               ? strtoull(text, NULL, 10)
+               : 0;
+}
+
+uint64_t cgroup_working_set(const char *root, const char *path,
+                            const char *total, const char *unused)
+{
+    uint64_t used = cgroup_file_whole_number(root, path, total);
+    uint64_t idle = cgroup_file_number(root, path, "memory.stat", unused);
+
+    return used > idle ? used - idle : 0;
 }
 
 int cgroup_processes(const char *root, const char *path,

@@ -14,10 +14,9 @@
 enum { LINE_MAX_BYTES = 4096 };
 
 static const char *const controllers[CGROUP_CONTROLLERS] = {
-    [CGROUP_CPU] = "cpu",
-    [CGROUP_MEMORY] = "memory",
-    [CGROUP_PIDS] = "pids",
-    [CGROUP_FREEZER] = "freezer",
+    [CGROUP_CPU] = "cpu",         [CGROUP_MEMORY] = "memory",
+    [CGROUP_PIDS] = "pids",       [CGROUP_FREEZER] = "freezer",
+    [CGROUP_CPUACCT] = "cpuacct",
 };
 
 /* Is `word` one of `text`, whose words are divided by any of `dividers`? */

@@ -96,6 +96,16 @@ static int v1_enter(const char *root, const char *path, pid_t pid,
     return cgroup_file_write(root, path, "cgroup.procs", text, why);
 }
 
+static void v1_usage(const struct cgroup_mounts *mounts, const char *path,
+                     struct cgroup_usage *out)
+{
+    out->cpu_ns = cgroup_file_whole_number(mounts->roots[CGROUP_CPUACCT], path,
+                                           "cpuacct.usage");
+    out->memory_bytes =
+        cgroup_working_set(mounts->roots[CGROUP_MEMORY], path,
+                           "memory.usage_in_bytes", "total_inactive_file");
+}
+
 static uint64_t v1_oom_kills(const struct cgroup_mounts *mounts,
                              const char *path)
 {
@@ -172,6 +182,7 @@ static int v1_kill(const struct cgroup_mounts *mounts, const char *path,
 const struct cgroup_backend cgroup_v1 = {
     .limit = v1_limit,
     .enter = v1_enter,
+    .usage = v1_usage,
     .oom_kills = v1_oom_kills,
     .kill = v1_kill,
 };

@@ -96,6 +96,17 @@ static int v2_enter(const char *root, const char *path, pid_t pid,
                              text, why);
 }
 
+static void v2_usage(const struct cgroup_mounts *mounts, const char *path,
+                     struct cgroup_usage *out)
+{
+    const char *root = mounts->roots[CGROUP_MEMORY];
+
+    out->cpu_ns =
+        cgroup_file_number(root, path, "cpu.stat", "usage_usec") * 1000;
+    out->memory_bytes =
+        cgroup_working_set(root, path, "memory.current", "inactive_file");
+}
+
 static uint64_t v2_oom_kills(const struct cgroup_mounts *mounts,
                              const char *path)
 {
@@ -116,6 +127,7 @@ const struct cgroup_backend cgroup_v2 = {
     .hand_down = v2_hand_down,
     .limit = v2_limit,
     .enter = v2_enter,
+    .usage = v2_usage,
     .oom_kills = v2_oom_kills,
     .kill = v2_kill,
 };

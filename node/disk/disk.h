@@ -14,6 +14,7 @@
 #include "base/error.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #define DISK_IMAGE "disk.img"
 #define DISK_FOLDER "disk" /* what kpod mounts it on */
@@ -38,6 +39,13 @@ int disk_make(const char *folder, uint64_t bytes, uint64_t log_limit_bytes,
  * is none. Waits a moment for one that is just going; FAILED_PRECONDITION
  * when it does not. */
 int disk_await_unused(int dir, struct error *why);
+
+/* ---- usage.c ---------------------------------------------------------------
+ */
+
+/* Bytes in the writable layers and logs of a pod whose supervisor is `kpod`
+ * (0: it has none). Walks through layers that have no disk of their own. */
+uint64_t disk_usage(const char *folder, pid_t kpod);
 
 /* ---- mount.c: for kpod ----------------------------------------------------
  */

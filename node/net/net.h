@@ -72,6 +72,13 @@ struct net_pod {
 int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
 
+/* Call `each` for every pod's interface with the bytes that went to the pod
+ * and came from it. From any thread. */
+int net_each_traffic(const struct net *net,
+                     void (*each)(void *data, uint64_t pod_id,
+                                  uint64_t in_bytes, uint64_t out_bytes),
+                     void *data, struct error *why);
+
 struct net_route {
     char subnet[32]; /* "10.42.3.0/24" */
     char via[64];    /* the other node's host address */

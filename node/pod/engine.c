@@ -514,6 +514,11 @@ int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
     return kpod_exec(&pod->kpod, asked, fds, fd_count, why);
 }
 
+const struct pod_site *pod_engine_site(const struct pod_engine *engine)
+{
+    return &engine->site;
+}
+
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id)
 {
     const struct pod *pod = find(engine, pod_id);

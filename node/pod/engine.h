@@ -21,6 +21,7 @@
 #include "node/net/net.h"
 
 struct pod_engine;
+struct pod_site;
 
 struct pod_engine_config {
     const char *folder;         /* pods/ of the node's data; made if missing */
@@ -86,6 +87,9 @@ int pod_engine_each_layer(const struct pod_engine *engine, image_used_cb *used,
 int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
                     const Kontor__V1__StartExec *asked, const int *fds,
                     size_t fd_count, struct error *why);
+
+/* What its pods share; borrowed. */
+const struct pod_site *pod_engine_site(const struct pod_engine *engine);
 
 /* The folder of a pod, for its log; NULL when there is no such pod. */
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id);

@@ -5,18 +5,20 @@
 
 #include <string.h>
 
-/* All of these requests begin with the node's name. */
+/* All of these requests have the node's name. */
 static const char *asked_node(const ProtobufCMessage *request)
 {
-    return ((const Kontor__V1__ListImagesRequest *)request)->node;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(request->descriptor,
+                                                        "node");
+    const char *name;
+
+    memcpy(&name, (const uint8_t *)request + field->offset, sizeof(char *));
+    return name;
 }
 
-_Static_assert(offsetof(Kontor__V1__PullImageRequest, node) ==
-                       offsetof(Kontor__V1__ListImagesRequest, node) &&
-                   offsetof(Kontor__V1__RemoveImagesRequest, node) ==
-                       offsetof(Kontor__V1__ListImagesRequest, node),
-               "the name is where asked_node() looks");
-
+/* A node that is not there is no reason for the caller to try others: the
+ * same would be said again. */
 static void relay(struct master *master, struct call *call,
                   const ProtobufCMessage *request)
 {
@@ -30,9 +32,12 @@ static void relay(struct master *master, struct call *call,
          "/kontor.v1.Node/PullImage"},
         {&kontor__v1__remove_images_request__descriptor,
          "/kontor.v1.Node/RemoveImages"},
+        {&kontor__v1__usage_request__descriptor, "/kontor.v1.Node/Usage"},
     };
     const char *name = asked_node(request);
     const struct node *node = nodes_find_name(&master->cluster->nodes, name);
+    struct node_question question = {
+        .request = request, .unreachable = ERROR_FAILED_PRECONDITION};
     struct error why;
     size_t i = 0;
 
@@ -43,10 +48,11 @@ static void relay(struct master *master, struct call *call,
     }
     while (paths[i].request != request->descriptor)
         i++;
-    service_relay(master, call, node, paths[i].path, request);
+    question.path = paths[i].path;
+    service_relay(master, call, node, &question);
 }
 
-void service_images(struct call *call, const ProtobufCMessage *request)
+void service_ask_node(struct call *call, const ProtobufCMessage *request)
 {
     service_read(call, request, relay);
 }
