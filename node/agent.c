@@ -288,6 +288,7 @@ static void recall_network(struct agent *agent)
 
     node_network_init(&agent->network, &agent->home, &agent->names,
                       agent->engine);
+    agent->network.overlay = agent->options->overlay;
     if (node_network_recall(&agent->network, &why) == 0)
         log_info("pods in %s, as before", agent->network.known->node->subnet);
     else if (why.code != ERROR_NOT_FOUND)

@@ -40,6 +40,7 @@ static int open_net(struct node_network *network, const char *subnet,
         return 0;
     if (net_open(&network->net, &config, why) != 0)
         return error_wrap(why, "open the pods' network");
+    net_set_overlay(network->net, network->overlay);
     pod_engine_set_net(network->engine, network->net);
     return 0;
 }

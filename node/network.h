@@ -14,6 +14,7 @@ struct node_network {
     struct pod_engine *engine;               /* borrowed */
     Kontor__V1__RegisterNodeResponse *known; /* owned; NULL: nothing yet */
     struct net *net;                         /* owned; NULL: not open */
+    enum net_overlay overlay;                /* of the net, once it opens */
 };
 
 void node_network_init(struct node_network *network, const struct home *home,

@@ -1,7 +1,6 @@
 #include "node/options.h"
 
 #include "base/memory.h"
-#include "node/net/net.h"
 #include "rpc/address.h"
 
 #include <assert.h>
@@ -21,6 +20,7 @@ enum {
 struct raw {
     struct node_options options;
     const char *masters;
+    const char *overlay;
     uint32_t cpu_milli;
     uint64_t memory_bytes, disk_bytes, net_bits;
     uint32_t reserve_cpu_milli;
@@ -224,6 +224,8 @@ static int make_sense(struct raw *raw, struct error *why)
         labels_parse(raw->labels.values, raw->labels.count, options->labels,
                      why) != 0)
         return (int)why->code;
+    if (net_overlay_parse(raw->overlay, &options->overlay, why) != 0)
+        return error_wrap(why, "--overlay");
     options->label_count = raw->labels.count;
     take_wishes(raw);
     return 0;
@@ -264,6 +266,9 @@ static int parse_table(struct raw *raw, int argc, char **argv, bool *help,
          "bridge of the pods (kontor0)"},
         {"table", OPTION_STRING, &to->table, "NAME",
          "nftables table (as the bridge)"},
+        {"overlay", OPTION_STRING, &raw->overlay, "WHEN",
+         "tunnels to other nodes: auto, never or always (auto: to those that "
+         "are no neighbours)"},
         {"kpod", OPTION_STRING, &to->kpod, "FILE",
          "the supervisor (beside knode)"},
         {"kpull", OPTION_STRING, &to->kpull, "FILE",
@@ -298,6 +303,7 @@ int node_options_parse(struct node_options *out, int argc, char **argv,
     *help = false;
     error_clear(why);
     raw->options.bridge = "kontor0";
+    raw->overlay = "auto";
     raw->options.log_limit_bytes = LOG_LIMIT_DEFAULT_BYTES;
     raw->options.image_keep_ms = IMAGE_KEEP_DEFAULT_MS;
     raw->cpu_milli = UINT32_MAX;

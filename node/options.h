@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "node/capacity.h"
 #include "node/label.h"
+#include "node/net/net.h"
 
 enum {
     NODE_MASTERS_MAX = 16,
@@ -23,6 +24,7 @@ struct node_options {
     const char *cgroup; /* "kontor/<name>" */
     const char *bridge;
     const char *table;
+    enum net_overlay overlay;
     const char *kpod; /* beside knode, as kpull */
     const char *kpull;
     uint64_t log_limit_bytes;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <netlink/errno.h>
 #include <netlink/route/link.h>
+#include <netlink/route/link/bridge.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
 #include <pthread.h>
@@ -104,11 +105,11 @@ static struct rtnl_link *describe_pair(const struct net *net,
     net_pod_interface(name, pod->pod_id);
     rtnl_link_set_name(link, name);
     rtnl_link_set_master(link, net->bridge_index);
-    rtnl_link_set_mtu(link, (unsigned)net->mtu);
+    rtnl_link_set_mtu(link, (unsigned)net->pod_mtu);
     rtnl_link_set_flags(link, IFF_UP);
     net_set_mac(link, NET_MAC_HOST, pod->address);
     rtnl_link_set_name(peer, "eth0");
-    rtnl_link_set_mtu(peer, (unsigned)net->mtu);
+    rtnl_link_set_mtu(peer, (unsigned)net->pod_mtu);
     rtnl_link_set_ns_fd(peer, netns_fd);
     net_set_mac(peer, NET_MAC_POD, pod->address);
     rtnl_link_put(peer);
@@ -135,6 +136,27 @@ static int index_of(struct nl_sock *socket, const char *name)
     return code < 0 ? code : rtnl_link_get_ifindex(link);
 }
 
+/* What a pod sends to itself by way of the host comes back to it: a service
+ * that it is itself behind. */
+static int set_hairpin(struct nl_sock *socket, int index, const char *name,
+                       struct error *why)
+{
+    CLEANUP(netlink_link_put) struct rtnl_link *port = rtnl_link_alloc();
+    CLEANUP(netlink_link_put) struct rtnl_link *change = rtnl_link_alloc();
+    int code = -NLE_NOMEM;
+
+    if (port && change) {
+        rtnl_link_set_family(port, AF_BRIDGE);
+        rtnl_link_set_ifindex(port, index);
+        rtnl_link_set_family(change, AF_BRIDGE);
+        rtnl_link_bridge_set_flags(change, RTNL_BRIDGE_HAIRPIN_MODE);
+        code = rtnl_link_change(socket, port, change, 0);
+    }
+    if (code < 0)
+        return netlink_error(why, code, "set interface %s to hairpin", name);
+    return 0;
+}
+
 static int make_pair(const struct net *net, const struct net_pod *pod,
                      int netns_fd, struct error *why)
 {
@@ -157,12 +179,12 @@ static int make_pair(const struct net *net, const struct net_pod *pod,
     if (code < 0)
         return netlink_error(why, code, "create interface %s", name);
     net_disable_ipv6(name);
-    if (pod->net_bits == 0)
-        return 0;
     code = index_of(socket, name);
     if (code < 0)
         return netlink_error(why, code, "find interface %s", name);
-    return net_shape(socket, code, pod->net_bits, why);
+    if (set_hairpin(socket, code, name, why) != 0)
+        return (int)why->code;
+    return pod->net_bits ? net_shape(socket, code, pod->net_bits, why) : 0;
 }
 
 /* ---- inside ---------------------------------------------------------------

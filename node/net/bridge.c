@@ -224,6 +224,7 @@ int net_bridge_make(struct net *net, struct error *why)
     net->mtu = MTU_DEFAULT;
     if (net_uplink(socket, &uplink, &ignored) == 0)
         net->mtu = (int)rtnl_link_get_mtu(uplink);
+    net->pod_mtu = net->mtu;
     if (make_link(net, socket, &link, why) != 0)
         return (int)why->code;
     net->bridge_index = rtnl_link_get_ifindex(link);

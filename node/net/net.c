@@ -1,6 +1,7 @@
 /* net.c - opening, closing, and who has which address. */
 #include "node/net/net.h"
 
+#include "base/map.h"
 #include "base/memory.h"
 #include "node/net/parts.h"
 
@@ -28,7 +29,32 @@ static int set_names(struct net *net, const char *bridge, const char *table,
                          "table \"%s\": no name for a table", table);
     snprintf(net->bridge, sizeof net->bridge, "%s", bridge);
     snprintf(net->table, sizeof net->table, "%s", table);
+    snprintf(net->tunnel, sizeof net->tunnel, "kv%08x",
+             (unsigned)map_hash_bytes(bridge, strlen(bridge)));
     return 0;
+}
+
+int net_overlay_parse(const char *text, enum net_overlay *out,
+                      struct error *why)
+{
+    static const char *const names[] = {
+        [NET_OVERLAY_AUTO] = "auto",
+        [NET_OVERLAY_NEVER] = "never",
+        [NET_OVERLAY_ALWAYS] = "always",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum net_overlay)i;
+            return 0;
+        }
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "\"%.32s\": one of auto, never and always", text);
+}
+
+void net_set_overlay(struct net *net, enum net_overlay overlay)
+{
+    net->overlay = overlay;
 }
 
 static int describe(struct net *net, const struct net_config *config,
@@ -53,6 +79,7 @@ int net_open(struct net **out, const struct net_config *config,
         net_free(net);
         return (int)why->code;
     }
+    net->tunnel_index = (int)if_nametoindex(net->tunnel);
     *out = net;
     return 0;
 }

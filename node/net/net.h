@@ -3,7 +3,8 @@
  * A bridge with the first address of the node's subnet; for each pod a veth
  * pair, one end on the bridge, the other named eth0 straight in the pod's
  * network namespace; NAT to the outside; routes to the other nodes' subnets
- * (host-gw); one nftables table, replaced in a transaction.
+ * (host-gw), through a VXLAN tunnel to those that are no neighbours; one
+ * nftables table, replaced in a transaction.
  *
  * Nothing can leak through a crash: a pod's namespace lives as long as a
  * descriptor or a process holds it, and its veth pair goes with it. All
@@ -32,6 +33,20 @@ struct net_config {
     const char *table;  /* nftables table's name, "kontor" */
 };
 
+/* How other nodes' pods are reached. */
+enum net_overlay {
+    NET_OVERLAY_AUTO,   /* routes between neighbours, else a tunnel */
+    NET_OVERLAY_NEVER,  /* routes alone */
+    NET_OVERLAY_ALWAYS, /* a tunnel also where a route would do */
+};
+
+/* "auto", "never", "always"; INVALID_ARGUMENT for anything else. */
+int net_overlay_parse(const char *text, enum net_overlay *out,
+                      struct error *why);
+
+/* For the routes to come; AUTO unless said. */
+void net_set_overlay(struct net *net, enum net_overlay overlay);
+
 /* Bring bridge, address, sysctls and table to what they must be, whatever
  * was there. INVALID_ARGUMENT names a subnet that is none;
  * FAILED_PRECONDITION: the bridge is no bridge, or holds pods of another
@@ -42,8 +57,8 @@ int net_open(struct net **out, const struct net_config *config,
 /* Leave everything standing for pods that go on running. */
 void net_free(struct net *net);
 
-/* Remove bridge, table and routes: nothing is left. What is not there is
- * success; the net need not be open. */
+/* Remove bridge, table, tunnel and routes: nothing is left. What is not there
+ * is success; the net need not be open. */
 int net_remove(const char *bridge, const char *table, struct error *why);
 
 /* Take a free address for `pod_id`; RESOURCE_EXHAUSTED when the subnet is
@@ -86,8 +101,8 @@ struct net_route {
 
 /* Make the routes to other nodes exactly these; none is needed to a node on
  * this machine. INVALID_ARGUMENT names a subnet that is none, and nothing is
- * changed; UNAVAILABLE the first node that is no neighbour, while the others'
- * routes are set. */
+ * changed; UNAVAILABLE the first node that cannot be reached (or, without
+ * tunnels, is no neighbour), while the others' routes are set. */
 int net_set_routes(struct net *net, const struct net_route *routes,
                    size_t count, struct error *why);
 

@@ -121,13 +121,21 @@ void net_disable_ipv6(const char *interface)
     net_sysctl(path, "1", &ignored);
 }
 
+void net_mac(unsigned char out[NET_MAC_BYTES], enum net_mac_side side,
+             struct in_addr address)
+{
+    out[0] = (unsigned char)side;
+    out[1] = 'k';
+    memcpy(out + 2, &address, sizeof address);
+}
+
 void net_set_mac(struct rtnl_link *link, enum net_mac_side side,
                  struct in_addr address)
 {
-    unsigned char bytes[6] = {(unsigned char)side, 'k'};
+    unsigned char bytes[NET_MAC_BYTES];
     struct nl_addr *mac;
 
-    memcpy(bytes + 2, &address, sizeof address);
+    net_mac(bytes, side, address);
     mac = nl_addr_build(AF_LLC, bytes, sizeof bytes);
     if (!mac)
         return; /* the kernel then chooses one */

@@ -7,6 +7,7 @@
 
 #include <net/if.h>
 #include <netlink/netlink.h>
+#include <stdatomic.h>
 
 _Static_assert(NET_BRIDGE_MAX == IFNAMSIZ - 1, "as the kernel has it");
 
@@ -14,11 +15,24 @@ struct net {
     char bridge[NET_BRIDGE_MAX + 1];
     char table[NET_TABLE_MAX + 1];
     int bridge_index;
-    int mtu;          /* the uplink's */
-    in_addr_t subnet; /* in host order */
+    enum net_overlay overlay;
+    char tunnel[IFNAMSIZ];
+    int tunnel_index;   /* 0: there is none */
+    int mtu;            /* the uplink's */
+    atomic_int pod_mtu; /* less what a tunnel adds, while there is one */
+    in_addr_t subnet;   /* in host order */
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
+};
+
+/* A route, and what has to be known to take it. */
+struct net_way {
+    const struct net_route *route; /* borrowed */
+    struct in_addr subnet;         /* its own address */
+    struct in_addr node;
+    bool here;   /* on this machine: there is nothing to do */
+    bool tunnel; /* else the node is a neighbour */
 };
 
 /* ---- netlink.c: sockets and errors ----------------------------------------
@@ -50,7 +64,15 @@ void net_disable_ipv6(const char *interface);
 
 /* Hosts' MAC addresses are made of their IPv4 address: nothing to remember,
  * and a bridge whose own never changes. */
-enum net_mac_side { NET_MAC_POD = 0x02, NET_MAC_HOST = 0x06 };
+enum net_mac_side {
+    NET_MAC_POD = 0x02,
+    NET_MAC_HOST = 0x06,
+    NET_MAC_TUNNEL = 0x0a,
+};
+enum { NET_MAC_BYTES = 6 };
+
+void net_mac(unsigned char out[NET_MAC_BYTES], enum net_mac_side side,
+             struct in_addr address);
 
 void net_set_mac(struct rtnl_link *link, enum net_mac_side side,
                  struct in_addr address);
@@ -87,6 +109,30 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                               struct in_addr address),
                  void *data, struct error *why);
 
+/* ---- tunnel.c -------------------------------------------------------------
+ */
+
+enum {
+    NET_TUNNEL_PORT = 7474,       /* UDP */
+    NET_TUNNEL_HEADER_BYTES = 50, /* Ethernet, IPv4, UDP, VXLAN */
+};
+
+static inline int net_tunnel_mtu(const struct net *net)
+{
+    return net->mtu - NET_TUNNEL_HEADER_BYTES;
+}
+
+int net_tunnel_make(struct net *net, struct nl_sock *socket, struct error *why);
+int net_tunnel_remove(struct net *net, struct nl_sock *socket,
+                      struct error *why);
+
+/* The far end called `end`, its subnet's own address, is at `node`. libnl's
+ * code. */
+int net_tunnel_add_end(const struct net *net, struct nl_sock *socket,
+                       struct in_addr end, struct in_addr node);
+void net_tunnel_forget_end(const struct net *net, struct nl_sock *socket,
+                           struct in_addr end);
+
 /* ---- table.c --------------------------------------------------------------
  */
 
@@ -99,11 +145,11 @@ int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
 int net_table_remove_pod(struct net *net, const char *name,
                          struct in_addr address, struct error *why);
 
-/* The subnets that are reached without NAT. */
-int net_table_set_peers(struct net *net, const struct net_route *routes,
+/* The subnets that are reached without NAT, and whose tunnels are heard. */
+int net_table_set_peers(struct net *net, const struct net_way *ways,
                         size_t count, struct error *why);
 
 /* ---- routes.c -------------------------------------------------------------
  */
 
-int net_routes_remove(const struct net *net, struct error *why);
+int net_routes_remove(struct net *net, struct error *why);

@@ -1,13 +1,14 @@
 /* table.c - the node's nftables tables: `ip` for NAT and what may be routed,
  * `bridge` for what may enter from a pod. Both carry the same name.
  *
- *   set bridge senders   interface . address: what each pod may send from
+ *   set bridge senders   interface . MAC . address: what a pod may send from
  *   set bridge ports     the pods' interfaces
  *   set ip peers         other nodes' subnets, reached without NAT
+ *   set ip ends          other nodes that have a tunnel to this one
  *
- * Chains are replaced whole, in one transaction. The sets hold what is true
- * of running pods and are only ever brought up to date, so that a restart of
- * knode costs no packet. */
+ * Chains and the bridge's table are replaced whole, in one transaction with
+ * what is true of running pods; the other sets are only ever brought up to
+ * date: a restart of knode costs no packet. */
 #include "node/net/parts.h"
 
 #include "base/memory.h"
@@ -88,38 +89,55 @@ static void begin(struct script *script, const struct net *net)
     buffer_init(&script->text, SCRIPT_MAX_BYTES);
 }
 
-static void add_pod(void *data, const char *name, struct in_addr address)
+static void change_pod(struct script *script, const char *verb,
+                       const char *name, struct in_addr address)
 {
-    struct script *script = data;
     const char *table = script->net->table;
+    unsigned char mac[NET_MAC_BYTES];
     char text[INET_ADDRSTRLEN];
 
     inet_ntop(AF_INET, &address, text, sizeof text);
-    add(script, "add element bridge %s senders { \"%s\" . %s }\n", table, name,
+    net_mac(mac, NET_MAC_POD, address);
+    add(script,
+        "%s element bridge %s senders { \"%s\" . "
+        "%02x:%02x:%02x:%02x:%02x:%02x . %s }\n",
+        verb, table, name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
         text);
-    add(script, "add element bridge %s ports { \"%s\" }\n", table, name);
+    add(script, "%s element bridge %s ports { \"%s\" }\n", verb, table, name);
 }
 
+static void add_pod(void *data, const char *name, struct in_addr address)
+{
+    change_pod(data, "add", name, address);
+}
+
+/* From a pod comes IPv4 and ARP, from its own MAC and its own address, and
+ * nothing else: no IPv6, so no router advertisement (CVE-2020-13401), no VLAN,
+ * no spanning tree. The table is made anew, as sets cannot change their type;
+ * in one transaction, with all the pods that are there. */
 static void add_bridge_rules(struct script *script, const char *t)
 {
+    add(script, "add table bridge %s\ndelete table bridge %s\n", t, t);
     add(script, "add table bridge %s\n", t);
     add(script,
-        "add set bridge %s senders { type ifname . ipv4_addr; }\n"
+        "add set bridge %s senders { type ifname . ether_addr . ipv4_addr; }\n"
         "add set bridge %s ports { type ifname; }\n",
         t, t);
     add(script,
         "add chain bridge %s enter { type filter hook prerouting priority "
         "-300; policy accept; }\n"
-        "flush chain bridge %s enter\n",
+        "add rule bridge %s enter iifname != @ports accept\n",
         t, t);
     add(script,
-        "add rule bridge %s enter iifname @ports ether type ip iifname . ip "
-        "saddr != @senders drop\n"
-        "add rule bridge %s enter iifname @ports ether type arp iifname . arp "
-        "saddr ip != @senders drop\n",
-        t, t);
-    add(script, "flush set bridge %s senders\nflush set bridge %s ports\n", t,
+        "add rule bridge %s enter ether type ip iifname . ether saddr . ip "
+        "saddr @senders accept\n",
         t);
+    add(script,
+        "add rule bridge %s enter ether type arp iifname . ether saddr . arp "
+        "saddr ip @senders iifname . arp saddr ether . arp saddr ip @senders "
+        "accept\n"
+        "add rule bridge %s enter drop\n",
+        t, t);
 }
 
 static void add_ip_rules(struct script *script, const char *t)
@@ -132,8 +150,9 @@ static void add_ip_rules(struct script *script, const char *t)
     inet_ntop(AF_INET, &first, subnet, sizeof subnet);
     add(script,
         "add table ip %s\n"
-        "add set ip %s peers { type ipv4_addr; flags interval; }\n",
-        t, t);
+        "add set ip %s peers { type ipv4_addr; flags interval; }\n"
+        "add set ip %s ends { type ipv4_addr; }\n",
+        t, t, t);
     add(script,
         "add chain ip %s forward { type filter hook forward priority 0; "
         "policy accept; }\n"
@@ -142,6 +161,12 @@ static void add_ip_rules(struct script *script, const char *t)
     add(script,
         "add rule ip %s forward iifname \"%s\" ip saddr != %s/%u drop\n", t,
         bridge, subnet, prefix);
+    /* Pods older than the tunnel have a greater MTU: what they agree on with
+     * the other side must fit it, both ways. */
+    add(script,
+        "add rule ip %s forward iifname \"%s\" oifname \"%s\" tcp flags syn "
+        "tcp option maxseg size set rt mtu\n",
+        t, bridge, script->net->tunnel);
     add(script,
         "add chain ip %s leave { type nat hook postrouting priority 100; "
         "policy accept; }\n"
@@ -196,19 +221,39 @@ int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
 int net_table_remove_pod(struct net *net, const char *name,
                          struct in_addr address, struct error *why)
 {
-    char text[INET_ADDRSTRLEN];
     struct script script;
 
-    inet_ntop(AF_INET, &address, text, sizeof text);
     begin(&script, net);
-    add(&script, "delete element bridge %s senders { \"%s\" . %s }\n",
-        net->table, name, text);
-    add(&script, "delete element bridge %s ports { \"%s\" }\n", net->table,
-        name);
+    change_pod(&script, "delete", name, address);
     return run(&script, "take a pod out of the packet filter", why);
 }
 
-int net_table_set_peers(struct net *net, const struct net_route *routes,
+/* What comes to the tunnel's port is heard from other nodes alone. */
+static void add_tunnel_rules(struct script *script, const struct net_way *ways,
+                             size_t count)
+{
+    const char *t = script->net->table;
+    bool any = false;
+
+    add(script,
+        "add chain ip %s enter { type filter hook input priority 0; policy "
+        "accept; }\n"
+        "flush chain ip %s enter\n"
+        "flush set ip %s ends\n",
+        t, t, t);
+    for (size_t i = 0; i < count; i++) {
+        if (ways[i].here || !ways[i].tunnel)
+            continue;
+        add(script, "add element ip %s ends { %s }\n", t, ways[i].route->via);
+        any = true;
+    }
+    if (any)
+        add(script,
+            "add rule ip %s enter udp dport %d ip saddr != @ends drop\n", t,
+            NET_TUNNEL_PORT);
+}
+
+int net_table_set_peers(struct net *net, const struct net_way *ways,
                         size_t count, struct error *why)
 {
     struct script script;
@@ -217,6 +262,7 @@ int net_table_set_peers(struct net *net, const struct net_route *routes,
     add(&script, "flush set ip %s peers\n", net->table);
     for (size_t i = 0; i < count; i++)
         add(&script, "add element ip %s peers { %s }\n", net->table,
-            routes[i].subnet);
+            ways[i].route->subnet);
+    add_tunnel_rules(&script, ways, count);
     return run(&script, "set the nodes reached without NAT", why);
 }

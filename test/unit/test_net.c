@@ -1,5 +1,7 @@
 /* test_net.c - bridge, pods, limits and routes in a network namespace of the
  * test's own; the host is not touched. As root. */
+#include "net_world.h"
+
 #include "base/clock.h"
 #include "base/fd.h"
 #include "node/net/net.h"
@@ -23,129 +25,6 @@
 
 #include <cmocka.h>
 
-enum { PORT = 7000, AWAIT_MS = 5000 };
-
-static const struct net_config config = {"kontor0", "10.42.2.0/24", "kontor"};
-
-#define must(call)                                  \
-    do {                                            \
-        if ((call) != 0)                            \
-            fail_msg("%s: %s", #call, why.message); \
-    } while (0)
-
-/* Every test stands in a fresh network namespace, which goes with it. */
-static int own_netns(void **state)
-{
-    (void)state;
-    return unshare(CLONE_NEWNET);
-}
-
-/* Run a shell command in this namespace; its first line of output. */
-static char *shell(const char *command)
-{
-    static char line[512];
-    FILE *pipe = popen(command, "re");
-
-    assert_non_null(pipe);
-    line[0] = '\0';
-    if (fgets(line, sizeof line, pipe))
-        line[strcspn(line, "\n")] = '\0';
-    while (fgetc(pipe) != EOF)
-        continue;
-    pclose(pipe);
-    return line;
-}
-
-static void enter(int netns)
-{
-    if (setns(netns, CLONE_NEWNET) != 0)
-        _exit(99);
-}
-
-/* A socket in the namespace `netns`, or here for -1. */
-static int socket_in(int netns, int type)
-{
-    int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    int fd;
-
-    if (netns >= 0)
-        enter(netns);
-    fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    enter(home);
-    close(home);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static struct sockaddr_in at(const char *address, int port)
-{
-    struct sockaddr_in out = {.sin_family = AF_INET,
-                              .sin_port = htons((uint16_t)port)};
-
-    assert_int_equal(inet_pton(AF_INET, address, &out.sin_addr), 1);
-    return out;
-}
-
-static int listen_in(int netns)
-{
-    struct sockaddr_in any = at("0.0.0.0", PORT);
-    int fd = socket_in(netns, SOCK_STREAM);
-    int on = 1;
-
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
-    assert_int_equal(listen(fd, 4), 0);
-    return fd;
-}
-
-/* Connect from one namespace to another; both ends, and who it came from. */
-static void join(int from, int listener, const char *address, int ends[2],
-                 char *peer)
-{
-    struct sockaddr_in target = at(address, PORT);
-    struct sockaddr_in came;
-    socklen_t length = sizeof came;
-    struct timeval limit = {.tv_sec = 3};
-
-    ends[0] = socket_in(from, SOCK_STREAM);
-    setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(ends[0], (struct sockaddr *)&target, sizeof target) != 0)
-        fail_msg("connect to %s: %s", address, strerror(errno));
-    ends[1] = accept(listener, (struct sockaddr *)&came, &length);
-    assert_true(ends[1] >= 0);
-    if (peer)
-        inet_ntop(AF_INET, &came.sin_addr, peer, INET_ADDRSTRLEN);
-}
-
-static int start_pod(struct net *net, uint64_t id, uint64_t bits,
-                     char address[INET_ADDRSTRLEN])
-{
-    struct net_pod pod = {.pod_id = id, .net_bits = bits};
-    struct error why;
-    int fd = -1;
-
-    must(net_claim(net, id, &pod.address, &why));
-    must(net_attach(net, &pod, &fd, &why));
-    inet_ntop(AF_INET, &pod.address, address, INET_ADDRSTRLEN);
-    return fd;
-}
-
-static void remove_net(struct net *net)
-{
-    struct error why;
-
-    must(net_remove(config.bridge, config.table, &why));
-    net_free(net);
-}
-
-static void await_interface_gone(const char *name)
-{
-    for (int ms = 0; if_nametoindex(name) != 0; ms += 5) {
-        assert_true(ms < AWAIT_MS);
-        usleep(5000);
-    }
-}
-
 static void pods_reach_each_other(void **state)
 {
     char first_address[INET_ADDRSTRLEN], second_address[INET_ADDRSTRLEN];
@@ -155,32 +34,32 @@ static void pods_reach_each_other(void **state)
     int first, second, listener, ends[2];
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     first = start_pod(net, 0x11, 0, first_address);
     second = start_pod(net, 0xfffffffffffff, 0, second_address);
     assert_string_equal(first_address, "10.42.2.2");
     assert_string_equal(second_address, "10.42.2.3");
 
     listener = listen_in(second);
-    join(first, listener, second_address, ends, peer);
+    join_tcp(first, listener, second_address, ends, peer);
     assert_string_equal(peer, first_address);
     close(ends[0]);
     close(ends[1]);
-    join(-1, listener, second_address, ends, peer); /* from the node */
+    join_tcp(-1, listener, second_address, ends, peer); /* from the node */
     assert_string_equal(peer, "10.42.2.1");
     close(ends[0]);
     close(ends[1]);
     close(listener);
-    join(first, listener = listen_in(first), "127.0.0.1", ends, peer);
+    join_tcp(first, listener = listen_in(first), "127.0.0.1", ends, peer);
     close(ends[0]);
     close(ends[1]);
     close(listener);
 
     /* The same again finds everything as it is, and pods go on. */
     net_free(net);
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     listener = listen_in(second);
-    join(first, listener, second_address, ends, peer);
+    join_tcp(first, listener, second_address, ends, peer);
     close(ends[0]);
     close(ends[1]);
     close(listener);
@@ -192,7 +71,7 @@ static void pods_reach_each_other(void **state)
     remove_net(net);
     assert_int_equal(if_nametoindex("kontor0"), 0);
     assert_string_equal(shell("nft list ruleset"), "");
-    must(net_remove(config.bridge, config.table, &why));
+    must(net_remove(net_world_config.bridge, net_world_config.table, &why));
 }
 
 /* Bytes a second that pass from ends[0] to ends[1]. */
@@ -231,10 +110,10 @@ static void limit_holds_both_ways(void **state)
     int pod, listener, ends[2], back[2];
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     pod = start_pod(net, 1, 40000000, address); /* 5 MB/s */
     listener = listen_in(pod);
-    join(-1, listener, address, ends, NULL);
+    join_tcp(-1, listener, address, ends, NULL);
     assert_in_range(measure(ends, 2000000), 1000000, 6500000);
     back[0] = ends[1];
     back[1] = ends[0];
@@ -266,7 +145,7 @@ static void limits_are_right_at_every_rate(void **state)
     struct net *net;
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     for (uint64_t i = 0; i < ARRAY_LEN(rates); i++) {
         int pod = start_pod(net, i + 1, rates[i].bits, address);
         char command[64];
@@ -283,33 +162,33 @@ static void limits_are_right_at_every_rate(void **state)
 static void spoofing_is_dropped(void **state)
 {
     char first_address[INET_ADDRSTRLEN], second_address[INET_ADDRSTRLEN];
-    struct sockaddr_in target, source = at("10.42.2.77", 0);
+    struct sockaddr_in target, source = socket_address("10.42.2.77", 0);
     struct error why;
     struct net *net;
     int first, second, server, client;
     struct pollfd ready;
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     first = start_pod(net, 1, 0, first_address);
     second = start_pod(net, 2, 0, second_address);
     if (fork() == 0) {
-        enter(first);
+        enter_netns(first);
         _exit(system("ip addr add 10.42.2.77/24 dev eth0") != 0);
     }
     int status;
     wait(&status);
     assert_int_equal(status, 0);
 
-    target = at("0.0.0.0", PORT);
+    target = socket_address("0.0.0.0", NET_WORLD_PORT);
     server = socket_in(second, SOCK_DGRAM);
     assert_int_equal(bind(server, (struct sockaddr *)&target, sizeof target),
                      0);
-    target = at(second_address, PORT);
+    target = socket_address(second_address, NET_WORLD_PORT);
     client = socket_in(first, SOCK_DGRAM);
     sendto(client, "true", 4, 0, (struct sockaddr *)&target, sizeof target);
     ready = (struct pollfd){.fd = server, .events = POLLIN};
-    assert_int_equal(poll(&ready, 1, AWAIT_MS), 1);
+    assert_int_equal(poll(&ready, 1, NET_WORLD_AWAIT_MS), 1);
     assert_int_equal(recv(server, (char[8]){0}, 8, 0), 4);
 
     close(client);
@@ -340,7 +219,7 @@ static void outside_is_reached_with_nat(void **state)
     (void)state;
     assert_int_equal(unshare(CLONE_NEWNET), 0);
     outside = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    enter(home);
+    enter_netns(home);
     char command[256];
     snprintf(command, sizeof command,
              "ip link add up0 mtu 1400 type veth peer name out0 netns "
@@ -348,15 +227,15 @@ static void outside_is_reached_with_nat(void **state)
              "set up0 up && ip route add default via 192.0.2.9 2>&1",
              getpid(), outside);
     assert_string_equal(shell(command), "");
-    enter(outside);
+    enter_netns(outside);
     assert_string_equal(
         shell("(ip addr add 192.0.2.9/24 dev out0; ip link set out0 up; ip "
               "link set lo up; ip addr add 10.42.9.5/32 dev lo; ip route add "
               "10.42.2.0/24 via 192.0.2.1) 2>&1"),
         "");
-    enter(home);
+    enter_netns(home);
 
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     must(net_set_routes(net, &route, 1, &why));
     assert_non_null(
         strstr(shell("ip route show 10.42.9.0/24"),
@@ -364,11 +243,11 @@ static void outside_is_reached_with_nat(void **state)
     pod = start_pod(net, 7, 0, address);
     assert_non_null(strstr(shell("ip link show kp7"), "mtu 1400"));
     listener = listen_in(outside);
-    join(pod, listener, "192.0.2.9", ends, peer);
+    join_tcp(pod, listener, "192.0.2.9", ends, peer);
     assert_string_equal(peer, "192.0.2.1");
     close(ends[0]);
     close(ends[1]);
-    join(pod, listener, "10.42.9.5", ends, peer);
+    join_tcp(pod, listener, "10.42.9.5", ends, peer);
     assert_string_equal(peer, address);
     close(ends[0]);
     close(ends[1]);
@@ -376,6 +255,7 @@ static void outside_is_reached_with_nat(void **state)
     must(net_set_routes(net, NULL, 0, &why));
     assert_string_equal(shell("ip route show 10.42.9.0/24"), "");
     strcpy(route.via, "203.0.113.1");
+    net_set_overlay(net, NET_OVERLAY_NEVER);
     assert_int_equal(net_set_routes(net, &route, 1, &why), ERROR_UNAVAILABLE);
     assert_non_null(strstr(why.message, "203.0.113.1"));
     close(listener);
@@ -395,7 +275,8 @@ static void what_is_in_the_way_is_named(void **state)
     assert_int_equal(net_open(&net, &bad, &why), ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(why.message, "10.42.2.0"));
     shell("ip link add kontor0 type veth peer name other0");
-    assert_int_equal(net_open(&net, &config, &why), ERROR_FAILED_PRECONDITION);
+    assert_int_equal(net_open(&net, &net_world_config, &why),
+                     ERROR_FAILED_PRECONDITION);
     assert_non_null(strstr(why.message, "kontor0"));
 }
 
@@ -407,7 +288,7 @@ static void bridge_is_put_right(void **state)
     (void)state;
     shell("ip link add kontor0 type bridge; ip addr add 10.9.9.1/24 dev "
           "kontor0");
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     assert_non_null(
         strstr(shell("ip -o -4 addr show dev kontor0"), "10.42.2.1/24"));
     assert_string_equal(shell("cat /proc/sys/net/ipv4/ip_forward"), "1");
@@ -423,7 +304,7 @@ static void leftover_pair_is_replaced(void **state)
     int first, second;
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     must(net_claim(net, 3, &pod.address, &why));
     must(net_attach(net, &pod, &first, &why));
     must(net_attach(net, &pod, &second, &why));
@@ -454,7 +335,7 @@ static void nodes_beside_each_other(void **state)
     (void)state;
     shell("ip link add up0 type bridge; ip addr add 192.0.2.1/24 dev up0; ip "
           "link set up0 up");
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     first = start_pod(net, 1, 0, address);
     assert_int_equal(net_open(&beside, &same, &why), ERROR_FAILED_PRECONDITION);
     assert_non_null(strstr(why.message, "kp1"));
@@ -493,7 +374,7 @@ static void removal_needs_only_the_names(void **state)
     (void)state;
     assert_non_null(mkdtemp(path));
     home.folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     net_free(net);
     must(node_network_remove(&home, &names, &why)); /* never registered */
     assert_int_not_equal(if_nametoindex("kontor0"), 0);
@@ -531,7 +412,7 @@ static void threads_attach_at_once(void **state)
     uint64_t id = 1;
 
     (void)state;
-    must(net_open(&net, &config, &why));
+    must(net_open(&net, &net_world_config, &why));
     for (size_t i = 0; i < ARRAY_LEN(attachers); i++) {
         attachers[i].net = net;
         for (int k = 0; k < 4; k++, id++) {
@@ -639,17 +520,17 @@ int main(void)
         cmocka_unit_test(addresses_are_reused_last),
         cmocka_unit_test(addresses_are_adopted),
         cmocka_unit_test(subnets_are_checked),
-        cmocka_unit_test_setup(pods_reach_each_other, own_netns),
-        cmocka_unit_test_setup(limit_holds_both_ways, own_netns),
-        cmocka_unit_test_setup(limits_are_right_at_every_rate, own_netns),
-        cmocka_unit_test_setup(spoofing_is_dropped, own_netns),
-        cmocka_unit_test_setup(outside_is_reached_with_nat, own_netns),
-        cmocka_unit_test_setup(what_is_in_the_way_is_named, own_netns),
-        cmocka_unit_test_setup(bridge_is_put_right, own_netns),
-        cmocka_unit_test_setup(nodes_beside_each_other, own_netns),
-        cmocka_unit_test_setup(removal_needs_only_the_names, own_netns),
-        cmocka_unit_test_setup(threads_attach_at_once, own_netns),
-        cmocka_unit_test_setup(leftover_pair_is_replaced, own_netns),
+        cmocka_unit_test_setup(pods_reach_each_other, net_world_make),
+        cmocka_unit_test_setup(limit_holds_both_ways, net_world_make),
+        cmocka_unit_test_setup(limits_are_right_at_every_rate, net_world_make),
+        cmocka_unit_test_setup(spoofing_is_dropped, net_world_make),
+        cmocka_unit_test_setup(outside_is_reached_with_nat, net_world_make),
+        cmocka_unit_test_setup(what_is_in_the_way_is_named, net_world_make),
+        cmocka_unit_test_setup(bridge_is_put_right, net_world_make),
+        cmocka_unit_test_setup(nodes_beside_each_other, net_world_make),
+        cmocka_unit_test_setup(removal_needs_only_the_names, net_world_make),
+        cmocka_unit_test_setup(threads_attach_at_once, net_world_make),
+        cmocka_unit_test_setup(leftover_pair_is_replaced, net_world_make),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
