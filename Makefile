@@ -293,7 +293,7 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-.PHONY: bench bench-raft bench-node bench-placement
+.PHONY: bench bench-raft bench-node bench-placement bench-scale
 bench-node: deps ## the node's figures, beside containerd
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(B) test/bench/node
@@ -306,6 +306,10 @@ TRACES ?=
 bench-placement: deps ## the placement engine; TRACES=DIR: on real traces
 	$(Q)$(MAKE) --no-print-directory $(B)/test/bench/bench_placement
 	$(Q)$(B)/test/bench/bench_placement $(TRACES)
+
+bench-scale: deps ## what the masters bear: NODES=5000 hollow nodes, PODS=1000000
+	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)B=$(B) test/bench/scale
 
 bench: deps ## the figures of the README, beside etcd, crun and containerd
 	$(Q)$(MAKE) --no-print-directory all $(BENCHES)

@@ -4,7 +4,8 @@
  *   bench_calls schedule --pki DIR --at HOST:PORT --concurrency 256 --count N
  *
  * Each of `concurrency` callers sends its next request when the one before was
- * answered. Times are from call to answer.
+ * answered. Times are from call to answer. With --board FILE (hollow.h) it also
+ * waits until the hollow nodes were ordered as many pods, and says when.
  *
  * etcd's messages are not ours, but on the wire a PutRequest is a Label (bytes
  * 1 and 2), a RangeRequest a GetPodRequest (bytes 1), and of the answers
@@ -15,11 +16,13 @@
 #include "base/random.h"
 #include "kontor/v1/cluster.pb-c.h"
 #include "rpc/channel.h"
+#include "test/bench/hollow.h"
 #include "test/bench/samples.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_MAX_BYTES = 80, ETCD_VALUE_BYTES = 200 };
 
@@ -32,6 +35,7 @@ struct bench {
     bool pending; /* some pod was not placed */
     struct error last_error;
     struct samples samples;
+    struct hollow_board *board; /* or NULL */
 };
 
 struct caller {
@@ -217,6 +221,28 @@ static void on_closed(void *data)
     (void)data;
 }
 
+enum { LOOK_EVERY_US = 1000, STALLED_MS = 30000 };
+
+/* The nodes have been ordered so many pods, or for a long time none. */
+static void await_orders(const struct bench *bench, uint64_t created,
+                         uint64_t since_ns)
+{
+    const struct hollow_board *board = bench->board;
+    uint64_t seen = board->created;
+    uint64_t moved_ms = clock_monotonic_ms();
+
+    while (seen < created && clock_monotonic_ms() - moved_ms < STALLED_MS) {
+        usleep(LOOK_EVERY_US);
+        if (board->created == seen)
+            continue;
+        seen = board->created;
+        moved_ms = clock_monotonic_ms();
+    }
+    printf("%s: dispatched after %.3f s, %" PRIu64 " missing\n",
+           bench->workload->label, (double)(board->created_ns - since_ns) / 1e9,
+           created > seen ? created - seen : 0);
+}
+
 static int report(struct bench *bench, const char *label, uint64_t took_ns)
 {
     size_t count = bench->samples.count;
@@ -244,6 +270,7 @@ static int run(struct bench *bench, const char *pki, const char *at,
     char label[64];
     uint64_t started_ns;
     uint64_t took_ns;
+    uint64_t created = bench->board ? bench->board->created + bench->left : 0;
 
     if (tls_context_new(&tls, pki, "admin", &why) != 0) {
         fprintf(stderr, "bench_calls: %s\n", why.message);
@@ -261,6 +288,8 @@ static int run(struct bench *bench, const char *pki, const char *at,
     while (bench->running > 0)
         uv_run(uv_default_loop(), UV_RUN_ONCE);
     took_ns = clock_monotonic_ns() - started_ns;
+    if (bench->board)
+        await_orders(bench, created, started_ns);
     channel_close(bench->channel, on_closed, NULL);
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);
     tls_context_free(tls);
@@ -274,6 +303,7 @@ int main(int argc, char **argv)
 {
     const char *pki = NULL;
     const char *at = NULL;
+    const char *board = NULL;
     uint64_t concurrency = 1;
     struct bench bench = {.left = 1000};
     const struct option table[] = {
@@ -281,6 +311,7 @@ int main(int argc, char **argv)
         {"at", OPTION_STRING, &at, "HOST:PORT", "whom to ask"},
         {"concurrency", OPTION_NUMBER, &concurrency, "N", "callers"},
         {"count", OPTION_NUMBER, &bench.left, "N", "requests in all"},
+        {"board", OPTION_STRING, &board, "FILE", "of the hollow nodes"},
         {.name = NULL},
     };
     struct operands operands;
@@ -297,6 +328,10 @@ int main(int argc, char **argv)
         puts("bench_calls schedule|churn|get|etcd-put|etcd-get");
         options_print(table, stdout);
         return 2;
+    }
+    if (board && hollow_board_open(&bench.board, board, false, &why) != 0) {
+        fprintf(stderr, "bench_calls: %s\n", why.message);
+        return 1;
     }
     return run(&bench, pki, at, concurrency);
 }

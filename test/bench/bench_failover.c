@@ -5,17 +5,21 @@
  *
  * Finds the leader, sends its process SIGKILL and then asks the others to
  * Schedule, one after the other without a pause, until one acknowledges.
- * Prints the killed master's name and the milliseconds in between; whoever
- * runs this starts that master again. */
+ * Prints the killed master's name and the milliseconds in between; with
+ * --board FILE (hollow.h) also the milliseconds until that pod was ordered of
+ * a hollow node, and until all of them were under the new leader's orders.
+ * Whoever runs this starts that master again. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/random.h"
 #include "kontor/v1/cluster.pb-c.h"
 #include "rpc/channel.h"
+#include "test/bench/hollow.h"
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MASTERS_MAX = 9 };
 
@@ -159,9 +163,28 @@ static void connect_all(struct failover *failover, struct tls_context *tls)
             uv_run(uv_default_loop(), UV_RUN_ONCE);
 }
 
-static int run(struct failover *failover)
+static double ms_between(uint64_t from_ns, uint64_t to_ns)
+{
+    return (double)(to_ns - from_ns) / 1e6;
+}
+
+/* Wait for what the nodes are told in a greater term. */
+static void print_orders(const struct hollow_board *board, uint64_t term,
+                         uint64_t killed_at_ns)
+{
+    enum { LOOK_EVERY_US = 500 };
+
+    while (board->term <= term || board->first_ns == 0 ||
+           board->sessions < board->nodes)
+        usleep(LOOK_EVERY_US);
+    printf(" %.1f %.1f", ms_between(killed_at_ns, board->first_ns),
+           ms_between(killed_at_ns, board->all_at_ns));
+}
+
+static int run(struct failover *failover, const struct hollow_board *board)
 {
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    uint64_t term = board ? board->term : 0;
     uint64_t killed_at_ns;
     size_t who;
 
@@ -181,8 +204,11 @@ static int run(struct failover *failover)
         if (who != failover->leader)
             schedule(failover, who, &id);
     }
-    printf("%s %.1f\n", failover->targets[failover->leader].name,
-           (double)(clock_monotonic_ns() - killed_at_ns) / 1e6);
+    printf("%s %.1f", failover->targets[failover->leader].name,
+           ms_between(killed_at_ns, clock_monotonic_ns()));
+    if (board)
+        print_orders(board, term, killed_at_ns);
+    puts("");
     return 0;
 }
 
@@ -191,8 +217,11 @@ int main(int argc, char **argv)
     static struct failover failover;
     static struct option_strings masters;
     const char *pki = NULL;
+    const char *path = NULL;
+    struct hollow_board *board = NULL;
     const struct option table[] = {
         {"pki", OPTION_STRING, &pki, "DIR", "admin's certificate"},
+        {"board", OPTION_STRING, &path, "FILE", "of the hollow nodes"},
         {"master", OPTION_STRINGS, &masters, "NAME=HOST:PORT=PID", "a master"},
         {.name = NULL},
     };
@@ -210,10 +239,11 @@ int main(int argc, char **argv)
         if (!parse_target(&failover.targets[failover.count],
                           masters.values[failover.count]))
             return 2;
-    if (tls_context_new(&tls, pki, "admin", &why) != 0) {
+    if (tls_context_new(&tls, pki, "admin", &why) != 0 ||
+        (path && hollow_board_open(&board, path, false, &why) != 0)) {
         fprintf(stderr, "bench_failover: %s\n", why.message);
         return 1;
     }
     connect_all(&failover, tls);
-    return run(&failover);
+    return run(&failover, board);
 }

@@ -42,6 +42,7 @@ clean_up() {
     fi
     [ ! -d "$work/cluster" ] || kctl dev down --dir "$work/cluster" >/dev/null || status=1
     for name in "${!pid[@]}"; do stop_one "$name"; done
+    umount "$work/pki" 2>/dev/null || true
     rm -rf "$work"
     exit $status
 }
@@ -95,33 +96,40 @@ resident() { # pids on stdin; the greatest, in MB
     while read -r one; do awk '/^VmRSS/ {print $2 / 1000}' "/proc/$one/status"; done | greatest
 }
 
-# ---- three masters and a node that runs nothing -----------------------------
+# ---- three masters and nodes that run nothing -------------------------------
+
+master_options=() # beside what each needs
+node_options=()   # of bench_hollow_nodes
 
 port() { echo $((7390 + 10 * ${1#m})); }
 members=m1=127.0.0.1:7400,m2=127.0.0.1:7410,m3=127.0.0.1:7420
 
 start_master() {
     kmaster --name "$1" --members "$members" --data "$work/$1" \
-        --pki "$work/pki" >>"$work/$1.log" 2>&1 &
+        --pki "$work/pki" "${master_options[@]}" >>"$work/$1.log" 2>&1 &
     started "$1" $!
 }
 
+start_nodes() {
+    "$B/test/bench/bench_hollow_nodes" --pki "$work/pki" \
+        --masters "${members//m?=/}" "${node_options[@]}" \
+        >"$work/nodes.log" 2>&1 &
+    started nodes $!
+    await 120 grep -q ^registered "$work/nodes.log"
+}
+
 start_masters() {
+    mkdir "$work/pki"
+    mount -t tmpfs none "$work/pki" # gone with the namespace
     kctl pki init "$work/pki" --master m1=127.0.0.1:7400 \
-        --master m2=127.0.0.1:7410 --master m3=127.0.0.1:7420 \
-        --node n1=127.0.0.1:7500 >/dev/null
+        --master m2=127.0.0.1:7410 --master m3=127.0.0.1:7420 >/dev/null
     export KONTOR_CONFIG=$work/pki/config.json
     for name in m1 m2 m3; do start_master "$name"; done
-    "$B/test/bench/bench_hollow_node" --pki "$work/pki" --name n1 \
-        --listen 127.0.0.1:7500 --masters "${members//m?=/}" \
-        >"$work/n1.log" 2>&1 &
-    started n1 $!
-    await 20 grep -q registered "$work/n1.log"
     await 20 caught_up
 }
 
 stop_masters() {
-    for name in m1 m2 m3 n1; do stop_one "$name"; done
+    for name in m1 m2 m3 nodes; do stop_one "$name"; done
 }
 
 leader() { # HOST:PORT

@@ -104,7 +104,7 @@ static void create_pods(struct call *call, const ProtobufCMessage *message)
         return;
     }
     node->created += (unsigned)request->n_pods;
-    for (size_t i = 0; !node->hollow && i < request->n_pods; i++)
+    for (size_t i = 0; i < request->n_pods; i++)
         keep_pod(node, request->pods[i]);
     call_reply(call, &response.base);
 }

@@ -1,8 +1,7 @@
 /* fake_node.h - a node's service over real sockets, and no node behind it: for
- * tests and benchmarks of the masters.
+ * tests of the masters.
  *
- * It remembers what it was ordered and reports what it is told to. A hollow
- * one takes every order and remembers none, however many there are. */
+ * It remembers what it was ordered and reports what it is told to. */
 #pragma once
 
 #include "kontor/v1/node.pb-c.h"
@@ -17,7 +16,6 @@ struct fake_watch;
 struct fake_node {
     uv_loop_t *loop;
     uint64_t heartbeat_ms;
-    bool hollow;
     bool silent;        /* no heartbeats, no reports */
     const char *refuse; /* INVALID_ARGUMENT for orders with a pod called so */
     struct server *server;
