@@ -132,7 +132,7 @@ $(GENERATED)/descriptors.o: proto/descriptors.S $(G)/descriptors.bin
 
 $(GENERATED)/%.o: $(GENERATED)/%.c $(B)/flags
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MD -MP -c -o $@ $<
 
 # ---- objects, libraries, programs -------------------------------------------
 
@@ -141,7 +141,7 @@ $(GENERATED)/%.o: $(GENERATED)/%.c $(B)/flags
 $(B)/%.o: %.c $(B)/flags | $(PB_H)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(WERROR) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(WERROR) -MD -MP -c -o $@ $<
 
 define library
 $(B)/lib/$1.list: FORCE

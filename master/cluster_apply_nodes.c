@@ -85,7 +85,8 @@ void apply_register_node(struct apply *apply,
     if (!node)
         return;
     apply->result->subject_id = node->id;
-    text_replace(&node->address, in->address);
+    if (text_replace(&node->address, in->address))
+        node->routed_index = apply->index;
     text_replace(&node->version, in->version);
     node_set_labels(node, in->labels, in->n_labels);
     node->capacity = resources_of(in->capacity);

@@ -134,20 +134,23 @@ static int load_nodes(struct load *load, struct error *why)
     struct cluster *cluster = load->cluster;
 
     for (uint32_t i = 0; i < load->header.nodes; i++) {
+        const Kontor__V1__NodeRecord *record;
         const Kontor__V1__NodeInfo *info;
         struct node *node;
 
         if (next(load, KONTOR__V1__SNAPSHOT_RECORD__RECORD_NODE, why) != 0)
             return why->code;
-        if (!node_valid(cluster, load->record->node))
+        record = load->record->node;
+        if (!node_valid(cluster, record))
             return error_set(why, ERROR_DATA_LOSS,
                              "snapshot's node record %u is not valid", i);
-        info = load->record->node->node;
+        info = record->node;
         node = nodes_add(&cluster->nodes, info->id, info->name);
         node->address = text_new(info->address);
         node->version = text_new(info->version);
         node->capacity = resources_of(info->capacity);
-        node->subnet_number = load->record->node->subnet_number;
+        node->subnet_number = record->subnet_number;
+        node->routed_index = record->routed_index;
         node->registered_at_ms = info->registered_at_ms;
         node->state = (int32_t)info->state;
         node->cordoned = info->cordoned;

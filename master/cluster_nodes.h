@@ -42,6 +42,7 @@ struct node {
     struct list pods;    /* struct pod, by queue */
     uint64_t id;
     uint64_t registered_at_ms;
+    uint64_t routed_index; /* that last changed its address */
     struct text *name;
     struct text *address;
     struct text *version;

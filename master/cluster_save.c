@@ -118,6 +118,7 @@ static int save_nodes(struct save *save, struct error *why)
         view.node.pods = 0;
         record.node = &view.node;
         record.subnet_number = node->subnet_number;
+        record.routed_index = node->routed_index;
         out.node = &record;
         if (record_write(&save->writer, &out, why) != 0)
             return why->code;

@@ -70,20 +70,47 @@ static void meet(struct dispatch *dispatch, const struct node *node)
         link_start(link, clock_monotonic_ms());
 }
 
+/* A snapshot of an earlier release does not say when addresses changed. */
+enum { ROUTES_VERSION_MIN = 1 };
+
 /* Every node's routes name every other node. */
-static void routes_changed(struct dispatch *dispatch)
+static void note_routes(struct dispatch *dispatch, const struct node *node)
 {
-    list_for_each(item, next, &dispatch->all)
-        container_of(item, struct link, all)
-            ->routes_due = true;
+    uint64_t changed = node->routed_index;
+
+    if (changed < ROUTES_VERSION_MIN)
+        changed = ROUTES_VERSION_MIN;
+    if (dispatch->routes_version < changed)
+        dispatch->routes_version = changed;
+}
+
+static void meet_all(struct dispatch *dispatch)
+{
+    list_for_each(item, next, &dispatch->cluster->nodes.all)
+    {
+        const struct node *node = container_of(item, struct node, all);
+
+        note_routes(dispatch, node);
+        meet(dispatch, node);
+    }
 }
 
 void dispatch_reset(struct dispatch *dispatch, struct cluster *cluster)
 {
     dispatch->cluster = cluster;
     dispatch->cursor = cluster->events.next;
-    list_for_each(item, next, &cluster->nodes.all)
-        meet(dispatch, container_of(item, struct node, all));
+    dispatch->routes_version = 0;
+    meet_all(dispatch);
+}
+
+/* More was applied in one turn than there are events kept. */
+static void catch_up(struct dispatch *dispatch)
+{
+    dispatch->cursor = dispatch->cluster->events.first;
+    meet_all(dispatch);
+    list_for_each(item, next, &dispatch->all)
+        container_of(item, struct link, all)
+            ->listed_at_ms = 0; /* compare soon */
 }
 
 void dispatch_lead(struct dispatch *dispatch, uint64_t term)
@@ -136,9 +163,10 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_REGISTERED:
         node = nodes_find_name(&dispatch->cluster->nodes,
                                text_string(event->subject));
-        if (node)
-            meet(dispatch, node);
-        routes_changed(dispatch);
+        if (!node)
+            return;
+        note_routes(dispatch, node);
+        meet(dispatch, node);
         return;
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE:
         node_changed(dispatch, event);
@@ -159,7 +187,7 @@ void dispatch_step(struct dispatch *dispatch)
     const struct events *events = &dispatch->cluster->events;
 
     if (dispatch->cursor < events->first)
-        dispatch->cursor = events->first; /* the comparison finds the rest */
+        catch_up(dispatch);
     while (dispatch->cursor < events->next)
         act_on(dispatch, events_at(events, dispatch->cursor++));
     while (!list_empty(&dispatch->busy)) {

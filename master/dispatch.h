@@ -26,9 +26,10 @@ struct dispatch {
     struct replica *replica; /* borrowed */
     struct map links;        /* struct link, by the node's id */
     struct list all;
-    struct list busy; /* links with something to send */
-    uint64_t cursor;  /* the next event to look at */
-    uint64_t term;    /* that we lead in; 0: we do not */
+    struct list busy;        /* links with something to send */
+    uint64_t cursor;         /* the next event to look at */
+    uint64_t routes_version; /* the index that last changed a node's address */
+    uint64_t term;           /* that we lead in; 0: we do not */
     uv_timer_t tick;
 };
 

@@ -191,12 +191,14 @@ void link_tick(struct link *link, uint64_t now_ms)
              now_ms >= link->listed_at_ms + COMPARE_EVERY_MS)
         compare_again(link);
     link_judge(link, now_ms);
-    if (link->routes_due || !list_empty(&link->queued))
+    if (link_routes_due(link, now_ms) || !list_empty(&link->queued))
         link_touch(link);
 }
 
 static void on_listed(struct call *call, const ProtobufCMessage *message)
 {
+    const Kontor__V1__NodeListPodsResponse *list =
+        (const Kontor__V1__NodeListPodsResponse *)message;
     struct link *link = call_data(call);
 
     link->heard_at_ms = clock_monotonic_ms();
@@ -204,8 +206,11 @@ static void on_listed(struct call *call, const ProtobufCMessage *message)
     link->state = LINK_SYNCED;
     link->backoff_ms = BACKOFF_MIN_MS;
     link->batch_max = SIZE_MAX;
-    link->routes_due = true;
-    link_compare(link, (const Kontor__V1__NodeListPodsResponse *)message);
+    link->routes_had = list->routes_version;
+    if (link->routes_had > link->dispatch->routes_version)
+        link->routes_had = 0; /* of a history that was given up */
+    link->routes_told = link->routes_had;
+    link_compare(link, list);
     call_resume(link->watch);
     link_touch(link);
 }

@@ -62,7 +62,11 @@ struct link {
     struct link_orders deletes;
     struct link_orders sent; /* by the order under way */
     size_t batch_max;        /* pods in one CreatePods */
-    bool routes_due;
+
+    /* Versions of the routes (dispatch->routes_version). */
+    uint64_t routes_had;  /* by the node, as it says; 0: all must be told */
+    uint64_t routes_told; /* in this session, or had at its beginning */
+    uint64_t routes_told_at_ms;
 
     uint64_t heard_at_ms;
     struct link_proposal *state_proposal; /* a SetNodeState under way */
@@ -102,6 +106,8 @@ void link_order_delete(struct link *link, uint64_t pod_id, uint32_t generation);
 void link_compare(struct link *link,
                   const Kontor__V1__NodeListPodsResponse *list);
 void link_flush(struct link *link);
+/* There are routes to be told, and the last were not told just now. */
+bool link_routes_due(const struct link *link, uint64_t now_ms);
 void link_forget_orders(struct link *link);
 
 /* ---- link_reports.c; proposals go one at a time ---- */

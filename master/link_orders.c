@@ -1,6 +1,7 @@
 /* Orders to one node: what is ready at the same time travels together. */
 #include "master/link.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "master/pipe.h"
 #include "master/routes.h"
@@ -12,11 +13,16 @@ enum {
     ORDERS_PER_RPC_MAX = 256,
     ORDER_BYTES_MAX = 1 << 20,
     ORDER_TIMEOUT_MS = 10000,
+    ROUTES_EVERY_MS = 1000, /* when many nodes register one after another */
 };
 
+static void on_answer(struct call *call, const ProtobufCMessage *message);
 static void on_rpc_ended(struct call *call, const struct error *why);
 
-static const struct call_events ordering = {.ended = on_rpc_ended};
+static const struct call_events ordering = {
+    .message = on_answer,
+    .ended = on_rpc_ended,
+};
 
 /* ---- what is to be ordered ---- */
 
@@ -169,15 +175,26 @@ static void call_node(struct link *link, enum link_rpc kind,
                                    message);
 }
 
-static void send_routes(struct link *link)
+bool link_routes_due(const struct link *link, uint64_t now_ms)
+{
+    return link->state == LINK_SYNCED &&
+           link->routes_told < link->dispatch->routes_version &&
+           (link->routes_told == 0 ||
+            now_ms >= link->routes_told_at_ms + ROUTES_EVERY_MS);
+}
+
+static void send_routes(struct link *link, uint64_t now_ms)
 {
     const struct cluster *cluster = link->dispatch->cluster;
     Kontor__V1__SetRoutesRequest request = KONTOR__V1__SET_ROUTES_REQUEST__INIT;
     struct routes routes;
 
-    link->routes_due = false;
-    routes_init(&routes, cluster, link->node_id);
+    link->routes_told = link->dispatch->routes_version;
+    link->routes_told_at_ms = now_ms;
+    routes_init(&routes, cluster, link->node_id, link->routes_had);
     request.term = link->dispatch->term;
+    request.after_version = link->routes_had;
+    request.version = link->routes_told;
     request.routes = routes.pointers;
     request.n_routes = routes.count;
     call_node(link, LINK_RPC_ROUTES, &request.base);
@@ -253,10 +270,13 @@ static void send_creates(struct link *link)
 
 void link_flush(struct link *link)
 {
+    uint64_t now_ms;
+
     if (link->state != LINK_SYNCED || link->rpc)
         return;
-    if (link->routes_due)
-        send_routes(link);
+    now_ms = clock_monotonic_ms();
+    if (link_routes_due(link, now_ms))
+        send_routes(link, now_ms);
     else if (waiting(&link->deletes) > 0)
         send_deletes(link);
     else if (waiting(&link->creates) > 0)
@@ -288,6 +308,15 @@ static bool is_refusal(enum error_code code)
 {
     return code == ERROR_INVALID_ARGUMENT || code == ERROR_OUT_OF_RANGE ||
            code == ERROR_UNIMPLEMENTED || code == ERROR_RESOURCE_EXHAUSTED;
+}
+
+static void on_answer(struct call *call, const ProtobufCMessage *message)
+{
+    struct link *link = call_data(call);
+
+    if (link->rpc_kind == LINK_RPC_ROUTES)
+        link->routes_had =
+            ((const Kontor__V1__SetRoutesResponse *)message)->version;
 }
 
 static void on_rpc_ended(struct call *call, const struct error *why)

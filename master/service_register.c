@@ -16,7 +16,7 @@ static void written(struct write *write, const struct request *request)
     struct node_view view;
     struct routes routes;
 
-    routes_init(&routes, cluster, request->subject_id);
+    routes_init(&routes, cluster, request->subject_id, 0);
     response.index = request->index;
     response.routes = routes.pointers;
     response.n_routes = routes.count;

@@ -140,7 +140,8 @@ static int agent_set_routes(void *data,
     struct agent *agent = data;
 
     return node_network_set_routes(&agent->network, request->routes,
-                                   request->n_routes, why);
+                                   request->n_routes,
+                                   request->after_version != 0, why);
 }
 
 /* ---- images -------------------------------------------------------------- */

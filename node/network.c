@@ -137,21 +137,37 @@ int node_network_registered(struct node_network *network,
     return apply_routes(network, answer->routes, answer->n_routes, why);
 }
 
+static bool has_subnet(Kontor__V1__NodeRoute **routes, size_t count,
+                       const char *subnet)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(routes[i]->subnet, subnet) == 0)
+            return true;
+    return false;
+}
+
 int node_network_set_routes(struct node_network *network,
                             Kontor__V1__NodeRoute **routes, size_t count,
-                            struct error *why)
+                            bool merge, struct error *why)
 {
     Kontor__V1__RegisterNodeResponse answer =
         KONTOR__V1__REGISTER_NODE_RESPONSE__INIT;
+    CLEANUP(free_pointer) Kontor__V1__NodeRoute **all = NULL;
+    const Kontor__V1__RegisterNodeResponse *known = network->known;
 
     if (!network->net)
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "this node is not yet registered");
-    if (apply_routes(network, routes, count, why) != 0)
+    all = memory_array(count + known->n_routes, sizeof *all);
+    for (size_t i = 0; merge && i < known->n_routes; i++)
+        if (!has_subnet(routes, count, known->routes[i]->subnet))
+            all[answer.n_routes++] = known->routes[i];
+    for (size_t i = 0; i < count; i++)
+        all[answer.n_routes++] = routes[i];
+    if (apply_routes(network, all, answer.n_routes, why) != 0)
         return (int)why->code;
-    answer.node = network->known->node;
-    answer.routes = routes;
-    answer.n_routes = count;
+    answer.node = known->node;
+    answer.routes = all;
     return keep(network, &answer, why);
 }
 

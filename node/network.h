@@ -31,11 +31,11 @@ int node_network_registered(struct node_network *network,
                             const Kontor__V1__RegisterNodeResponse *answer,
                             struct error *why);
 
-/* Exactly these routes from now on. FAILED_PRECONDITION before the node was
- * registered. */
+/* Exactly these routes from now on; with `merge`, these in place of those to
+ * the same subnets. FAILED_PRECONDITION before the node was registered. */
 int node_network_set_routes(struct node_network *network,
                             Kontor__V1__NodeRoute **routes, size_t count,
-                            struct error *why);
+                            bool merge, struct error *why);
 
 /* Bridge, table and routes stay for the pods that run on. */
 void node_network_fini(struct node_network *network);

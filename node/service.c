@@ -21,6 +21,7 @@ struct node_service {
     struct watch_board *board;
     struct log_streams *logs; /* NULL before the start */
     struct exec_streams *execs;
+    uint64_t routes_version;  /* of the last SetRoutes; 0: none */
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -183,6 +184,7 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
      * engine's. */
     response.pods = without_const(listing.pods);
     response.n_pods = listing.count;
+    response.routes_version = service->routes_version;
     call_reply(call, &response.base);
     free(listing.pods);
 }
@@ -222,8 +224,7 @@ static void usage(struct call *call, const ProtobufCMessage *message)
 
 static void set_routes(struct call *call, const ProtobufCMessage *message)
 {
-    static const Kontor__V1__SetRoutesResponse done =
-        KONTOR__V1__SET_ROUTES_RESPONSE__INIT;
+    Kontor__V1__SetRoutesResponse done = KONTOR__V1__SET_ROUTES_RESPONSE__INIT;
     struct node_service *service = call_service_data(call);
     const Kontor__V1__SetRoutesRequest *request =
         (const Kontor__V1__SetRoutesRequest *)message;
@@ -231,10 +232,21 @@ static void set_routes(struct call *call, const ProtobufCMessage *message)
 
     if (!in_term(service, call, request->term))
         return;
-    if (service->config.set_routes(service->config.data, request, &why) != 0)
+    if (request->after_version != 0 &&
+        request->after_version != service->routes_version) {
+        call_fail(call, ERROR_FAILED_PRECONDITION,
+                  "these routes follow version %" PRIu64
+                  ", this node has %" PRIu64,
+                  request->after_version, service->routes_version);
+        return;
+    }
+    if (service->config.set_routes(service->config.data, request, &why) != 0) {
         call_finish(call, &why);
-    else
-        call_reply(call, &done.base);
+        return;
+    }
+    service->routes_version = request->version;
+    done.version = request->version;
+    call_reply(call, &done.base);
 }
 
 static void list_images(struct call *call, const ProtobufCMessage *message)

@@ -256,6 +256,7 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
     for (struct hollow_pod *pod = hollow->newest; pod; pod = pod->older)
         status_of(&statuses.messages[response.n_pods++], pod);
     response.pods = statuses.pointers;
+    response.routes_version = hollow->routes_version;
     call_reply(call, &response.base);
     count_session(hollow, request->term);
     statuses_fini(&statuses);
@@ -286,12 +287,16 @@ static void watch_pods(struct call *call, const ProtobufCMessage *message)
 
 static void set_routes(struct call *call, const ProtobufCMessage *message)
 {
+    struct hollow *hollow = call_service_data(call);
     const Kontor__V1__SetRoutesRequest *request = (const void *)message;
     Kontor__V1__SetRoutesResponse response =
         KONTOR__V1__SET_ROUTES_RESPONSE__INIT;
 
-    if (may_answer(call, request->term))
-        call_reply(call, &response.base);
+    if (!may_answer(call, request->term))
+        return;
+    hollow->routes_version = request->version;
+    response.version = request->version;
+    call_reply(call, &response.base);
 }
 
 #define METHOD(METHOD_NAME, REQUEST, RESPONSE, HANDLE)                    \

@@ -35,6 +35,7 @@ struct hollow {
     struct hollow_board *board; /* borrowed */
     uint64_t number;            /* from 1 */
     uint64_t term;              /* the greatest seen; an older one is refused */
+    uint64_t routes_version;    /* of the last SetRoutes */
     struct call *watch;         /* the newest, or NULL */
     uint64_t sequence;
     uv_timer_t heartbeat;

@@ -141,6 +141,7 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
         pods[i] = &node->pods[i];
     response.pods = pods;
     response.n_pods = node->pod_count;
+    response.routes_version = node->routes_version;
     call_reply(call, &response.base);
 }
 
@@ -210,7 +211,13 @@ static void set_routes(struct call *call, const ProtobufCMessage *message)
 
     if (!in_term(call, request->term))
         return;
-    node->routes = (unsigned)request->n_routes;
+    assert(request->after_version == 0 ||
+           request->after_version == node->routes_version);
+    node->route_changes += request->after_version != 0;
+    node->routes = (unsigned)request->n_routes +
+                   (request->after_version ? node->routes : 0);
+    node->routes_version = request->version;
+    response.version = request->version;
     call_reply(call, &response.base);
 }
 

@@ -26,8 +26,10 @@ struct fake_node {
     unsigned create_calls;
     unsigned created;
     unsigned deleted;
-    unsigned routes; /* in the last SetRoutes */
-    uint64_t term;   /* the greatest seen; an older one is refused */
+    unsigned routes;         /* that it was told, each node's counted once */
+    unsigned route_changes;  /* SetRoutes that told changes only */
+    uint64_t routes_version; /* of the last SetRoutes */
+    uint64_t term;           /* the greatest seen; an older one is refused */
 };
 
 /* Its data is the struct fake_node. */

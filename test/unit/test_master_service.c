@@ -355,6 +355,9 @@ static void every_node_learns_the_routes(void **state)
     for (unsigned i = 0; i < 3; i++)
         node_up(i);
     world_until(all_have_two_routes, NULL, "the routes");
+    /* The last one was told all, the first what came after. */
+    assert_int_equal(world.nodes[2].fake.route_changes, 0);
+    assert_true(world.nodes[0].fake.route_changes > 0);
 }
 
 /* ---- who may ---- */
