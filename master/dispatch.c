@@ -12,6 +12,9 @@ static void on_tick(uv_timer_t *timer)
 
     if (dispatch->term == 0)
         return;
+    dispatch->silent = 0;
+    list_for_each(item, next, &dispatch->all) dispatch->silent +=
+        link_is_silent(container_of(item, struct link, all), now_ms);
     list_for_each(item, next, &dispatch->all)
         link_tick(container_of(item, struct link, all), now_ms);
 }

@@ -29,6 +29,7 @@ struct dispatch {
     struct list busy;        /* links with something to send */
     uint64_t cursor;         /* the next event to look at */
     uint64_t routes_version; /* the index that last changed a node's address */
+    size_t silent;           /* nodes, when the tick last looked */
     uint64_t term;           /* that we lead in; 0: we do not */
     uv_timer_t tick;
 };

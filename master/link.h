@@ -122,5 +122,7 @@ void link_forget_reports(struct link *link);
 
 /* ---- link_liveness.c ---- */
 
+/* Nothing was heard for so long that the node is suspect. */
+bool link_is_silent(const struct link *link, uint64_t now_ms);
 /* Propose the state that the node's silence calls for. */
 void link_judge(struct link *link, uint64_t now_ms);

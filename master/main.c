@@ -87,9 +87,10 @@ static int parse_line(struct command_line *line, int argc, char **argv,
         {"heartbeat", OPTION_DURATION, &line->heartbeat_ms, "TIME",
          "between the leader's signs of life (50ms)"},
         {"suspect-after", OPTION_DURATION, &line->suspect_after_ms, "TIME",
-         "a node silent for so long gets no more pods (3s)"},
+         "a node silent for so long gets no more pods (2s)"},
         {"lost-after", OPTION_DURATION, &line->lost_after_ms, "TIME",
-         "its pods are placed anew (15s)"},
+         "its pods are placed anew (4s); four times that while its machine "
+         "refuses connections, and while most nodes are silent"},
         {"snapshot-entries", OPTION_NUMBER, &line->snapshot_entries, "N",
          "commands between two snapshots of the state (50000)"},
         {"pod-network", OPTION_STRING, &line->pod_network, "ADDRESS/PREFIX",
@@ -289,8 +290,8 @@ int main(int argc, char **argv)
         .pod_network = "10.42.0.0/16",
         .election_timeout_ms = 150,
         .heartbeat_ms = 50,
-        .suspect_after_ms = 3000,
-        .lost_after_ms = 15000,
+        .suspect_after_ms = 2000,
+        .lost_after_ms = 4000,
     };
     struct error why = {0};
     bool done = false;

@@ -50,6 +50,7 @@ struct channel {
     struct random random;
     bool resolving;
     bool connected;
+    bool refused; /* by the last attempt */
     bool closing;
     struct error trouble;
     void (*closed)(void *data);
@@ -77,6 +78,7 @@ static void report(struct channel *channel, bool connected,
                    const struct error *why)
 {
     channel->connected = connected;
+    channel->refused = channel->refused && !connected;
     channel->trouble = *why;
     if (connected)
         error_clear(&channel->trouble);
@@ -132,6 +134,7 @@ static void on_lost(struct connection *connection, const struct error *why)
     if (connection != channel->current)
         return;
     channel->current = NULL;
+    channel->refused = connection->refused;
     attempt_failed(channel, why);
 }
 
@@ -304,6 +307,11 @@ bool channel_connected(const struct channel *channel)
 const struct error *channel_trouble(const struct channel *channel)
 {
     return &channel->trouble;
+}
+
+bool channel_refused(const struct channel *channel)
+{
+    return channel->refused;
 }
 
 void channel_kick(struct channel *channel)

@@ -35,6 +35,9 @@ bool channel_connected(const struct channel *channel);
  * has not yet tried. Borrowed. */
 const struct error *channel_trouble(const struct channel *channel);
 
+/* The last attempt was refused: the machine is there, but nobody listens. */
+bool channel_refused(const struct channel *channel);
+
 /* Try now instead of after the back-off. */
 void channel_kick(struct channel *channel);
 

@@ -517,6 +517,7 @@ static void on_connect(uv_connect_t *connect, int status)
     if (connection->state == CONNECTION_CLOSED)
         return;
     if (status != 0) {
+        connection->refused = status == UV_ECONNREFUSED;
         fail_uv(connection, "connect", status);
         return;
     }

@@ -62,6 +62,7 @@ struct connection {
     bool refusing; /* the second was sent */
     bool greeted;  /* the peer's SETTINGS came */
     bool pinged;
+    bool refused;       /* client: the machine is there, and nobody listens */
     uint64_t heard_ms;  /* when bytes came last */
     uint64_t stuck_ms;  /* since when so many bytes wait ... */
     size_t stuck_bytes; /* ... of `writing` */

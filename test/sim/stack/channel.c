@@ -6,6 +6,7 @@
 #include "test/sim/stack/world.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     BACKOFF_FIRST_MS = 20,
@@ -143,6 +144,11 @@ bool channel_connected(const struct channel *channel)
 const struct error *channel_trouble(const struct channel *channel)
 {
     return &channel->trouble;
+}
+
+bool channel_refused(const struct channel *channel)
+{
+    return strstr(channel->trouble.message, "connection refused") != NULL;
 }
 
 void channel_kick(struct channel *channel)
