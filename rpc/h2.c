@@ -9,9 +9,11 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct h2 {
     nghttp2_session *session;
+    void *frames;                   /* nghttp2's, see frames_map() */
     const struct h2_events *events; /* borrowed */
     void *data;
     bool server;
@@ -238,6 +240,67 @@ static void demand(int result)
         abort();
 }
 
+/* ---- memory -------------------------------------------------------------
+ *
+ * Each session has a buffer for the greatest frame, and of most connections no
+ * frame ever fills its first page: on pages of its own, the others are never
+ * touched. With thousands of connections these are most of their memory. */
+
+enum { FRAMES_MIN_BYTES = 16 << 10, FRAMES_MAP_BYTES = 20 << 10 };
+
+static void *frames_map(struct h2 *h2)
+{
+    void *pages = mmap(NULL, FRAMES_MAP_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    h2->frames = pages == MAP_FAILED ? NULL : pages;
+    return h2->frames;
+}
+
+static void *on_malloc(size_t size, void *data)
+{
+    (void)data;
+    return malloc(size);
+}
+
+static void *on_calloc(size_t count, size_t size, void *data)
+{
+    (void)data;
+    return calloc(count, size);
+}
+
+static void on_free(void *pointer, void *data)
+{
+    struct h2 *h2 = data;
+
+    if (pointer && pointer == h2->frames) {
+        munmap(pointer, FRAMES_MAP_BYTES);
+        h2->frames = NULL;
+    } else {
+        free(pointer);
+    }
+}
+
+static void *on_realloc(void *pointer, size_t size, void *data)
+{
+    struct h2 *h2 = data;
+    void *larger;
+
+    if (!pointer && !h2->frames && size >= FRAMES_MIN_BYTES &&
+        size <= FRAMES_MAP_BYTES)
+        return frames_map(h2);
+    if (!pointer || pointer != h2->frames)
+        return realloc(pointer, size);
+    if (size <= FRAMES_MAP_BYTES)
+        return pointer;
+    larger = malloc(size);
+    if (larger) {
+        memcpy(larger, pointer, FRAMES_MAP_BYTES);
+        on_free(pointer, h2);
+    }
+    return larger;
+}
+
 static nghttp2_session_callbacks *new_callbacks(void)
 {
     nghttp2_session_callbacks *to;
@@ -276,6 +339,7 @@ static struct h2 *h2_new(const struct h2_events *events, void *data,
                          bool server, unsigned streams_max)
 {
     struct h2 *h2 = memory_new(sizeof *h2);
+    nghttp2_mem memory = {h2, on_malloc, on_free, on_calloc, on_realloc};
     nghttp2_session_callbacks *callbacks = new_callbacks();
     nghttp2_option *option = new_options();
     const nghttp2_settings_entry settings[] = {
@@ -289,8 +353,8 @@ static struct h2 *h2_new(const struct h2_events *events, void *data,
     h2->events = events;
     h2->data = data;
     h2->server = server;
-    demand((server ? nghttp2_session_server_new2 : nghttp2_session_client_new2)(
-        &h2->session, callbacks, h2, option));
+    demand((server ? nghttp2_session_server_new3 : nghttp2_session_client_new3)(
+        &h2->session, callbacks, h2, option, &memory));
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     demand(nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, settings,

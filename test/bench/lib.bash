@@ -115,7 +115,7 @@ start_nodes() {
         --masters "${members//m?=/}" "${node_options[@]}" \
         >"$work/nodes.log" 2>&1 &
     started nodes $!
-    await 120 grep -q ^registered "$work/nodes.log"
+    await 900 grep -q ^registered "$work/nodes.log"
 }
 
 start_masters() {
