@@ -20,6 +20,7 @@ enum { READ_BYTES = 64 << 10, PLAIN_TARGET_BYTES = 64 << 10 };
 static _Thread_local uint8_t read_bytes[READ_BYTES];
 
 static void flush(struct task *task);
+static void shake(struct task *task);
 static void on_timer(struct deadline *deadline);
 static void on_notice(struct deadline *deadline);
 
@@ -34,6 +35,7 @@ static void on_closed(uv_handle_t *handle)
     tls_free(connection->tls);
     buffer_fini(&connection->wire);
     buffer_fini(&connection->writing);
+    buffer_fini(&connection->early);
     turn_release(connection->turn);
     free(connection);
 }
@@ -46,6 +48,7 @@ void connection_close(struct connection *connection, const struct error *why)
     turn_clear_deadline(connection->turn, &connection->timer);
     turn_clear_deadline(connection->turn, &connection->notice);
     list_remove(&connection->flush.link);
+    list_remove(&connection->shake.link);
     session_lose(&connection->session, why);
     uv_close((uv_handle_t *)&connection->tcp, on_closed);
 }
@@ -309,13 +312,53 @@ static void on_plain(struct connection *connection, struct buffer *plain,
     }
 }
 
+static void receive(struct connection *connection, const void *bytes,
+                    size_t length)
+{
+    struct buffer plain;
+    struct error why;
+    int code;
+
+    buffer_init(&plain, CONNECTION_WRITE_MAX_BYTES);
+    code = tls_receive(connection->tls, bytes, length, &plain,
+                       &connection->wire, &why);
+    on_plain(connection, &plain, code, &why);
+    buffer_fini(&plain);
+}
+
+/* One more step of a handshake, as long as the loop has time for it. */
+static bool may_shake(const struct connection *connection)
+{
+    static _Thread_local uint64_t counted_ms;
+    static _Thread_local unsigned count;
+    uint64_t now_ms = turn_now_ms(connection->turn);
+
+    if (now_ms != counted_ms)
+        count = 0;
+    counted_ms = now_ms;
+    return count++ < CONNECTION_SHAKES_PER_MS;
+}
+
+static void shake(struct task *task)
+{
+    struct connection *connection =
+        container_of(task, struct connection, shake);
+    struct buffer early = connection->early;
+
+    if (!may_shake(connection)) {
+        turn_post(connection->turn, task);
+        return;
+    }
+    buffer_init(&connection->early, CONNECTION_EARLY_MAX_BYTES);
+    receive(connection, buffer_data(&early), buffer_length(&early));
+    buffer_fini(&early);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
 {
     struct connection *connection =
         container_of((uv_tcp_t *)(void *)stream, struct connection, tcp);
-    struct buffer plain;
     struct error why;
-    int code;
 
     if (length < 0)
         fail_uv(connection, "read", (int)length);
@@ -323,11 +366,13 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
         return;
     connection->heard_ms = turn_now_ms(connection->turn);
     connection->pinged = false;
-    buffer_init(&plain, CONNECTION_WRITE_MAX_BYTES);
-    code = tls_receive(connection->tls, buffer->base, (size_t)length, &plain,
-                       &connection->wire, &why);
-    on_plain(connection, &plain, code, &why);
-    buffer_fini(&plain);
+    if (connection->state != CONNECTION_HANDSHAKE)
+        receive(connection, buffer->base, (size_t)length);
+    else if (buffer_append(&connection->early, buffer->base, (size_t)length,
+                           &why) != 0)
+        fail(connection, &why);
+    else
+        turn_post(connection->turn, &connection->shake);
     turn_run_tasks(connection->turn);
 }
 
@@ -473,7 +518,9 @@ struct connection *connection_new(uv_loop_t *loop, struct tls *tls,
     uv_tcp_init(loop, &connection->tcp);
     buffer_init(&connection->wire, CONNECTION_WRITE_MAX_BYTES);
     buffer_init(&connection->writing, CONNECTION_WRITE_MAX_BYTES);
+    buffer_init(&connection->early, CONNECTION_EARLY_MAX_BYTES);
     task_init(&connection->flush, flush);
+    task_init(&connection->shake, shake);
     list_init(&connection->link);
     connection->timer.expired = on_timer;
     connection->notice.expired = on_notice;
@@ -513,8 +560,6 @@ static void on_connect(uv_connect_t *connect, int status)
 {
     struct connection *connection =
         container_of(connect, struct connection, connect);
-    struct buffer plain;
-    struct error why;
 
     if (connection->state == CONNECTION_CLOSED)
         return;
@@ -524,13 +569,7 @@ static void on_connect(uv_connect_t *connect, int status)
         return;
     }
     start_reading(connection);
-    buffer_init(&plain, CONNECTION_WRITE_MAX_BYTES);
-    if (tls_receive(connection->tls, NULL, 0, &plain, &connection->wire,
-                    &why) != 0)
-        fail(connection, &why);
-    else
-        turn_post_flush(connection->turn, &connection->flush);
-    buffer_fini(&plain);
+    turn_post(connection->turn, &connection->shake);
 }
 
 void connection_dial(struct connection *connection,

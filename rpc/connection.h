@@ -16,6 +16,11 @@ enum {
     CONNECTION_KEEPALIVE_MS = 10000,
     CONNECTION_LINGER_MS = 500,
     CONNECTION_NOTICE_MS = 1000, /* between the two GOAWAYs, at most */
+    /* Steps of handshakes in one millisecond of the loop's time, each of them
+     * most of another one: thousands who come together must not keep the loop
+     * from what else is due. */
+    CONNECTION_SHAKES_PER_MS = 4,
+    CONNECTION_EARLY_MAX_BYTES = 128 << 10,
     /* What may wait to be written before calls are asked for more. */
     CONNECTION_WRITE_HIGH_BYTES = 256 << 10,
     CONNECTION_WRITE_MAX_BYTES = 16 << 20,
@@ -52,6 +57,8 @@ struct connection {
     struct tls *tls; /* owned */
     struct turn *turn;
     struct task flush;
+    struct task shake;     /* the next step of the handshake */
+    struct buffer early;   /* came for it */
     struct deadline timer; /* handshake, then keepalive, then lingering */
     struct deadline notice;
     struct buffer wire;    /* encrypted, to be written */
