@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "master/link.h"
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, OPENED_TOGETHER_MAX = 32, OPEN_EVERY_MS = 1 };
 
 static void on_tick(uv_timer_t *timer)
 {
@@ -19,6 +19,30 @@ static void on_tick(uv_timer_t *timer)
         link_tick(container_of(item, struct link, all), now_ms);
 }
 
+static void on_open(uv_timer_t *timer)
+{
+    struct dispatch *dispatch = timer->data;
+
+    for (int i = 0; i < OPENED_TOGETHER_MAX && !list_empty(&dispatch->due);
+         i++) {
+        struct link *link = list_first(&dispatch->due, struct link, due);
+
+        list_remove(&link->due);
+        link_open(link);
+    }
+    if (list_empty(&dispatch->due))
+        uv_timer_stop(timer);
+}
+
+void dispatch_due(struct dispatch *dispatch, struct link *link)
+{
+    if (!list_empty(&link->due))
+        return;
+    if (list_empty(&dispatch->due))
+        uv_timer_start(&dispatch->opener, on_open, 0, OPEN_EVERY_MS);
+    list_append(&dispatch->due, &link->due);
+}
+
 void dispatch_init(struct dispatch *dispatch,
                    const struct dispatch_config *config,
                    struct cluster *cluster)
@@ -27,8 +51,11 @@ void dispatch_init(struct dispatch *dispatch,
     map_init(&dispatch->links);
     list_init(&dispatch->all);
     list_init(&dispatch->busy);
+    list_init(&dispatch->due);
     uv_timer_init(config->loop, &dispatch->tick);
+    uv_timer_init(config->loop, &dispatch->opener);
     dispatch->tick.data = dispatch;
+    dispatch->opener.data = dispatch;
 }
 
 void dispatch_start(struct dispatch *dispatch, struct replica *replica)
@@ -206,7 +233,9 @@ void dispatch_close(struct dispatch *dispatch)
 {
     dispatch_follow(dispatch);
     uv_timer_stop(&dispatch->tick);
+    uv_timer_stop(&dispatch->opener);
     uv_close((uv_handle_t *)&dispatch->tick, NULL);
+    uv_close((uv_handle_t *)&dispatch->opener, NULL);
     list_for_each(item, next, &dispatch->all)
         link_free(container_of(item, struct link, all));
     map_fini(&dispatch->links);

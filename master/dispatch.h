@@ -27,11 +27,13 @@ struct dispatch {
     struct map links;        /* struct link, by the node's id */
     struct list all;
     struct list busy;        /* links with something to send */
+    struct list due;         /* links whose lists are to be asked for */
     uint64_t cursor;         /* the next event to look at */
     uint64_t routes_version; /* the index that last changed a node's address */
     size_t silent;           /* nodes, when the tick last looked */
     uint64_t term;           /* that we lead in; 0: we do not */
     uv_timer_t tick;
+    uv_timer_t opener; /* runs while some are due */
 };
 
 void dispatch_init(struct dispatch *dispatch,
@@ -51,6 +53,11 @@ void dispatch_follow(struct dispatch *dispatch);
 
 /* Act on what was applied since; at the end of a loop turn. */
 void dispatch_step(struct dispatch *dispatch);
+
+/* For link.c: ask for the node's list in its turn. Thousands are due at once
+ * when we begin to lead, and must not keep us from heartbeats. */
+struct link;
+void dispatch_due(struct dispatch *dispatch, struct link *link);
 
 /* The channel to a node; NULL when there is none. Borrowed. */
 struct channel *dispatch_channel(const struct dispatch *dispatch,

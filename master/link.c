@@ -36,6 +36,7 @@ struct link *link_new(struct dispatch *dispatch, const struct node *node)
     link->heard_at_ms = clock_monotonic_ms();
     list_init(&link->all);
     list_init(&link->busy);
+    list_init(&link->due);
     list_init(&link->queued);
     list_init(&link->flying);
     map_init(&link->reports);
@@ -143,14 +144,16 @@ void link_start(struct link *link, uint64_t now_ms)
 {
     link->heard_at_ms = now_ms;
     link->backoff_ms = BACKOFF_MIN_MS;
-    if (link->channel)
-        open_session(link);
+    link->state = LINK_WAITING;
+    link->retry_at_ms = 0;
+    dispatch_due(link->dispatch, link);
 }
 
 void link_stop(struct link *link)
 {
     close_session(link);
     list_remove(&link->busy);
+    list_remove(&link->due);
     link->state = LINK_IDLE;
     if (link->state_proposal)
         link->state_proposal->link = NULL;
@@ -182,14 +185,20 @@ static void compare_again(struct link *link)
     open_session(link);
 }
 
+void link_open(struct link *link)
+{
+    if (link->state == LINK_WAITING && link->channel)
+        open_session(link);
+    else if (link->state == LINK_SYNCED && !link->rpc)
+        compare_again(link);
+}
+
 void link_tick(struct link *link, uint64_t now_ms)
 {
-    if (link->state == LINK_WAITING && now_ms >= link->retry_at_ms &&
-        link->channel)
-        open_session(link);
-    else if (link->state == LINK_SYNCED && !link->rpc &&
-             now_ms >= link->listed_at_ms + COMPARE_EVERY_MS)
-        compare_again(link);
+    if ((link->state == LINK_WAITING && now_ms >= link->retry_at_ms) ||
+        (link->state == LINK_SYNCED &&
+         now_ms >= link->listed_at_ms + COMPARE_EVERY_MS))
+        dispatch_due(link->dispatch, link);
     link_judge(link, now_ms);
     if (link_routes_due(link, now_ms) || !list_empty(&link->queued))
         link_touch(link);

@@ -43,6 +43,7 @@ enum link_rpc {
 struct link {
     struct list all;
     struct list busy;
+    struct list due; /* its list is to be asked for, in its turn */
     struct map_link by_id;
     struct dispatch *dispatch;
     uint64_t node_id;
@@ -91,6 +92,8 @@ void link_free(struct link *link);
 void link_connect(struct link *link, const char *address);
 void link_start(struct link *link, uint64_t now_ms);
 void link_stop(struct link *link);
+/* Ask for the node's list: open the session, or compare once more. */
+void link_open(struct link *link);
 /* Give the session up; it is opened again after a while. */
 void link_fail(struct link *link, const struct error *why);
 /* Time passes: retries, and a comparison from time to time. */
