@@ -52,7 +52,8 @@ struct replica_config {
     uint64_t election_timeout_ms;  /* 0: 150 */
     uint64_t heartbeat_ms;         /* 0: 50 */
     uint64_t snapshot_entries;     /* entries between snapshots; 0: 50,000. A
-                                      fifth of it stays in the log after one */
+                                      fifth of it stays in the log after one;
+                                      more when the snapshot is larger */
     uint64_t snapshot_bytes;       /* or bytes of entries; 0: 64 MiB */
     struct replica_machine machine;
 };

@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What stays in the log after a snapshot, for followers that are a little
  * behind: this part of snapshot_entries, and no more than so many bytes. */
@@ -132,13 +133,35 @@ static void on_saved(struct snapshot_save *save, const struct error *why)
     store_compact(replica->store, &compaction->store);
 }
 
-static bool due(const struct replica *replica)
+/* Of the newest snapshot's file; 0 when there is none. */
+static uint64_t snapshot_size(struct replica *replica)
+{
+    CLEANUP(free_pointer) char *path = NULL;
+    struct stat file;
+
+    if (replica->sized_index == replica->snapshot.index)
+        return replica->sized_bytes;
+    path = snapshot_path(replica->folder, replica->snapshot.index, "");
+    replica->sized_index = replica->snapshot.index;
+    replica->sized_bytes = stat(path, &file) == 0 ? (uint64_t)file.st_size : 0;
+    return replica->sized_bytes;
+}
+
+/* Cheap enough to be written whenever it is asked for. */
+enum { SNAPSHOT_SMALL_BYTES = 4 << 20 };
+
+/* A large state is not written down for a few entries, but when the log has
+ * grown by half as many bytes: what snapshots write stays in proportion to
+ * what was logged, however large the state is. */
+static bool due(struct replica *replica)
 {
     uint64_t entries = replica->applied_index - replica->snapshot.index;
+    uint64_t bytes = replica->applied_bytes;
 
     return (entries >= replica->snapshot_entries ||
-            (entries > 0 &&
-             replica->applied_bytes >= replica->snapshot_bytes)) &&
+            (entries > 0 && bytes >= replica->snapshot_bytes)) &&
+           (snapshot_size(replica) <= SNAPSHOT_SMALL_BYTES ||
+            bytes >= snapshot_size(replica) / 2) &&
            clock_monotonic_ms() >= replica->save_again_ms;
 }
 

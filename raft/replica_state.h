@@ -78,6 +78,8 @@ struct replica {
     uint64_t applied_index;
     uint64_t applied_bytes; /* since the last snapshot */
     struct snapshot snapshot;
+    uint64_t sized_index; /* of the snapshot whose size is ... */
+    uint64_t sized_bytes;
     struct snapshot_save save;
     uint64_t save_term;
     uint64_t save_started_ms;
