@@ -7,11 +7,13 @@
 #include "client/json.h"
 #include "client/message.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -161,6 +163,22 @@ static int read_unsigned(struct reader *reader,
     return 0;
 }
 
+static int read_signed(struct reader *reader, int32_t *at, struct error *why)
+{
+    const char *text = scalar(reader);
+    char *end;
+    long number;
+
+    errno = 0;
+    number = strtol(text, &end, 10);
+    if ((text[0] != '-' && !isdigit((unsigned char)text[0])) || *end)
+        return refuse(reader, why, "\"%.80s\" is no number", text);
+    if (errno || number < INT32_MIN || number > INT32_MAX)
+        return refuse(reader, why, "%.80s is out of range", text);
+    *at = (int32_t)number;
+    return 0;
+}
+
 static int read_bool(struct reader *reader, protobuf_c_boolean *at,
                      struct error *why)
 {
@@ -228,6 +246,7 @@ static int read_value(struct reader *reader,
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
     case PROTOBUF_C_TYPE_SFIXED32:
+        return read_signed(reader, at, why);
     case PROTOBUF_C_TYPE_INT64:
     case PROTOBUF_C_TYPE_SINT64:
     case PROTOBUF_C_TYPE_SFIXED64:

@@ -39,6 +39,8 @@ static const struct {
      ":1: containers[0].init: \"yes\" is neither true nor false"},
     {"stop_grace_ms: -1", ":1: stop_grace_ms: "},
     {"stop_grace_ms: 4294967296", ":1: stop_grace_ms: 4294967296 is too large"},
+    {"priority: high", ":1: priority: \"high\" is no number"},
+    {"priority: 2147483648", ":1: priority: 2147483648 is out of range"},
     {"resources: {memory_bytes: much}", ":1: resources.memory_bytes: \"much\""},
     {"containers: [{groups: [1.5]}]",
      ":1: containers[0].groups[0]: \"1.5\" is no number"},
