@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <string.h>
 
+enum { SMALL_BYTES = 64 << 10 }; /* what a file has room for at first */
+
 static void reserve(struct disk_bytes *content, size_t length)
 {
     if (length <= content->capacity)
         return;
-    content->capacity = 2 * length;
+    content->capacity = length < SMALL_BYTES ? SMALL_BYTES : 2 * length;
     content->bytes = memory_resize(content->bytes, content->capacity);
 }
 

@@ -20,7 +20,7 @@
 
 /* The bytes of a state are compared each so many indexes: to save it takes
  * longer than all else. */
-enum { DIGEST_EVERY = 64, GENERATIONS_MAX = 64 };
+enum { DIGEST_EVERY = 128, GENERATIONS_MAX = 64 };
 
 struct applied {
     uint64_t command; /* hash of its bytes; 0: nobody applied it yet */

@@ -143,13 +143,11 @@ static void on_pod(const struct session *session, const Kontor__V1__Pod *pod)
 /* Of that pod, in order, and nothing left out. */
 static void on_logs(struct session *session, const Kontor__V1__LogsChunk *chunk)
 {
-    for (size_t i = 0; i < chunk->data.len; i++)
-        if (chunk->data.data[i] !=
-            logs_byte(session->pod.id, session->log_at++)) {
-            FAIL("logs: byte %llu of %s is not its own",
-                 (unsigned long long)session->log_at - 1, session->pod.name);
-            return;
-        }
+    if (!logs_match(session->pod.id, session->log_at, chunk->data.data,
+                    chunk->data.len))
+        FAIL("logs: %zu bytes of %s at %llu are not its own", chunk->data.len,
+             session->pod.name, (unsigned long long)session->log_at);
+    session->log_at += chunk->data.len;
 }
 
 static void on_message(struct call *call, const ProtobufCMessage *message)
