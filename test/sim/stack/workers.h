@@ -21,5 +21,5 @@ struct work {
 };
 
 /* Their tallies are added to the one here. A seed whose process died with it
- * has failed. */
-void workers_run(const struct work *work);
+ * has failed. False: one of them left memory behind, or worse. */
+bool workers_run(const struct work *work);
