@@ -19,6 +19,13 @@ struct resident {
     const Kontor__V1__PodSpec *spec; /* borrowed */
 };
 
+/* What going pods could give back. */
+struct shed {
+    bool known;               /* false: residents have changed since */
+    int32_t lowest;           /* priority of all that are there */
+    struct resources largest; /* of one pod, in each dimension by itself */
+};
+
 struct placement_entry {
     struct placement_node node; /* its labels are in `kind` */
     struct resources reserved;  /* what is held */
@@ -27,6 +34,7 @@ struct placement_entry {
     struct resident *residents; /* owned */
     uint32_t resident_count;
     uint32_t resident_capacity;
+    struct shed shed;
     struct map_link by_name;
     struct list changed;
     struct order_item ordered; /* as it stands in the order */
@@ -73,6 +81,9 @@ struct placement_entry *placement_find_name(const struct placement *placement,
 /* What is held or free of a node has changed: its place in the order, too. */
 void placement_touch(struct placement *placement,
                      struct placement_entry *entry);
+
+/* Of the pods that are on the node; worked out when asked for. */
+const struct shed *placement_shed(struct placement_entry *entry);
 
 /* The rank in the order of a node with so much room. A request's own is not
  * above that of any node it fits. */

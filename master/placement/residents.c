@@ -97,6 +97,7 @@ void placement_put(struct placement *placement, uint64_t node_id,
                           entry->resident_capacity * sizeof *entry->residents);
     }
     entry->residents[entry->resident_count++] = (struct resident){pod_id, spec};
+    entry->shed.known = false;
     appear(placement, entry->number, spec);
 }
 
@@ -112,4 +113,26 @@ void placement_take(struct placement *placement, uint64_t node_id,
     assert(at < entry->resident_count);
     disappear(placement, entry->number, entry->residents[at].spec);
     entry->residents[at] = entry->residents[--entry->resident_count];
+    entry->shed.known = false;
+}
+
+const struct shed *placement_shed(struct placement_entry *entry)
+{
+    struct shed *shed = &entry->shed;
+
+    if (shed->known)
+        return shed;
+    *shed = (struct shed){.known = true, .lowest = INT32_MAX};
+    for (uint32_t i = 0; i < entry->resident_count; i++) {
+        const Kontor__V1__PodSpec *spec = entry->residents[i].spec;
+        struct resources want = resources_of(spec->resources);
+
+        if (spec->priority < shed->lowest)
+            shed->lowest = spec->priority;
+        for (int k = 0; k < RESOURCE_COUNT; k++) {
+            if (want.amount[k] > shed->largest.amount[k])
+                shed->largest.amount[k] = want.amount[k];
+        }
+    }
+    return shed;
 }

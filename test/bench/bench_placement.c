@@ -9,6 +9,7 @@
 #include "base/lang.h"
 #include "base/memory.h"
 #include "master/placement/placement.h"
+#include "master/placement/preempt.h"
 #include "test/bench/samples.h"
 #include "test/bench/workload.h"
 
@@ -308,6 +309,52 @@ static void measure_gang(void)
     placement_free(placement);
 }
 
+/* A full cluster of low pods, and higher ones that come one after the other. */
+static void measure_preemption(void)
+{
+    enum { NODES = 5000, PODS_A_NODE = 20, ROUNDS = 5000 };
+    struct placement *placement = labelled_nodes(NODES);
+    Kontor__V1__PodSpec low = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__PodSpec high = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources message = KONTOR__V1__RESOURCES__INIT;
+    struct placement_request request = {
+        .want = {{3200, GI(12), 0, 0}}, .node = "", .spec = &high};
+    char batch[] = "batch", ours[32];
+    uint64_t began, rate;
+    size_t done = 0;
+
+    resources_tell(&request.want, &message);
+    low.resources = high.resources = &message;
+    low.app = high.app = batch;
+    high.priority = 1;
+    for (uint64_t id = 1; id <= NODES; id++) {
+        struct placement_node full = {.id = id, .name = "n"};
+
+        full.capacity = (struct resources){
+            {64000, GI(256), GI(800), UINT64_C(10000000000)}};
+        placement_set(placement, &full);
+        for (uint64_t i = 0; i < PODS_A_NODE; i++)
+            placement_put(placement, id, id * PODS_A_NODE + i, &low);
+    }
+    began = spent_ns();
+    for (uint64_t i = 0; i < ROUNDS; i++) {
+        struct placement_victims victims =
+            placement_preempt(placement, &request);
+
+        if (victims.count != 1)
+            break;
+        placement_take(placement, victims.node_id, victims.pod_ids[0]);
+        placement_put(placement, victims.node_id, i, &high);
+        free(victims.pod_ids);
+        done++;
+    }
+    rate = ROUNDS * UINT64_C(1000000000) / (spent_ns() - began);
+    snprintf(ours, sizeof ours, "%" PRIu64 " /s", rate);
+    figure("preemption, 5000 full nodes", ours, ">= 5000 /s",
+           done == ROUNDS && rate >= 5000, "");
+    placement_free(placement);
+}
+
 /* ---- how well it packs ---- */
 
 /* The trace in batches onto as many like nodes as it takes. */
@@ -447,11 +494,12 @@ int main(int argc, char **argv)
 
     printf("  %-44s %-12s %-16s %-4s %s\n", "what", "ours", "target", "met",
            "peers");
+    measure_filling();
     measure_churn(10000, 500000);
     measure_churn(100000, 100000);
-    measure_filling();
     measure_rules();
     measure_gang();
+    measure_preemption();
     measure_dlrm(folder);
     measure_openb(folder);
     return 0;
