@@ -311,7 +311,8 @@ int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
         return error_set(why, ERROR_INVALID_ARGUMENT, "spec is missing");
     out->spec = *spec; /* with what a newer node may understand */
     if (check_resources(spec, out, why) != 0 ||
-        check_containers(spec, out, why) != 0 || check_app(spec, out, why) != 0)
+        check_containers(spec, out, why) != 0 ||
+        check_app(spec, out, why) != 0 || spec_check_rules(spec, why) != 0)
         return why->code;
     if ((int)spec->restart < KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS ||
         spec->restart > KONTOR__V1__RESTART_POLICY__RESTART_NEVER)

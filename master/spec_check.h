@@ -18,6 +18,9 @@ enum {
     SPEC_TOKEN_MAX = 64,   /* bytes of a user's, capability's, limit's name */
     SPEC_PROFILE_MAX = 64, /* groups, capabilities ... of a container */
     SPEC_STOP_GRACE_MAX_MS = 3600 * 1000,
+    SPEC_RULES_MAX = 32, /* constraints, values of one, tolerations */
+    SPEC_LABEL_MAX = 253,
+    SPEC_PRIORITY_MAX = 1000000,
 };
 
 /* The spec to use, borrowing from the one that was checked. Not to be moved:
@@ -35,3 +38,6 @@ struct checked_spec {
 /* INVALID_ARGUMENT. `spec` may be NULL. */
 int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
                struct error *why);
+
+/* Only what it says of where it may go (spec_rules.c). INVALID_ARGUMENT. */
+int spec_check_rules(const Kontor__V1__PodSpec *spec, struct error *why);

@@ -190,10 +190,60 @@ static void the_main_container_names_the_app(void **state)
     kontor__v1__pod_spec__free_unpacked(spec, NULL);
 }
 
+/* One rule of each sort, and what is wrong with it. */
+static void rules_are_checked_field_by_field(void **state)
+{
+    static const struct {
+        const char *part; /* of the error; NULL: fine */
+        const char *key, *value, *app, *spread, *taint;
+        int priority;
+    } rules[] = {
+        {NULL, "zone", "a", "db", "host", "gpu", 10},
+        {"the key of: spec.constraints[0] is empty", "", "a", "db", "", "x", 0},
+        {"a value of: spec.constraints[0]", "zone", "\xff", "db", "", "x", 0},
+        {"spec.anti[0] \"D B\"", "zone", "a", "D B", "", "x", 0},
+        {"spec.spread[0] is not UTF-8", "zone", "a", "db", "\xff", "x", 0},
+        {"the key of: spec.tolerations[0]", "zone", "a", "db", "", "", 0},
+        {"spec.priority is 1000001", "zone", "a", "db", "", "x", 1000001},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+        Kontor__V1__Constraint constraint = KONTOR__V1__CONSTRAINT__INIT;
+        Kontor__V1__Label toleration = KONTOR__V1__LABEL__INIT;
+        Kontor__V1__Constraint *constraints[] = {&constraint};
+        Kontor__V1__Label *tolerations[] = {&toleration};
+        char key[16], value[16], app[16], spread[16], taint[16];
+        char *values[] = {value}, *apps[] = {app};
+        struct error why = {0};
+
+        spec.constraints = constraints;
+        spec.tolerations = tolerations;
+        spec.n_constraints = spec.n_tolerations = 1;
+        constraint.key = strcpy(key, rules[i].key);
+        strcpy(value, rules[i].value);
+        constraint.values = values;
+        constraint.n_values = 1;
+        strcpy(app, rules[i].app);
+        spec.anti = apps;
+        spec.n_anti = 1;
+        spec.spread = strcpy(spread, rules[i].spread);
+        toleration.key = strcpy(taint, rules[i].taint);
+        spec.priority = rules[i].priority;
+        spec_check_rules(&spec, &why);
+        if (!rules[i].part)
+            assert_int_equal(why.code, 0);
+        else if (!strstr(why.message, rules[i].part))
+            fail_msg("%s: %s", rules[i].part, why.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(specs_are_checked_field_by_field),
+        cmocka_unit_test(rules_are_checked_field_by_field),
         cmocka_unit_test(what_is_left_out_is_completed),
         cmocka_unit_test(containers_are_checked),
         cmocka_unit_test(the_main_container_names_the_app),
