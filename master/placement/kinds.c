@@ -26,6 +26,33 @@ void kinds_fini(struct kinds *kinds)
     map_fini(&kinds->by_text);
 }
 
+static struct kind *kind_copy(const struct kind *kind)
+{
+    size_t pairs = kind->label_count + kind->taint_count;
+    struct kind *copy = memory_copy(kind, sizeof *kind + kind->length);
+
+    copy->pairs = memory_array(pairs + 1, sizeof *copy->pairs);
+    for (size_t i = 0; i < pairs; i++) {
+        copy->pairs[i].key = copy->text + (kind->pairs[i].key - kind->text);
+        copy->pairs[i].value = copy->text + (kind->pairs[i].value - kind->text);
+    }
+    return copy;
+}
+
+void kinds_copy(struct kinds *to, const struct kinds *from)
+{
+    to->count = from->count;
+    to->tainted = from->tainted;
+    to->all = memory_array(from->count + 1, sizeof(struct kind *));
+    for (uint32_t i = 0; i < from->count; i++) {
+        if (!from->all[i])
+            continue;
+        to->all[i] = kind_copy(from->all[i]);
+        map_insert(&to->by_text, &to->all[i]->by_text,
+                   from->all[i]->by_text.hash);
+    }
+}
+
 static size_t length_of(Kontor__V1__Label *const *labels, size_t count)
 {
     size_t length = 0;

@@ -35,6 +35,9 @@ struct kinds {
 void kinds_init(struct kinds *kinds);
 void kinds_fini(struct kinds *kinds);
 
+/* With the same numbers; `to` is empty. */
+void kinds_copy(struct kinds *to, const struct kinds *from);
+
 struct kind_labels {
     Kontor__V1__Label *const *labels;
     size_t label_count;

@@ -9,6 +9,7 @@ enum { SLOTS_MIN = 2 };
 void presences_init(struct presences *presences)
 {
     map_init(&presences->by_name);
+    list_init(&presences->all);
     presences->averse = 0;
 }
 
@@ -20,17 +21,31 @@ static void presence_free(struct presence *presence)
 
 void presences_fini(struct presences *presences)
 {
-    struct map *map = &presences->by_name;
+    list_for_each(link, next, &presences->all)
+        presence_free(container_of(link, struct presence, all));
+    map_fini(&presences->by_name);
+}
 
-    for (size_t i = 0; i < map->slot_count; i++) {
-        while (map->slots[i]) {
-            struct map_link *link = map->slots[i];
+static void enter(struct presences *presences, struct presence *presence,
+                  uint64_t hash)
+{
+    presences->averse += presence->of == PRESENCE_AVERSE;
+    list_append(&presences->all, &presence->all);
+    map_insert(&presences->by_name, &presence->by_name, hash);
+}
 
-            map->slots[i] = link->next;
-            presence_free(container_of(link, struct presence, by_name));
-        }
+void presences_copy(struct presences *to, const struct presences *from)
+{
+    list_for_each(link, next, &from->all)
+    {
+        const struct presence *old = container_of(link, struct presence, all);
+        struct presence *copy =
+            memory_copy(old, sizeof *old + strlen(old->name) + 1);
+
+        copy->slots =
+            memory_copy(old->slots, old->slot_count * sizeof *old->slots);
+        enter(to, copy, old->by_name.hash);
     }
-    map_fini(map);
 }
 
 static struct presence *find(const struct presences *presences,
@@ -105,9 +120,7 @@ static struct presence *presence_new(struct presences *presences,
     presence->of = of;
     presence->slot_count = SLOTS_MIN;
     presence->slots = memory_array(SLOTS_MIN, sizeof *presence->slots);
-    presences->averse += of == PRESENCE_AVERSE;
-    map_insert(&presences->by_name, &presence->by_name,
-               map_hash_bytes(app, length) + of);
+    enter(presences, presence, map_hash_bytes(app, length) + of);
     return presence;
 }
 
@@ -146,6 +159,7 @@ void presences_take(struct presences *presences, enum presence_of of,
     if (--presence->total > 0)
         return;
     presences->averse -= of == PRESENCE_AVERSE;
+    list_remove(&presence->all);
     map_remove(&presences->by_name, &presence->by_name);
     presence_free(presence);
 }

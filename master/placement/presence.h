@@ -6,6 +6,7 @@
  * costs the same whatever there is. */
 #pragma once
 
+#include "base/list.h"
 #include "base/map.h"
 
 #include <stdbool.h>
@@ -19,6 +20,7 @@ struct presence_slot {
 
 struct presence {
     struct map_link by_name;
+    struct list all;
     enum presence_of of;
     struct presence_slot *slots; /* owned; a power of two */
     uint32_t slot_count;
@@ -29,11 +31,15 @@ struct presence {
 
 struct presences {
     struct map by_name;
+    struct list all;
     uint32_t averse; /* presences of that sort */
 };
 
 void presences_init(struct presences *presences);
 void presences_fini(struct presences *presences);
+
+/* `to` is empty. */
+void presences_copy(struct presences *to, const struct presences *from);
 
 /* One more, or one less; of what is not there none is taken. */
 void presences_add(struct presences *presences, enum presence_of of,

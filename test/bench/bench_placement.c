@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "master/placement/placement.h"
 #include "master/placement/preempt.h"
+#include "master/placement/rebalance.h"
 #include "test/bench/samples.h"
 #include "test/bench/workload.h"
 
@@ -411,6 +412,144 @@ static uint64_t lower_bound(const struct workload *trace)
     return most;
 }
 
+/* A plan on 10,000 nodes with 100,000 pods: lose a node, and more. */
+static void measure_plan(void)
+{
+    enum { NODES = 10000, PODS_A_NODE = 10 };
+    struct placement *placement = placement_new(), *copy;
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources message = KONTOR__V1__RESOURCES__INIT;
+    struct placement_moves moves;
+    uint64_t began, ns;
+    char app[] = "web", ours[32];
+
+    message.cpu_milli = 4000;
+    message.memory_bytes = GI(16);
+    spec.resources = &message;
+    spec.app = app;
+    for (uint64_t id = 1; id <= NODES; id++) {
+        struct placement_node node = {
+            .id = id, .name = "", .capacity = {{64000, GI(256), 0, 0}}};
+
+        node.free = (struct resources){{24000, GI(96), 0, 0}};
+        placement_set(placement, &node);
+        for (uint64_t i = 0; i < PODS_A_NODE; i++)
+            placement_put(placement, id, id * PODS_A_NODE + i, &spec);
+    }
+    began = spent_ns();
+    copy = placement_copy(placement);
+    moves = placement_drain(copy, 1);
+    placement_free(copy);
+    ns = spent_ns() - began;
+    snprintf(ours, sizeof ours, "%.1f ms", (double)ns / 1e6);
+    figure("plan at 10000 nodes, 100000 pods", ours, "<= 100 ms",
+           moves.count == PODS_A_NODE && moves.moves[0].to_id != 0 &&
+               ns <= 100000000,
+           "");
+    free(moves.moves);
+    placement_free(placement);
+}
+
+/* Carry out the moves with every amount checked, and count the nodes left. */
+static size_t nodes_after(struct placement *placement,
+                          const struct placement_moves *moves,
+                          struct resources *free_now, unsigned *pods,
+                          size_t node_count, const struct resources *wants)
+{
+    size_t used = 0;
+
+    (void)placement;
+    for (size_t i = 0; i < moves->count; i++) {
+        const struct placement_move *move = &moves->moves[i];
+        const struct resources *want = &wants[move->pod_id];
+
+        if (!resources_fit(&free_now[move->to_id], want)) {
+            printf("  move %zu does not fit\n", i);
+            exit(EXIT_FAILURE);
+        }
+        free_now[move->to_id] = resources_less(&free_now[move->to_id], want);
+        resources_add(&free_now[move->from_id], want);
+        pods[move->to_id]++;
+        pods[move->from_id]--;
+    }
+    for (size_t i = 1; i <= node_count; i++)
+        used += pods[i] > 0;
+    return used;
+}
+
+/* The trace as it was placed in batches, on a cluster with a few nodes more
+ * than that took. */
+static void measure_rebalance(const struct workload *trace, double bound,
+                              bool real)
+{
+    enum { BATCH = 100, SPARE = 50 };
+    size_t nodes = nodes_used(trace, BATCH) + SPARE;
+    struct placement *placement = placement_new();
+    struct resources *free_now = memory_array(nodes + 1, sizeof *free_now);
+    unsigned *pods = memory_array(nodes + 1, sizeof *pods);
+    Kontor__V1__PodSpec *specs = memory_array(trace->want_count, sizeof *specs);
+    Kontor__V1__Resources *messages =
+        memory_array(trace->want_count, sizeof *messages);
+    struct placement_moves moves;
+    char app[] = "dlrm", ours[32], what[64];
+    uint64_t began, ns;
+    double ratio;
+
+    for (uint64_t id = 1; id <= nodes; id++) {
+        struct placement_node node = {
+            .id = id, .name = "", .capacity = trace->nodes[0]};
+
+        free_now[id] = node.free = node.capacity;
+        placement_set(placement, &node);
+    }
+    for (size_t i = 0; i < trace->want_count; i += BATCH) {
+        struct placement_request requests[BATCH];
+        struct placement_hold *holds[BATCH];
+        size_t n =
+            trace->want_count - i < BATCH ? trace->want_count - i : BATCH;
+
+        for (size_t k = 0; k < n; k++)
+            requests[k] = (struct placement_request){
+                .want = trace->wants[i + k], .node = ""};
+        placement_place_all(placement, requests, n, holds);
+        for (size_t k = 0; k < n; k++) {
+            uint64_t id = placement_hold_node(holds[k]);
+            struct placement_node node = {
+                .id = id, .name = "", .capacity = trace->nodes[0]};
+
+            kontor__v1__pod_spec__init(&specs[i + k]);
+            kontor__v1__resources__init(&messages[i + k]);
+            resources_tell(&trace->wants[i + k], &messages[i + k]);
+            specs[i + k].resources = &messages[i + k];
+            specs[i + k].app = app;
+            placement_unhold(placement, holds[k]);
+            placement_put(placement, id, i + k, &specs[i + k]);
+            free_now[id] = resources_less(&free_now[id], &trace->wants[i + k]);
+            pods[id]++;
+            node.free = free_now[id];
+            placement_set(placement, &node);
+        }
+    }
+    began = spent_ns();
+    moves = placement_rebalance(placement, SIZE_MAX);
+    ns = spent_ns() - began;
+    ratio = (double)nodes_after(placement, &moves, free_now, pods, nodes,
+                                trace->wants) /
+            bound;
+    snprintf(ours, sizeof ours, "%.4f", ratio);
+    snprintf(what, sizeof what, "  rebalance afterwards, %zu moves",
+             moves.count);
+    figure(what, ours, real ? "<= 1.01" : "", ratio <= 1.01, "");
+    snprintf(ours, sizeof ours, "%.2f s", (double)ns / 1e9);
+    figure("  the time of that", ours, "<= 2 s", ns <= 2000000000, "");
+    free(moves.moves);
+    free(free_now);
+    free(pods);
+    placement_free(placement);
+    free(specs);
+    free(messages);
+}
+
 static void measure_dlrm(const char *folder)
 {
     static const size_t batches[] = {1, 100, 500};
@@ -428,6 +567,7 @@ static void measure_dlrm(const char *folder)
         figure(what, ours, folder ? "<= 1.06" : "", ratio <= 1.06,
                folder ? "Kubernetes, Nomad 1.114" : "");
     }
+    measure_rebalance(&trace, bound, folder != NULL);
     workload_fini(&trace);
 }
 
@@ -500,6 +640,7 @@ int main(int argc, char **argv)
     measure_rules();
     measure_gang();
     measure_preemption();
+    measure_plan();
     measure_dlrm(folder);
     measure_openb(folder);
     return 0;

@@ -1,0 +1,311 @@
+#include "master/placement/rebalance.h"
+
+#include "base/memory.h"
+#include "master/placement/index.h"
+
+#include <string.h>
+
+enum {
+    PASSES_MAX = 12,
+    BIN_PODS_MAX = 256, /* put into one node at once */
+    TRIES_MAX = 3000,   /* for one node */
+    TOLERATED_PART = 128,
+};
+
+/* Pods of one shape that wait for a node. */
+struct pile {
+    struct resources want;
+    uint32_t share; /* of the greatest node, in the dimension it is greatest */
+    size_t count;
+    size_t first; /* in pods[]: they stand together, by shape */
+};
+
+struct loose_pod {
+    struct resources want;
+    uint64_t pod_id;
+    uint64_t from_id;
+};
+
+struct rebalance {
+    struct placement *placement; /* a copy, moved along */
+    struct placement_moves moves;
+    size_t moves_max;
+    struct loose_pod *pods; /* of the nodes that are emptied now */
+    size_t pod_count;
+    struct pile *piles; /* the most awkward first */
+    size_t pile_count;
+    struct placement_move *trial; /* moves of this round */
+    size_t trial_count;
+};
+
+/* ---- one node, as full as it goes ---- */
+
+struct filling {
+    struct rebalance *work;
+    enum resource_kind scarcest;
+    uint64_t tolerated;
+    uint64_t least; /* left over in the best filling */
+    unsigned tries;
+    size_t now[BIN_PODS_MAX], best[BIN_PODS_MAX]; /* piles taken from */
+    size_t best_count;
+};
+
+static void fill(struct filling *filling, const struct resources *room,
+                 size_t from, size_t depth)
+{
+    struct rebalance *work = filling->work;
+    uint64_t left = room->amount[filling->scarcest];
+
+    if (left < filling->least || filling->best_count == 0) {
+        filling->least = left;
+        filling->best_count = depth;
+        memcpy(filling->best, filling->now, depth * sizeof filling->now[0]);
+    }
+    for (size_t i = from; i < work->pile_count && depth < BIN_PODS_MAX; i++) {
+        struct pile *pile = &work->piles[i];
+        struct resources rest;
+
+        if (filling->least <= filling->tolerated || filling->tries == 0)
+            return;
+        if (pile->count == 0 || !resources_fit(room, &pile->want))
+            continue;
+        filling->tries--;
+        rest = resources_less(room, &pile->want);
+        filling->now[depth] = i;
+        pile->count--;
+        fill(filling, &rest, i, depth + 1);
+        pile->count++;
+    }
+}
+
+/* Take pods off the piles for one empty node, the most awkward one first.
+ * False: that does not go in. */
+static bool fill_node(struct rebalance *work,
+                      const struct placement_entry *entry)
+{
+    const struct demand *demand = &work->placement->demand;
+    struct filling filling = {.work = work,
+                              .scarcest = demand->scarcest,
+                              .tries = TRIES_MAX,
+                              .least = UINT64_MAX};
+    struct resources room = placement_room(entry);
+    size_t seed = 0;
+
+    while (seed < work->pile_count && work->piles[seed].count == 0)
+        seed++;
+    if (seed == work->pile_count ||
+        !resources_fit(&room, &work->piles[seed].want))
+        return false;
+    filling.tolerated =
+        demand->greatest.amount[filling.scarcest] / TOLERATED_PART;
+    filling.now[0] = seed;
+    room = resources_less(&room, &work->piles[seed].want);
+    work->piles[seed].count--;
+    fill(&filling, &room, seed, 1);
+    work->piles[seed].count++;
+    for (size_t i = 0; i < filling.best_count; i++) {
+        struct pile *pile = &work->piles[filling.best[i]];
+        const struct loose_pod *pod = &work->pods[pile->first + --pile->count];
+
+        work->trial[work->trial_count++] =
+            (struct placement_move){pod->pod_id, pod->from_id, entry->node.id};
+    }
+    return true;
+}
+
+/* ---- some nodes at a time ---- */
+
+static int by_shape(const void *left, const void *right)
+{
+    const struct loose_pod *a = left;
+    const struct loose_pod *b = right;
+    int by = memcmp(&a->want, &b->want, sizeof a->want);
+
+    if (by != 0)
+        return by;
+    return a->pod_id < b->pod_id ? -1 : 1;
+}
+
+static int by_share(const void *left, const void *right)
+{
+    const struct pile *a = left;
+    const struct pile *b = right;
+
+    if (a->share != b->share)
+        return a->share > b->share ? -1 : 1;
+    return memcmp(&a->want, &b->want, sizeof a->want);
+}
+
+static uint32_t greatest_share(const struct placement *placement,
+                               const struct resources *want)
+{
+    uint32_t greatest = 0;
+
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        uint32_t share = resource_share(want->amount[i],
+                                        placement->demand.greatest.amount[i]);
+
+        if (share > greatest)
+            greatest = share;
+    }
+    return greatest;
+}
+
+static void pile_up(struct rebalance *work)
+{
+    qsort(work->pods, work->pod_count, sizeof *work->pods, by_shape);
+    work->pile_count = 0;
+    for (size_t i = 0; i < work->pod_count; i++) {
+        struct pile *pile = &work->piles[work->pile_count - 1];
+
+        if (i == 0 ||
+            memcmp(&pile->want, &work->pods[i].want, sizeof pile->want) != 0) {
+            pile = &work->piles[work->pile_count++];
+            *pile = (struct pile){.want = work->pods[i].want, .first = i};
+            pile->share = greatest_share(work->placement, &pile->want);
+        }
+        pile->count++;
+    }
+    qsort(work->piles, work->pile_count, sizeof *work->piles, by_share);
+}
+
+/* Pack the pods of `full` into some of `empty`; keep it if that takes fewer. */
+static bool repack(struct rebalance *work, struct placement_entry **full,
+                   size_t full_count, struct placement_entry **empty,
+                   size_t empty_count)
+{
+    size_t used = 0;
+
+    work->pod_count = 0;
+    work->trial_count = 0;
+    for (size_t i = 0; i < full_count; i++) {
+        for (uint32_t k = 0; k < full[i]->resident_count; k++) {
+            const struct resident *pod = &full[i]->residents[k];
+
+            work->pods[work->pod_count++] =
+                (struct loose_pod){resources_of(pod->spec->resources),
+                                   pod->pod_id, full[i]->node.id};
+        }
+    }
+    pile_up(work);
+    for (size_t i = 0; i < empty_count && used + 1 < full_count &&
+                       work->trial_count < work->pod_count;
+         i++)
+        used += fill_node(work, empty[i]);
+    if (work->trial_count < work->pod_count ||
+        work->moves.count + work->trial_count > work->moves_max)
+        return false;
+    for (size_t i = 0; i < work->trial_count; i++)
+        placement_move(work->placement, &work->trial[i]);
+    work->moves.moves = memory_resize(work->moves.moves,
+                                      (work->moves.count + work->trial_count) *
+                                          sizeof *work->moves.moves);
+    memcpy(&work->moves.moves[work->moves.count], work->trial,
+           work->trial_count * sizeof *work->trial);
+    work->moves.count += work->trial_count;
+    return true;
+}
+
+/* ---- which ---- */
+
+static bool has_rules(const Kontor__V1__PodSpec *spec)
+{
+    return spec->node[0] != '\0' || spec->n_constraints > 0 ||
+           spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0 ||
+           spec->n_tolerations > 0;
+}
+
+static bool may_empty(const struct placement_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->resident_count; i++) {
+        if (has_rules(entry->residents[i].spec))
+            return false;
+    }
+    return true;
+}
+
+/* Two lists of open nodes on which nothing is held: those that waste, the
+ * emptiest first, and the empty ones, the largest first. */
+static int most_room_first(const void *left, const void *right)
+{
+    const struct placement_entry *a = *(struct placement_entry *const *)left;
+    const struct placement_entry *b = *(struct placement_entry *const *)right;
+
+    if (a->ordered.key.rank != b->ordered.key.rank)
+        return a->ordered.key.rank > b->ordered.key.rank ? -1 : 1;
+    return a->node.id < b->node.id ? -1 : 1;
+}
+
+static size_t list_nodes(const struct placement *placement, bool empty,
+                         struct placement_entry **out)
+{
+    const struct demand *demand = &placement->demand;
+    enum resource_kind scarcest = demand->scarcest;
+    uint64_t tolerated = demand->greatest.amount[scarcest] / TOLERATED_PART;
+    struct resources none = {{0}};
+    size_t count = 0;
+
+    for (size_t i = 0; i < placement->count; i++) {
+        struct placement_entry *entry = placement->nodes[i];
+
+        if (entry->node.closed != PLACEMENT_OPEN ||
+            memcmp(&entry->reserved, &none, sizeof none) != 0 ||
+            (entry->resident_count == 0) != empty)
+            continue;
+        if (empty ? entry->kind->taint_count == 0
+                  : entry->node.free.amount[scarcest] > tolerated &&
+                        may_empty(entry))
+            out[count++] = entry;
+    }
+    qsort(out, count, sizeof(struct placement_entry *), most_room_first);
+    return count;
+}
+
+/* True when something was gained. */
+static bool one_pass(struct rebalance *work, struct placement_entry **full,
+                     struct placement_entry **empty)
+{
+    size_t full_count, empty_count, part;
+    bool gained = false;
+
+    placement_settle(work->placement);
+    full_count = list_nodes(work->placement, false, full);
+    empty_count = list_nodes(work->placement, true, empty);
+    part = empty_count + 1; /* one fewer is what they are packed into */
+    for (size_t i = 0; i < full_count && empty_count > 0; i += part) {
+        size_t count = full_count - i < part ? full_count - i : part;
+
+        if (!repack(work, full + i, count, empty, empty_count))
+            continue;
+        gained = true;
+        empty_count = list_nodes(work->placement, true, empty);
+    }
+    return gained;
+}
+
+struct placement_moves placement_rebalance(const struct placement *placement,
+                                           size_t moves_max)
+{
+    struct rebalance work = {.placement = placement_copy(placement),
+                             .moves_max = moves_max};
+    struct placement_entry **full =
+        memory_array(placement->count + 1, sizeof(struct placement_entry *));
+    struct placement_entry **empty =
+        memory_array(placement->count + 1, sizeof(struct placement_entry *));
+    size_t pods = 0;
+
+    for (size_t i = 0; i < placement->count; i++)
+        pods += placement->nodes[i]->resident_count;
+    work.pods = memory_array(pods + 1, sizeof *work.pods);
+    work.piles = memory_array(pods + 1, sizeof *work.piles);
+    work.trial = memory_array(pods + 1, sizeof *work.trial);
+    for (int i = 0; i < PASSES_MAX && one_pass(&work, full, empty); i++)
+        ;
+    free(work.pods);
+    free(work.piles);
+    free(work.trial);
+    free(full);
+    free(empty);
+    placement_free(work.placement);
+    return work.moves;
+}

@@ -1,0 +1,16 @@
+/* rebalance.h - the same pods on fewer nodes.
+ *
+ * Nodes that waste something are emptied, some at a time: their pods are
+ * packed anew into empty nodes, one node as well as it goes before the next,
+ * the most awkward pods first (bin completion, Gent and Walsh). Where that
+ * takes fewer nodes than it empties, it is kept. As only empty nodes are moved
+ * to, every move fits at its turn; how much is repacked at once depends on how
+ * many empty nodes there are. Pods with rules stay, and so does their node. */
+#pragma once
+
+#include "master/placement/plan.h"
+
+/* Moves, in an order in which each fits; none when nothing is gained. Not more
+ * than `moves_max`. `placement` stays as it is. */
+struct placement_moves placement_rebalance(const struct placement *placement,
+                                           size_t moves_max);
