@@ -137,11 +137,12 @@ uint64_t placement_choose(struct placement *placement,
 struct turn {
     size_t at; /* in the requests */
     int32_t priority;
-    uint32_t share; /* of the greatest node, in the dimension it is greatest */
+    uint64_t awkward;
     const struct resources *want;
 };
 
-/* By priority, then by size; equals together, in the order they came. */
+/* By priority, then the most awkward first, which packed the traces better than
+ * by size; equals together, in the order they came. */
 static int compare_turns(const void *left, const void *right)
 {
     const struct turn *a = left;
@@ -150,8 +151,8 @@ static int compare_turns(const void *left, const void *right)
 
     if (a->priority != b->priority)
         return a->priority > b->priority ? -1 : 1;
-    if (a->share != b->share)
-        return a->share > b->share ? -1 : 1;
+    if (a->awkward != b->awkward)
+        return a->awkward > b->awkward ? -1 : 1;
     by_shape = memcmp(a->want, b->want, sizeof *a->want);
     if (by_shape != 0)
         return by_shape;
@@ -162,7 +163,6 @@ static struct turn *turns_of(const struct placement *placement,
                              const struct placement_request *requests,
                              size_t count)
 {
-    const uint64_t *greatest = placement->demand.greatest.amount;
     struct turn *turns = memory_array(count + 1, sizeof *turns);
 
     for (size_t i = 0; i < count; i++) {
@@ -171,13 +171,8 @@ static struct turn *turns_of(const struct placement *placement,
         turns[i].at = i;
         turns[i].want = &request->want;
         turns[i].priority = request->spec ? request->spec->priority : 0;
-        for (int k = 0; k < RESOURCE_COUNT; k++) {
-            uint32_t share =
-                resource_share(request->want.amount[k], greatest[k]);
-
-            if (share > turns[i].share)
-                turns[i].share = share;
-        }
+        turns[i].awkward =
+            demand_awkwardness(&placement->demand, &request->want);
     }
     qsort(turns, count, sizeof *turns, compare_turns);
     return turns;

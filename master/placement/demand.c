@@ -136,3 +136,20 @@ uint64_t demand_waste(const struct demand *demand, const struct resources *room)
     }
     return least > tolerated ? least : 0;
 }
+
+uint64_t demand_awkwardness(const struct demand *demand,
+                            const struct resources *want)
+{
+    uint64_t scarce = resource_share(want->amount[demand->scarcest],
+                                     demand->greatest.amount[demand->scarcest]);
+    uint64_t most = 0;
+
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        uint64_t share =
+            resource_share(want->amount[i], demand->greatest.amount[i]);
+
+        if (share > most)
+            most = share;
+    }
+    return (most << 16) / (scarce + 1) << 17 | scarce;
+}

@@ -40,3 +40,9 @@ bool demand_is_bulky(const struct demand *demand, const struct resources *want);
  * at two together. */
 uint64_t demand_waste(const struct demand *demand,
                       const struct resources *room);
+
+/* How much more than of the scarcest resource it wants of another, and then
+ * how much of the scarcest: what is large in this is hard to complete a node
+ * with, and is best placed before the rest. */
+uint64_t demand_awkwardness(const struct demand *demand,
+                            const struct resources *want);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    PASSES_MAX = 12,
+    PASSES_MAX = 24,
     BIN_PODS_MAX = 256, /* put into one node at once */
     TRIES_MAX = 3000,   /* for one node */
     TOLERATED_PART = 128,
@@ -15,7 +15,7 @@ enum {
 /* Pods of one shape that wait for a node. */
 struct pile {
     struct resources want;
-    uint32_t share; /* of the greatest node, in the dimension it is greatest */
+    uint64_t awkward;
     size_t count;
     size_t first; /* in pods[]: they stand together, by shape */
 };
@@ -115,6 +115,11 @@ static bool fill_node(struct rebalance *work,
 
 /* ---- some nodes at a time ---- */
 
+struct spot {
+    uint64_t key; /* that lists are sorted by */
+    struct placement_entry *entry;
+};
+
 static int by_shape(const void *left, const void *right)
 {
     const struct loose_pod *a = left;
@@ -126,29 +131,14 @@ static int by_shape(const void *left, const void *right)
     return a->pod_id < b->pod_id ? -1 : 1;
 }
 
-static int by_share(const void *left, const void *right)
+static int by_awkwardness(const void *left, const void *right)
 {
     const struct pile *a = left;
     const struct pile *b = right;
 
-    if (a->share != b->share)
-        return a->share > b->share ? -1 : 1;
+    if (a->awkward != b->awkward)
+        return a->awkward > b->awkward ? -1 : 1;
     return memcmp(&a->want, &b->want, sizeof a->want);
-}
-
-static uint32_t greatest_share(const struct placement *placement,
-                               const struct resources *want)
-{
-    uint32_t greatest = 0;
-
-    for (int i = 0; i < RESOURCE_COUNT; i++) {
-        uint32_t share = resource_share(want->amount[i],
-                                        placement->demand.greatest.amount[i]);
-
-        if (share > greatest)
-            greatest = share;
-    }
-    return greatest;
 }
 
 static void pile_up(struct rebalance *work)
@@ -162,16 +152,17 @@ static void pile_up(struct rebalance *work)
             memcmp(&pile->want, &work->pods[i].want, sizeof pile->want) != 0) {
             pile = &work->piles[work->pile_count++];
             *pile = (struct pile){.want = work->pods[i].want, .first = i};
-            pile->share = greatest_share(work->placement, &pile->want);
+            pile->awkward =
+                demand_awkwardness(&work->placement->demand, &pile->want);
         }
         pile->count++;
     }
-    qsort(work->piles, work->pile_count, sizeof *work->piles, by_share);
+    qsort(work->piles, work->pile_count, sizeof *work->piles, by_awkwardness);
 }
 
 /* Pack the pods of `full` into some of `empty`; keep it if that takes fewer. */
-static bool repack(struct rebalance *work, struct placement_entry **full,
-                   size_t full_count, struct placement_entry **empty,
+static bool repack(struct rebalance *work, const struct spot *full,
+                   size_t full_count, const struct spot *empty,
                    size_t empty_count)
 {
     size_t used = 0;
@@ -179,19 +170,19 @@ static bool repack(struct rebalance *work, struct placement_entry **full,
     work->pod_count = 0;
     work->trial_count = 0;
     for (size_t i = 0; i < full_count; i++) {
-        for (uint32_t k = 0; k < full[i]->resident_count; k++) {
-            const struct resident *pod = &full[i]->residents[k];
+        for (uint32_t k = 0; k < full[i].entry->resident_count; k++) {
+            const struct resident *pod = &full[i].entry->residents[k];
 
             work->pods[work->pod_count++] =
                 (struct loose_pod){resources_of(pod->spec->resources),
-                                   pod->pod_id, full[i]->node.id};
+                                   pod->pod_id, full[i].entry->node.id};
         }
     }
     pile_up(work);
     for (size_t i = 0; i < empty_count && used + 1 < full_count &&
                        work->trial_count < work->pod_count;
          i++)
-        used += fill_node(work, empty[i]);
+        used += fill_node(work, empty[i].entry);
     if (work->trial_count < work->pod_count ||
         work->moves.count + work->trial_count > work->moves_max)
         return false;
@@ -224,61 +215,83 @@ static bool may_empty(const struct placement_entry *entry)
     return true;
 }
 
-/* Two lists of open nodes on which nothing is held: those that waste, the
- * emptiest first, and the empty ones, the largest first. */
-static int most_room_first(const void *left, const void *right)
+static int by_key(const void *left, const void *right)
 {
-    const struct placement_entry *a = *(struct placement_entry *const *)left;
-    const struct placement_entry *b = *(struct placement_entry *const *)right;
+    const struct spot *a = left;
+    const struct spot *b = right;
 
-    if (a->ordered.key.rank != b->ordered.key.rank)
-        return a->ordered.key.rank > b->ordered.key.rank ? -1 : 1;
-    return a->node.id < b->node.id ? -1 : 1;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return a->entry->node.id < b->entry->node.id ? -1 : 1;
 }
 
-static size_t list_nodes(const struct placement *placement, bool empty,
-                         struct placement_entry **out)
+static bool is_free(const struct placement_entry *entry)
 {
-    const struct demand *demand = &placement->demand;
-    enum resource_kind scarcest = demand->scarcest;
-    uint64_t tolerated = demand->greatest.amount[scarcest] / TOLERATED_PART;
-    struct resources none = {{0}};
+    static const struct resources none;
+
+    return entry->node.closed == PLACEMENT_OPEN &&
+           memcmp(&entry->reserved, &none, sizeof none) == 0;
+}
+
+/* Empty nodes, the largest first. */
+static size_t list_empty_nodes(const struct placement *placement,
+                               struct spot *out)
+{
     size_t count = 0;
 
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_entry *entry = placement->nodes[i];
 
-        if (entry->node.closed != PLACEMENT_OPEN ||
-            memcmp(&entry->reserved, &none, sizeof none) != 0 ||
-            (entry->resident_count == 0) != empty)
-            continue;
-        if (empty ? entry->kind->taint_count == 0
-                  : entry->node.free.amount[scarcest] > tolerated &&
-                        may_empty(entry))
-            out[count++] = entry;
+        if (is_free(entry) && entry->resident_count == 0 &&
+            entry->kind->taint_count == 0)
+            out[count++] = (struct spot){
+                UINT64_MAX - placement_rank(placement, &entry->node.capacity),
+                entry};
     }
-    qsort(out, count, sizeof(struct placement_entry *), most_room_first);
+    qsort(out, count, sizeof *out, by_key);
+    return count;
+}
+
+/* Nodes that may be emptied, shuffled, another way in every pass: what is
+ * repacked together should be mixed. */
+static size_t list_full_nodes(const struct placement *placement, unsigned pass,
+                              struct spot *out)
+{
+    const struct demand *demand = &placement->demand;
+    enum resource_kind scarcest = demand->scarcest;
+    uint64_t tolerated = demand->greatest.amount[scarcest] / TOLERATED_PART;
+    bool all = pass % 2 == 1; /* or those that waste something */
+    size_t count = 0;
+
+    for (size_t i = 0; i < placement->count; i++) {
+        struct placement_entry *entry = placement->nodes[i];
+
+        if (is_free(entry) && entry->resident_count > 0 &&
+            (all || entry->node.free.amount[scarcest] > tolerated) &&
+            may_empty(entry))
+            out[count++] = (struct spot){
+                map_hash_id(entry->node.id ^ (uint64_t)pass << 32), entry};
+    }
+    qsort(out, count, sizeof *out, by_key);
     return count;
 }
 
 /* True when something was gained. */
-static bool one_pass(struct rebalance *work, struct placement_entry **full,
-                     struct placement_entry **empty)
+static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
+                     struct spot *empty)
 {
-    size_t full_count, empty_count, part;
+    size_t full_count = list_full_nodes(work->placement, pass, full);
+    size_t empty_count = list_empty_nodes(work->placement, empty);
     bool gained = false;
 
-    placement_settle(work->placement);
-    full_count = list_nodes(work->placement, false, full);
-    empty_count = list_nodes(work->placement, true, empty);
-    part = empty_count + 1; /* one fewer is what they are packed into */
-    for (size_t i = 0; i < full_count && empty_count > 0; i += part) {
-        size_t count = full_count - i < part ? full_count - i : part;
-
-        if (!repack(work, full + i, count, empty, empty_count))
+    /* One fewer is what they are packed into. */
+    for (size_t at = 0, part; at < full_count && empty_count > 0; at += part) {
+        part = empty_count + 1 < full_count - at ? empty_count + 1
+                                                 : full_count - at;
+        if (!repack(work, full + at, part, empty, empty_count))
             continue;
         gained = true;
-        empty_count = list_nodes(work->placement, true, empty);
+        empty_count = list_empty_nodes(work->placement, empty);
     }
     return gained;
 }
@@ -288,10 +301,9 @@ struct placement_moves placement_rebalance(const struct placement *placement,
 {
     struct rebalance work = {.placement = placement_copy(placement),
                              .moves_max = moves_max};
-    struct placement_entry **full =
-        memory_array(placement->count + 1, sizeof(struct placement_entry *));
-    struct placement_entry **empty =
-        memory_array(placement->count + 1, sizeof(struct placement_entry *));
+    struct spot *full = memory_array(placement->count + 1, sizeof *full);
+    struct spot *empty = memory_array(placement->count + 1, sizeof *empty);
+    unsigned idle = 0; /* passes without a gain */
     size_t pods = 0;
 
     for (size_t i = 0; i < placement->count; i++)
@@ -299,8 +311,8 @@ struct placement_moves placement_rebalance(const struct placement *placement,
     work.pods = memory_array(pods + 1, sizeof *work.pods);
     work.piles = memory_array(pods + 1, sizeof *work.piles);
     work.trial = memory_array(pods + 1, sizeof *work.trial);
-    for (int i = 0; i < PASSES_MAX && one_pass(&work, full, empty); i++)
-        ;
+    for (unsigned pass = 0; pass < PASSES_MAX && idle < 2; pass++)
+        idle = one_pass(&work, pass, full, empty) ? 0 : idle + 1;
     free(work.pods);
     free(work.piles);
     free(work.trial);
