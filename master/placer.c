@@ -25,7 +25,8 @@ struct placer_batch {
     struct placed placed[BATCH_MAX];
 };
 
-/* What a pass found not to fit: what wants as much does not fit either. */
+/* What a pass found not to fit: what wants as much does not fit either, where
+ * only room matters. */
 struct too_large {
     struct resources wants[TOO_LARGE_MAX];
     size_t count;
@@ -120,16 +121,6 @@ static bool known_too_large(const struct too_large *known,
     return false;
 }
 
-/* It may fit nowhere though others as large do. */
-static bool is_choosy(const struct placement_request *request)
-{
-    const Kontor__V1__PodSpec *spec = request->spec;
-
-    return request->node[0] != '\0' || spec->n_constraints > 0 ||
-           spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0 ||
-           spec->n_tolerations > 0;
-}
-
 /* Choose for the pods of one queue until the batch is full. */
 static void place_queue(struct placer *placer, struct list *queue,
                         struct placer_batch *batch, struct too_large *known)
@@ -140,14 +131,16 @@ static void place_queue(struct placer *placer, struct list *queue,
         const struct spec *spec = pod->facts.spec;
         struct placement_request request = placer_request(spec->message);
         uint64_t node_id;
+        bool ruled;
 
         if (batch->count == BATCH_MAX)
             return;
-        if (known_too_large(known, &request.want))
+        ruled = placement_is_ruled(placer->view, &request);
+        if (!ruled && known_too_large(known, &request.want))
             continue;
         node_id = placement_choose(placer->view, &request);
         if (node_id == 0) {
-            if (!is_choosy(&request) && known->count < TOO_LARGE_MAX)
+            if (!ruled && known->count < TOO_LARGE_MAX)
                 known->wants[known->count++] = request.want;
             continue;
         }

@@ -95,9 +95,8 @@ choose_ruled(const struct placement *placement,
     return entry;
 }
 
-/* Whether more than room matters. */
-static bool is_ruled(const struct placement *placement,
-                     const struct placement_request *request)
+bool placement_is_ruled(const struct placement *placement,
+                        const struct placement_request *request)
 {
     const Kontor__V1__PodSpec *spec = request->spec;
 
@@ -115,7 +114,7 @@ static uint64_t choose(struct placement *placement,
 
     placement_settle(placement);
     query.from_rank = placement_rank(placement, &request->want);
-    if (is_ruled(placement, request))
+    if (placement_is_ruled(placement, request))
         entry = choose_ruled(placement, request, &query);
     else
         entry = choose_by(placement, &query);

@@ -76,6 +76,10 @@ bool placement_set(struct placement *placement,
 uint64_t placement_choose(struct placement *placement,
                           const struct placement_request *request);
 
+/* More than room matters to where it fits: what wants less may fit nowhere. */
+bool placement_is_ruled(const struct placement *placement,
+                        const struct placement_request *request);
+
 /* Room on a node for a proposal under way, and its app counted there. Given
  * back once the proposal was applied (the pod is put there then) or failed.
  * `node_id` is known. O(log nodes). */

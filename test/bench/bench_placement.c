@@ -450,92 +450,129 @@ static void measure_plan(void)
     placement_free(placement);
 }
 
+/* A trace as it was placed in batches, its pods put where they were held. */
+struct stage {
+    struct placement *placement;
+    size_t nodes;
+    struct resources *free_now; /* these are owned */
+    unsigned *pods;
+    Kontor__V1__PodSpec *specs;
+    Kontor__V1__Resources *messages;
+};
+
+static void stage_tell(struct stage *stage, const struct workload *trace,
+                       uint64_t id)
+{
+    struct placement_node node = {.id = id,
+                                  .name = "",
+                                  .capacity = trace->nodes[0],
+                                  .free = stage->free_now[id]};
+
+    placement_set(stage->placement, &node);
+}
+
+static void stage_put(struct stage *stage, const struct workload *trace,
+                      size_t i, uint64_t id)
+{
+    static char app[] = "dlrm";
+
+    kontor__v1__pod_spec__init(&stage->specs[i]);
+    kontor__v1__resources__init(&stage->messages[i]);
+    resources_tell(&trace->wants[i], &stage->messages[i]);
+    stage->specs[i].resources = &stage->messages[i];
+    stage->specs[i].app = app;
+    placement_put(stage->placement, id, i, &stage->specs[i]);
+    stage->free_now[id] =
+        resources_less(&stage->free_now[id], &trace->wants[i]);
+    stage->pods[id]++;
+    stage_tell(stage, trace, id);
+}
+
+static struct stage stage_new(const struct workload *trace, size_t nodes,
+                              size_t batch)
+{
+    struct placement_hold **holds =
+        memory_array(batch, sizeof(struct placement_hold *));
+    struct placement_request *requests = memory_array(batch, sizeof *requests);
+    struct stage stage = {
+        .placement = placement_new(),
+        .nodes = nodes,
+        .free_now = memory_array(nodes + 1, sizeof(struct resources)),
+        .pods = memory_array(nodes + 1, sizeof(unsigned)),
+        .specs = memory_array(trace->want_count, sizeof *stage.specs),
+        .messages = memory_array(trace->want_count, sizeof *stage.messages),
+    };
+
+    for (uint64_t id = 1; id <= nodes; id++) {
+        stage.free_now[id] = trace->nodes[0];
+        stage_tell(&stage, trace, id);
+    }
+    for (size_t i = 0, n; i < trace->want_count; i += n) {
+        n = trace->want_count - i < batch ? trace->want_count - i : batch;
+        for (size_t k = 0; k < n; k++)
+            requests[k] = (struct placement_request){
+                .want = trace->wants[i + k], .node = ""};
+        placement_place_all(stage.placement, requests, n, holds);
+        for (size_t k = 0; k < n; k++) {
+            uint64_t id = placement_hold_node(holds[k]);
+
+            placement_unhold(stage.placement, holds[k]);
+            stage_put(&stage, trace, i + k, id);
+        }
+    }
+    free(holds);
+    free(requests);
+    return stage;
+}
+
+static void stage_fini(struct stage *stage)
+{
+    placement_free(stage->placement);
+    free(stage->free_now);
+    free(stage->pods);
+    free(stage->specs);
+    free(stage->messages);
+}
+
 /* Carry out the moves with every amount checked, and count the nodes left. */
-static size_t nodes_after(struct placement *placement,
-                          const struct placement_moves *moves,
-                          struct resources *free_now, unsigned *pods,
-                          size_t node_count, const struct resources *wants)
+static size_t nodes_after(struct stage *stage, const struct workload *trace,
+                          const struct placement_moves *moves)
 {
     size_t used = 0;
 
-    (void)placement;
     for (size_t i = 0; i < moves->count; i++) {
         const struct placement_move *move = &moves->moves[i];
-        const struct resources *want = &wants[move->pod_id];
+        const struct resources *want = &trace->wants[move->pod_id];
+        struct resources *to = &stage->free_now[move->to_id];
 
-        if (!resources_fit(&free_now[move->to_id], want)) {
+        if (!resources_fit(to, want)) {
             printf("  move %zu does not fit\n", i);
             exit(EXIT_FAILURE);
         }
-        free_now[move->to_id] = resources_less(&free_now[move->to_id], want);
-        resources_add(&free_now[move->from_id], want);
-        pods[move->to_id]++;
-        pods[move->from_id]--;
+        *to = resources_less(to, want);
+        resources_add(&stage->free_now[move->from_id], want);
+        stage->pods[move->to_id]++;
+        stage->pods[move->from_id]--;
     }
-    for (size_t i = 1; i <= node_count; i++)
-        used += pods[i] > 0;
+    for (size_t i = 1; i <= stage->nodes; i++)
+        used += stage->pods[i] > 0;
     return used;
 }
 
-/* The trace as it was placed in batches, on a cluster with a few nodes more
- * than that took. */
+/* On a cluster with a few nodes more than the trace took. */
 static void measure_rebalance(const struct workload *trace, double bound,
                               bool real)
 {
     enum { BATCH = 100, SPARE = 50 };
-    size_t nodes = nodes_used(trace, BATCH) + SPARE;
-    struct placement *placement = placement_new();
-    struct resources *free_now = memory_array(nodes + 1, sizeof *free_now);
-    unsigned *pods = memory_array(nodes + 1, sizeof *pods);
-    Kontor__V1__PodSpec *specs = memory_array(trace->want_count, sizeof *specs);
-    Kontor__V1__Resources *messages =
-        memory_array(trace->want_count, sizeof *messages);
-    struct placement_moves moves;
-    char app[] = "dlrm", ours[32], what[64];
-    uint64_t began, ns;
-    double ratio;
+    struct stage stage =
+        stage_new(trace, nodes_used(trace, BATCH) + SPARE, BATCH);
+    uint64_t began = spent_ns();
+    struct placement_moves moves =
+        placement_rebalance(stage.placement, SIZE_MAX);
+    uint64_t ns = spent_ns() - began;
+    double ratio = (double)nodes_after(&stage, trace, &moves) / bound;
+    char ours[32], what[64];
 
-    for (uint64_t id = 1; id <= nodes; id++) {
-        struct placement_node node = {
-            .id = id, .name = "", .capacity = trace->nodes[0]};
-
-        free_now[id] = node.free = node.capacity;
-        placement_set(placement, &node);
-    }
-    for (size_t i = 0; i < trace->want_count; i += BATCH) {
-        struct placement_request requests[BATCH];
-        struct placement_hold *holds[BATCH];
-        size_t n =
-            trace->want_count - i < BATCH ? trace->want_count - i : BATCH;
-
-        for (size_t k = 0; k < n; k++)
-            requests[k] = (struct placement_request){
-                .want = trace->wants[i + k], .node = ""};
-        placement_place_all(placement, requests, n, holds);
-        for (size_t k = 0; k < n; k++) {
-            uint64_t id = placement_hold_node(holds[k]);
-            struct placement_node node = {
-                .id = id, .name = "", .capacity = trace->nodes[0]};
-
-            kontor__v1__pod_spec__init(&specs[i + k]);
-            kontor__v1__resources__init(&messages[i + k]);
-            resources_tell(&trace->wants[i + k], &messages[i + k]);
-            specs[i + k].resources = &messages[i + k];
-            specs[i + k].app = app;
-            placement_unhold(placement, holds[k]);
-            placement_put(placement, id, i + k, &specs[i + k]);
-            free_now[id] = resources_less(&free_now[id], &trace->wants[i + k]);
-            pods[id]++;
-            node.free = free_now[id];
-            placement_set(placement, &node);
-        }
-    }
-    began = spent_ns();
-    moves = placement_rebalance(placement, SIZE_MAX);
-    ns = spent_ns() - began;
-    ratio = (double)nodes_after(placement, &moves, free_now, pods, nodes,
-                                trace->wants) /
-            bound;
     snprintf(ours, sizeof ours, "%.4f", ratio);
     snprintf(what, sizeof what, "  rebalance afterwards, %zu moves",
              moves.count);
@@ -543,11 +580,7 @@ static void measure_rebalance(const struct workload *trace, double bound,
     snprintf(ours, sizeof ours, "%.2f s", (double)ns / 1e9);
     figure("  the time of that", ours, "<= 2 s", ns <= 2000000000, "");
     free(moves.moves);
-    free(free_now);
-    free(pods);
-    placement_free(placement);
-    free(specs);
-    free(messages);
+    stage_fini(&stage);
 }
 
 static void measure_dlrm(const char *folder)
