@@ -34,6 +34,7 @@
 enum {
     PULLS_MAX = 8, /* processes; each fetches up to four layers, by two more */
     READ_BYTES = 64 << 10,
+    UNPACKED_RATIO = 3, /* of layers to what is fetched of them, as a rule */
 };
 
 /* ---- the store ----------------------------------------------------------- */
@@ -203,7 +204,7 @@ static void job_on_cleaned(uv_work_t *work, int status)
         start_waiting(job->store);
     }
     if (job->why.code == ERROR_RESOURCE_EXHAUSTED)
-        sweeper_hurry(job->store);
+        sweeper_hurry(job->store, job->total_bytes * UNPACKED_RATIO);
     job_finish(job);
 }
 
@@ -280,12 +281,13 @@ static void job_take_image(struct image_job *job, const struct record *record,
 static void job_take(struct image_job *job, const struct record *record)
 {
     uint64_t done_bytes;
-    uint64_t total_bytes;
+    uint64_t total_bytes = 0;
 
     switch (record->type) {
     case RECORD_PROGRESS:
         if (record_progress(record, &done_bytes, &total_bytes, &job->why) == 0)
             job_progress(job, done_bytes, total_bytes);
+        job->total_bytes = total_bytes;
         return;
     case RECORD_LAYERS:
         job_take_image(job, record, &job->plan);

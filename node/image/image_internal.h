@@ -70,6 +70,7 @@ struct image_job {
     bool ended; /* the pipe */
     int open_handles;
     struct buffer input;
+    uint64_t total_bytes;    /* to be fetched; 0: not known yet */
     Kontor__V1__Image *plan; /* owned; the layers that it will use, or NULL */
     /* Owned; the result, or what `why` says. In FINDING the worker's. */
     Kontor__V1__Image *image;
@@ -91,5 +92,6 @@ void sweeper_step(struct image_store *store);
 /* Whether jobs have to wait before they look into the store. */
 bool sweeper_holds(const struct image_store *store);
 bool sweeper_idle(const struct image_store *store);
-/* Sweep by age and by need now, unless that is about to be done. */
-void sweeper_hurry(struct image_store *store);
+/* Sweep by age and by need now, unless that is about to be done; afterwards
+ * so many bytes shall be free. */
+void sweeper_hurry(struct image_store *store, uint64_t need_bytes);

@@ -22,15 +22,21 @@ uint64_t sweep_excess(uint64_t size_bytes, uint64_t free_bytes)
     return used_bytes - size_bytes / 100 * SWEEP_LOW_PERCENT;
 }
 
-static uint64_t measure_excess(const struct layer_store *store)
+static uint64_t measure_excess(const struct layer_store *store,
+                               uint64_t need_bytes)
 {
     struct statvfs info;
+    uint64_t free_bytes;
+    uint64_t excess;
+    uint64_t lack;
 
     if (fstatvfs(store->fd, &info) != 0)
         return 0;
     /* What only root may use counts as used. */
-    return sweep_excess((uint64_t)info.f_blocks * info.f_frsize,
-                        (uint64_t)info.f_bavail * info.f_frsize);
+    free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    excess = sweep_excess((uint64_t)info.f_blocks * info.f_frsize, free_bytes);
+    lack = need_bytes > free_bytes ? need_bytes - free_bytes : 0;
+    return excess > lack ? excess : lack;
 }
 
 /* ---- one image, one layer ------------------------------------------------ */
@@ -217,7 +223,7 @@ int sweep_run(struct sweep *sweep, const struct layer_store *store,
     int failed = catalog_read(&at.catalog, store, uses, why);
 
     if (sweep->pressure)
-        at.excess_bytes = measure_excess(store);
+        at.excess_bytes = measure_excess(store, sweep->need_bytes);
     if (!failed && sweep->reference)
         failed = sweep_one(&at, why);
     else if (!failed)

@@ -18,7 +18,8 @@ struct sweep {
     const char *reference; /* this one or its digest; NULL: no one in
                               particular */
     uint64_t unused_ms;    /* else: what was unused for so long */
-    bool pressure;         /* and more while the file system is too full */
+    bool pressure;         /* and more while the file system is too full ... */
+    uint64_t need_bytes;   /* ... or has less free than this */
 
     /* What went. */
     char **removed; /* references, or digests; owned */

@@ -165,7 +165,7 @@ static void sweeper_on_periodic_done(struct image_sweep *sweep,
     sweep_fini(&sweep->sweep);
 }
 
-void sweeper_hurry(struct image_store *store)
+void sweeper_hurry(struct image_store *store, uint64_t need_bytes)
 {
     struct sweeper *sweeper = &store->sweeper;
 
@@ -175,7 +175,8 @@ void sweeper_hurry(struct image_store *store)
     sweeper->periodic = (struct image_sweep){
         .sweep = {.unused_ms = store->config.keep_ms ? store->config.keep_ms
                                                      : UINT64_MAX,
-                  .pressure = true},
+                  .pressure = true,
+                  .need_bytes = need_bytes},
         .done = sweeper_on_periodic_done,
     };
     image_sweep_start(store, &sweeper->periodic);
@@ -183,7 +184,7 @@ void sweeper_hurry(struct image_store *store)
 
 static void sweeper_on_tick(uv_timer_t *timer)
 {
-    sweeper_hurry(container_of(timer, struct image_store, tick));
+    sweeper_hurry(container_of(timer, struct image_store, tick), 0);
 }
 
 void sweeper_init(struct image_store *store)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -297,6 +298,32 @@ static void excess_is_from_high_to_low(void **state)
                          disks[i].excess);
 }
 
+/* A pull that found no room makes some for the next one. */
+static void a_full_disk_makes_room(void **state)
+{
+    struct image_world *world = *state;
+    struct fake_route route;
+
+    image_world_close_store(world);
+    if (mount("small", world->store_folder, "tmpfs", 0, "size=1200k") != 0)
+        skip();
+    image_world_open_store(world);
+    image_world_pulls(world, "app:1");
+    test_image_free(&world->image);
+    test_image_add_file_layer(&world->image, "other", 701);
+    test_image_seal(&world->image);
+    image_world_serve(world);
+    route = image_manifest_route("2", MANIFEST_TYPE, world->image.manifest);
+    fake_registry_serve(&world->registry, &route);
+    image_world_refuses(world, "app:2", ERROR_RESOURCE_EXHAUSTED,
+                        "No space left");
+    holds(world, 0, 0, 0);
+    image_world_pulls(world, "app:2");
+    holds(world, 1, 1, 1);
+    image_world_close_store(world);
+    assert_int_equal(umount(world->store_folder), 0);
+}
+
 /* ---- beside pulls -------------------------------------------------------- */
 
 /* The layer that is there is used by a pull that waits for another one. */
@@ -473,6 +500,7 @@ static int run_all(void)
         SWEEP_TEST(a_pods_image_is_young),
         SWEEP_TEST(layers_of_no_image_go_when_they_are_old),
         cmocka_unit_test(excess_is_from_high_to_low),
+        SWEEP_TEST(a_full_disk_makes_room),
         SWEEP_TEST(what_a_pull_under_way_uses_stays),
         SWEEP_TEST(pulls_look_after_a_sweep),
         SWEEP_TEST(pulls_wait_for_a_sweep),
