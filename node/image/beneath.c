@@ -30,8 +30,8 @@ void beneath_forget(struct beneath *at)
 }
 
 /* Copy the components of `path` to `out` with one slash between them. */
-static int clean(const char *path, char out[BENEATH_PATH_MAX],
-                 struct error *why)
+int beneath_clean(const char *path, char out[BENEATH_PATH_MAX],
+                  struct error *why)
 {
     size_t used = 0;
 
@@ -127,7 +127,7 @@ int beneath_go(struct beneath *at, const char *path, bool make,
     char *slash;
     const char *name;
 
-    if (clean(path, folder, why) != 0)
+    if (beneath_clean(path, folder, why) != 0)
         return (int)why->code;
     slash = strrchr(folder, '/');
     name = slash ? slash + 1 : folder;

@@ -42,5 +42,10 @@ void beneath_fini(struct beneath *at);
 int beneath_go(struct beneath *at, const char *path, bool make,
                struct error *why);
 
+/* A path without "", "." and a leading slash; INVALID_ARGUMENT when it has ".."
+ * or is too long. "" is the root. */
+int beneath_clean(const char *path, char out[BENEATH_PATH_MAX],
+                  struct error *why);
+
 /* Forget the open folder: something was removed, it may be gone. */
 void beneath_forget(struct beneath *at);

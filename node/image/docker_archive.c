@@ -185,7 +185,7 @@ static int convert(const json_t *image, int from, int to, struct error *why)
         mkdirat(to, "blobs/sha256", 0700) != 0)
         return error_errno(why, "make a layout");
     for (size_t i = 0; i < json_array_size(layers); i++) {
-        json_t *layer;
+        json_t *layer = NULL;
 
         if (add_file(from, to, json_array_get(layers, i), LAYER_TYPE, &layer,
                      why) != 0)

@@ -30,6 +30,13 @@ struct folder {
     char path[];
 };
 
+/* A hard link whose target was not there when it came. */
+struct late_link {
+    struct late_link *next;
+    char *path;   /* owned */
+    char *target; /* owned; clean */
+};
+
 struct layer {
     layer_read_cb *read;
     void *read_data;
@@ -43,6 +50,7 @@ struct layer {
     struct folder *folders; /* owned; last first */
     size_t folder_count;
     size_t folders_bytes;
+    struct late_link *links; /* owned; last first */
 };
 
 static int count_entry(struct layer *layer, struct error *why)
@@ -352,21 +360,46 @@ static int unpack_symlink(struct layer *layer, struct archive_entry *entry,
     return layer_set_attributes_at(at->parent, at->name, entry, why);
 }
 
-/* Its target has to be in this very layer, as image builders see to it. */
+/* NOT_FOUND: it is not in this layer, or not yet. */
 static int find_target(struct beneath *target, const char *to,
                        struct stat *info, struct error *why)
 {
     struct error cause;
 
     if (beneath_go(target, to, false, &cause) != 0)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
+        return error_set(why,
+                         cause.code == ERROR_NOT_FOUND ? ERROR_NOT_FOUND
+                                                       : ERROR_INVALID_ARGUMENT,
                          "hard link to \"%.150s\": %s", to, cause.message);
     if (fstatat(target->parent, target->name, info, AT_SYMLINK_NOFOLLOW) != 0)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "hard link to \"%.150s\": %s", to, strerror(errno));
+        return error_errno(why, "hard link to \"%.150s\"", to);
     if (S_ISDIR(info->st_mode))
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "hard link to \"%.150s\", a folder", to);
+    return 0;
+}
+
+/* The link replaces what is there, also when it is made later. */
+static int postpone_link(struct layer *layer, const char *to, struct error *why)
+{
+    const struct beneath *at = &layer->at;
+    char target[BENEATH_PATH_MAX];
+    struct late_link *link;
+
+    if (clear_place(layer, why) != 0 || beneath_clean(to, target, why) != 0)
+        return (int)why->code;
+    layer->folders_bytes +=
+        sizeof *link + strlen(at->folder) + strlen(at->name) + strlen(target);
+    if (layer->folders_bytes > LAYER_FOLDERS_MAX_BYTES)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "names of links longer than %d MiB together",
+                         LAYER_FOLDERS_MAX_BYTES >> 20);
+    link = memory_new(sizeof *link);
+    link->path =
+        memory_format("%s%s%s", at->folder, at->folder[0] ? "/" : "", at->name);
+    link->target = memory_string(target);
+    link->next = layer->links;
+    layer->links = link;
     return 0;
 }
 
@@ -376,18 +409,72 @@ static int unpack_hardlink(struct layer *layer, const char *to,
     const struct beneath *at = &layer->at;
     struct beneath *target = &layer->target;
     struct stat old = {0};
+    struct error missing;
     struct stat new;
 
-    if (find_target(target, to, &old, why) != 0)
+    if (find_target(target, to, &old, &missing) != 0) {
+        if (missing.code == ERROR_NOT_FOUND)
+            return postpone_link(layer, to, why);
+        *why = missing;
         return (int)why->code;
+    }
     if (fstatat(at->parent, at->name, &new, AT_SYMLINK_NOFOLLOW) == 0 &&
         old.st_ino == new.st_ino)
         return 0; /* it is that file already */
-    /* The place may hold a folder that the target is in: look again. */
-    if (clear_place(layer, why) != 0 || find_target(target, to, &old, why) != 0)
+    if (clear_place(layer, why) != 0)
         return (int)why->code;
+    /* The place may have held a folder that the target was in. */
+    if (find_target(target, to, &old, &missing) != 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT, "%s", missing.message);
     if (linkat(target->parent, target->name, at->parent, at->name, 0) != 0)
         return error_errno(why, "hard link to \"%.150s\"", to);
+    return 0;
+}
+
+/* Its target came meanwhile, or only a lower layer can have it; unless a later
+ * entry took its place. */
+static int finish_link(struct layer *layer, const struct late_link *link,
+                       struct buffer *implied, struct error *why)
+{
+    struct beneath *target = &layer->target;
+    struct beneath *at = &layer->at;
+    CLEANUP(free_pointer) char *line = NULL;
+    struct error missing;
+    struct stat info;
+
+    if (beneath_go(at, link->path, true, why) != 0)
+        return (int)why->code;
+    if (fstatat(at->parent, at->name, &info, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    if (find_target(target, link->target, &info, &missing) == 0) {
+        if (linkat(target->parent, target->name, at->parent, at->name, 0) != 0)
+            return error_errno(why, "hard link to \"%.150s\"", link->target);
+        return 0;
+    }
+    if (missing.code != ERROR_NOT_FOUND) {
+        *why = missing;
+        return (int)why->code;
+    }
+    line = memory_format("/%s//%s", link->path, link->target);
+    return buffer_append(implied, line, strlen(line) + 1, why);
+}
+
+/* In the order they came: one may be to another. */
+static int finish_links(struct layer *layer, struct buffer *implied,
+                        struct error *why)
+{
+    struct late_link *ordered = NULL;
+    struct late_link *next;
+
+    for (struct late_link *link = layer->links; link; link = next) {
+        next = link->next;
+        link->next = ordered;
+        ordered = link;
+    }
+    layer->links = ordered;
+    for (const struct late_link *link = ordered; link; link = link->next)
+        if (finish_link(layer, link, implied, why) != 0)
+            return error_wrap(why, "entry \"%.200s\"", link->path);
     return 0;
 }
 
@@ -508,9 +595,16 @@ static la_ssize_t layer_on_read(struct archive *archive, void *data,
 
 static void layer_fini(struct layer *layer)
 {
+    struct late_link *next_link;
     struct folder *next;
 
     archive_read_free(layer->archive);
+    for (struct late_link *link = layer->links; link; link = next_link) {
+        next_link = link->next;
+        free(link->path);
+        free(link->target);
+        free(link);
+    }
     for (struct folder *folder = layer->folders; folder; folder = next) {
         next = folder->next;
         free(folder);
@@ -543,6 +637,8 @@ int layer_unpack(int root, layer_read_cb *read, void *data,
         failed = archive_failed(layer.archive, why);
     else
         failed = unpack_all(&layer, why);
+    if (!failed)
+        failed = finish_links(&layer, implied, why);
     if (!failed)
         failed = finish_folders(&layer, implied, why);
     while (!failed && read(data, &rest) > 0)

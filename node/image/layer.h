@@ -14,6 +14,8 @@
  *   leading "/"                   dropped
  *   a folder that is not listed   made, 0755 root:root, and named to the
  *                                 caller: a lower layer may know better
+ *   a hard link to what is not    named to the caller: a lower layer may
+ *   in this archive               have it
  *   "..", a folder that is a link refused: INVALID_ARGUMENT names the entry
  *   out of the layer
  *
@@ -41,10 +43,11 @@ enum {
 typedef ssize_t layer_read_cb(void *data, const void **bytes);
 
 /* Unpack into the open folder `root`, to the archive's end and past it to
- * the end of what `read` gives. `implied` gets the paths of the folders that
- * the archive only implies, sorted, each with a NUL. Errors name the entry.
- * What was made until then stays for the caller to remove. umask has to be 0.
- * Entry names are taken as bytes; the process has to be in the "C" locale for
- * that, where libarchive converts and normalises nothing. */
+ * the end of what `read` gives. `implied` gets what a lower layer may know:
+ * "/PATH//TARGET" for hard links, then the paths of the folders that the
+ * archive only implies, sorted; each with a NUL. Paths in it are clean. Errors
+ * name the entry. What was made until then stays for the caller to remove.
+ * umask has to be 0. Entry names are taken as bytes; the process has to be in
+ * the "C" locale for that, where libarchive converts and normalises nothing. */
 int layer_unpack(int root, layer_read_cb *read, void *data,
                  struct buffer *implied, struct error *why);

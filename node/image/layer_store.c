@@ -359,7 +359,7 @@ int layer_store_load_image(const struct layer_store *store,
                            const struct reference *reference,
                            Kontor__V1__Image **out, struct error *why)
 {
-    Kontor__V1__Image *image;
+    Kontor__V1__Image *image = NULL;
     struct digest digest = reference->digest;
     char path[LAYER_STORE_PATH_MAX];
     uint64_t used_at_ms;

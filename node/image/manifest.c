@@ -51,16 +51,20 @@ static unsigned base_variant(const char *architecture)
     return strcmp(architecture, "arm") == 0 ? 7 : 1;
 }
 
-/* Of amd64 (the x86-64 psABI's levels) what the processor has is asked. */
+/* Of amd64 the processor is asked; what else is in a level of the x86-64 psABI
+ * came with these. */
 static unsigned variant_here(const char *architecture)
 {
 #ifdef __x86_64__
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (__builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
         return 4;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+        __builtin_cpu_supports("fma"))
         return 3;
-    if (__builtin_cpu_supports("x86-64-v2"))
+    if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"))
         return 2;
 #endif
     return base_variant(architecture);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "node/image/beneath.h"
 #include "node/image/layer.h"
+#include "node/image/settle_links.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,14 @@ struct stack_layer {
     struct buffer implied; /* its list */
     const char **paths;    /* owned; into `implied`, sorted */
     size_t path_count;
+    struct stack_link *links; /* owned */
+    size_t link_count;
+};
+
+/* A hard link to what only a lower layer can have. */
+struct stack_link {
+    const char *path; /* both into `implied` */
+    const char *target;
 };
 
 struct made {
@@ -33,6 +42,7 @@ struct settling {
     int out;           /* borrowed */
     struct made *made; /* owned */
     size_t lookups;
+    bool linked; /* a file was put into `out` */
 };
 
 /* A folder as overlayfs shows it and as it should be. */
@@ -63,9 +73,23 @@ static bool is_plain(const char *path)
     }
 }
 
+/* "PATH//TARGET", which is cut in two. */
+static int read_link(struct stack_layer *layer, char *text, struct error *why)
+{
+    char *middle = strstr(text, "//");
+
+    if (middle)
+        *middle = '\0';
+    if (!middle || !is_plain(text) || !is_plain(middle + 2))
+        return error_set(why, ERROR_DATA_LOSS,
+                         "its list has the hard link \"%.200s\"", text);
+    layer->links[layer->link_count++] = (struct stack_link){text, middle + 2};
+    return 0;
+}
+
 static int read_paths(struct stack_layer *layer, struct error *why)
 {
-    const char *bytes = (const char *)buffer_data(&layer->implied);
+    char *bytes = (char *)buffer_data(&layer->implied);
     size_t length = buffer_length(&layer->implied);
     size_t count = 0;
 
@@ -76,8 +100,14 @@ static int read_paths(struct stack_layer *layer, struct error *why)
     for (size_t i = 0; i < length; i++)
         count += bytes[i] == '\0';
     layer->paths = memory_array(count, sizeof *layer->paths);
-    for (const char *path = bytes; layer->path_count < count;
-         path += strlen(path) + 1) {
+    layer->links = memory_array(count, sizeof *layer->links);
+    for (char *path = bytes, *next; path < bytes + length; path = next) {
+        next = path + strlen(path) + 1;
+        if (path[0] == '/') {
+            if (read_link(layer, path + 1, why) != 0)
+                return (int)why->code;
+            continue;
+        }
         if (!is_plain(path))
             return error_set(why, ERROR_DATA_LOSS,
                              "its list of folders has \"%.200s\"", path);
@@ -243,6 +273,57 @@ static int settle_path(struct settling *settling, const char *path,
     return make(settling, path, why);
 }
 
+/* ---- links --------------------------------------------------------------- */
+
+/* The folder that a path is in, and those on the way to it. */
+static int make_parent(struct settling *settling, const char *path,
+                       struct error *why)
+{
+    const char *slash = strrchr(path, '/');
+    char parent[BENEATH_PATH_MAX];
+
+    if (!slash)
+        return 0;
+    memcpy(parent, path, (size_t)(slash - path));
+    parent[slash - path] = '\0';
+    return make(settling, parent, why);
+}
+
+static int settle_links(struct settling *settling, const int *folders,
+                        size_t number, struct error *why)
+{
+    const struct stack_layer *layer = &settling->layers[number];
+    const struct link_layers layers = {folders, (int)settling->count};
+
+    for (size_t i = 0; i < layer->link_count; i++) {
+        const struct stack_link *link = &layer->links[i];
+
+        if (settle_link_hidden(&layers, (int)number, link->path))
+            continue;
+        if (make_parent(settling, link->path, why) != 0)
+            return (int)why->code;
+        if (settle_link_copy(&layers, (int)number, link->target, settling->out,
+                             link->path, why) != 0)
+            return error_wrap(why, "entry \"%.200s\", hard link to \"%.200s\"",
+                              link->path, link->target);
+        settling->linked = true;
+    }
+    return 0;
+}
+
+static int settle_all_links(struct settling *settling, struct error *why)
+{
+    CLEANUP(free_pointer)
+    int *folders = memory_array(settling->count, sizeof *folders);
+
+    for (size_t i = 0; i < settling->count; i++)
+        folders[i] = settling->layers[i].fd;
+    for (size_t i = 0; i < settling->count; i++)
+        if (settle_links(settling, folders, i, why) != 0)
+            return (int)why->code;
+    return 0;
+}
+
 /* Once nothing more is put into them; the root is the uppermost layer's. */
 static int finish(struct settling *settling, struct error *why)
 {
@@ -288,6 +369,7 @@ static void settling_fini(struct settling *settling)
         fd_reset(&settling->layers[i].fd);
         buffer_fini(&settling->layers[i].implied);
         free(settling->layers[i].paths);
+        free(settling->layers[i].links);
     }
     free(settling->layers);
     for (struct made *made = settling->made; made; made = next) {
@@ -308,9 +390,11 @@ int settle(const struct settle_layers *layers, int out, bool *needed,
         for (size_t k = 0; k < settling.layers[i].path_count; k++)
             if (settle_path(&settling, settling.layers[i].paths[k], why) != 0)
                 return (int)why->code;
-    if (settling.made && finish(&settling, why) != 0)
+    if (settle_all_links(&settling, why) != 0)
         return (int)why->code;
-    *needed = settling.made != NULL;
+    *needed = settling.made != NULL || settling.linked;
+    if (*needed && finish(&settling, why) != 0)
+        return (int)why->code;
     return 0;
 }
 

@@ -8,7 +8,8 @@
  * nothing but such folders, as they should be, and those on the way to them.
  *
  * Which folders are implied is in the store, one list a layer. Their
- * extended attributes stay as they are. */
+ * extended attributes stay as they are. The same layer gets the files that hard
+ * links of one layer to a file of another stand for (settle_links.h). */
 #pragma once
 
 #include "node/image/layer_store.h"

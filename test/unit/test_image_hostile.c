@@ -154,12 +154,16 @@ static void a_file_is_no_folder(void **state)
                         "Not a directory");
 }
 
-static void hard_links_to_nothing_are_refused(void **state)
+/* Whether a lower layer has it, the image's other layers tell. */
+static void hard_links_to_nothing_are_told(void **state)
 {
-    archive_built_hardlink(&((struct layer_world *)*state)->archive, "a",
-                           "none/b");
-    layer_world_refuses(*state, ERROR_INVALID_ARGUMENT, "entry \"a\"",
-                        "none/b");
+    struct layer_world *world = *state;
+
+    archive_built_hardlink(&world->archive, "./a", "/none//b");
+    layer_world_unpacks(world);
+    assert_false(layer_world_has(world, "a"));
+    assert_int_equal(buffer_length(&world->implied), sizeof "/a//none/b");
+    assert_string_equal((char *)buffer_data(&world->implied), "/a//none/b");
 }
 
 static void hard_links_to_folders_are_refused(void **state)
@@ -252,7 +256,7 @@ int main(void)
         LAYER_TEST(whiteouts_of_dots_are_refused),
         LAYER_TEST(the_root_cannot_be_replaced),
         LAYER_TEST(a_file_is_no_folder),
-        LAYER_TEST(hard_links_to_nothing_are_refused),
+        LAYER_TEST(hard_links_to_nothing_are_told),
         LAYER_TEST(hard_links_to_folders_are_refused),
         LAYER_TEST(a_hard_link_in_its_targets_way_is_refused),
         LAYER_TEST(long_names_are_refused),
