@@ -99,9 +99,17 @@ static int run(struct words *words)
     Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
     struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
     const char *format = NULL;
-    bool follow = false;
+    const char *container = "";
+    uint64_t since_ms = 0;
+    bool follow = false, previous = false;
     const struct option options[] = {
         {"f|follow", OPTION_FLAG, &follow, NULL, "go on as more is written"},
+        {"c|container", OPTION_STRING, &container, "NAME",
+         "only of this one of the pod's"},
+        {"since", OPTION_DURATION, &since_ms, "TIME",
+         "only what was written within the last 5m, say"},
+        {"p|previous", OPTION_FLAG, &previous, NULL,
+         "of the run before the present one"},
         {"tail", OPTION_BYTES, &request.tail_bytes, "BYTES",
          "only the last of it, such as 4K"},
         OUTPUT_OPTION(&format),
@@ -116,6 +124,14 @@ static int run(struct words *words)
         return words->exit_code;
     request.pod = words->operands.values[0];
     request.follow = follow;
+    request.container = message_text(container);
+    request.previous = previous;
+    if (since_ms > 0)
+        request.since_wall_ms = clock_wall_ms() - since_ms;
+    if (follow && previous) {
+        output_line(stderr, "kctl: logs: a run that is over is not followed");
+        return EXIT_CODE_USAGE;
+    }
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
     code = logs(contact, &request, json, &why);
@@ -127,7 +143,8 @@ const struct verb verb_logs = {
     .name = "logs",
     .summary = "Print what a pod wrote",
     .example = "kctl logs -f web-1",
-    .synopsis = "kctl logs [-f] [--tail BYTES] POD [-o json]",
+    .synopsis = "kctl logs [-f] [-c CONTAINER] [--since TIME] [--previous] "
+                "[--tail BYTES] POD [-o json]",
     .details = "What the pod wrote to stdout goes to stdout, what it wrote "
                "to stderr to stderr. -o json prints one object a chunk, its "
                "data in base64.",

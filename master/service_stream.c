@@ -133,6 +133,9 @@ static void logs(struct master *master, struct call *call,
         order.pod_id = pod->facts.id;
         order.follow = request->follow;
         order.tail_bytes = request->tail_bytes;
+        order.container = request->container;
+        order.since_wall_ms = request->since_wall_ms;
+        order.previous = request->previous;
         service_relay(master, call, node, &question);
     }
 }

@@ -18,7 +18,9 @@ enum {
 
 void log_reader_init(struct log_reader *reader, const char *folder)
 {
-    *reader = (struct log_reader){.folder = memory_string(folder), .fd = -1};
+    *reader = (struct log_reader){.folder = memory_string(folder),
+                                  .fd = -1,
+                                  .filter = {.container = -1, .run = -1}};
     buffer_init(&reader->in, LOG_IN_MAX_BYTES);
     buffer_init(&reader->out, LOG_PIECE_MAX_BYTES);
 }
@@ -115,6 +117,14 @@ static int check_record(const struct log_record *record, struct error *why)
     return 0;
 }
 
+static bool is_wanted(const struct log_filter *filter,
+                      const struct log_record *record)
+{
+    return (filter->container < 0 || record->container == filter->container) &&
+           (filter->run < 0 || record->run == (filter->run & UINT16_MAX)) &&
+           record->wall_ms >= filter->since_wall_ms;
+}
+
 static bool whole_record(const struct buffer *in, struct log_record *record)
 {
     if (buffer_length(in) < sizeof *record)
@@ -137,6 +147,10 @@ static int take_records(struct log_reader *reader, struct error *why)
             return (int)why->code;
         if (buffer_length(&reader->in) - sizeof record < record.length)
             return 0;
+        if (!is_wanted(&reader->filter, &record)) {
+            buffer_consume(&reader->in, sizeof record + record.length);
+            continue;
+        }
         if (taken > 0 &&
             (is_stderr != reader->is_stderr || taken >= LOG_PIECE_FULL_BYTES))
             return 0;
@@ -210,6 +224,7 @@ static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
 {
     struct log_record record;
     uint64_t at = 0;
+    uint64_t wanted;
     size_t got = 1;
 
     *output = 0;
@@ -218,14 +233,16 @@ static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
         while (whole_record(&reader->in, &record)) {
             if (check_record(&record, why) != 0)
                 return (int)why->code;
+            wanted = is_wanted(&reader->filter, &record) ? record.length : 0;
             if (buffer_length(&reader->in) - sizeof record < record.length ||
-                *output + record.length > until)
+                *output + wanted > until)
                 break;
             buffer_consume(&reader->in, sizeof record + record.length);
-            *output += record.length;
+            *output += wanted;
             at += sizeof record + record.length;
         }
         if (whole_record(&reader->in, &record) &&
+            is_wanted(&reader->filter, &record) &&
             *output + record.length > until)
             break;
         if (fill(reader, &got, why) != 0)

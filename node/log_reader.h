@@ -11,17 +11,26 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Which records count; the others are as if they were not there. */
+struct log_filter {
+    int container; /* -1: of all */
+    int run;       /* its low 16 bits; -1: of all */
+    uint64_t since_wall_ms;
+};
+
 struct log_reader {
     char *folder; /* owned */
     int fd;       /* of the present file; -1: none yet */
     ino_t inode;
-    uint64_t offset;   /* of the first byte that is not in `in` */
-    uint64_t skip;     /* bytes of output to leave out still */
+    uint64_t offset; /* of the first byte that is not in `in` */
+    uint64_t skip;   /* bytes of output to leave out still */
+    struct log_filter filter;
     struct buffer in;  /* bytes of records */
     struct buffer out; /* one piece */
     bool is_stderr;    /* what `out` is */
 };
 
+/* All records count until `filter` is set. */
 void log_reader_init(struct log_reader *reader, const char *folder);
 void log_reader_fini(struct log_reader *reader);
 

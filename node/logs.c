@@ -215,16 +215,57 @@ static int log_watch(struct log_follower *op, const char *folder,
                      op->pod_id, uv_strerror(code));
 }
 
+/* The run before the one that is told of. Runs are counted on when a kpod
+ * dies, containers' restarts are not: the pod's say how far that is. */
+static int previous_run(const Kontor__V1__PodStatus *status, int container,
+                        struct error *why)
+{
+    uint32_t run = status->restarts;
+
+    for (size_t i = 0; i < status->n_containers; i++)
+        if ((int)i != container)
+            run -= status->containers[i]->restarts;
+    if (run > 0)
+        return (int)((run - 1) & UINT16_MAX);
+    error_set(why, ERROR_NOT_FOUND, "there was no run before the present one");
+    return -1;
+}
+
+static int make_filter(const struct pod_engine *engine,
+                       const Kontor__V1__NodeLogsRequest *request,
+                       struct log_filter *filter, struct error *why)
+{
+    *filter = (struct log_filter){
+        .container = -1, .run = -1, .since_wall_ms = request->since_wall_ms};
+    if (request->container[0] || request->previous)
+        filter->container =
+            pod_engine_container(engine, request->pod_id, request->container);
+    if (request->container[0] && filter->container < 0)
+        return error_set(why, ERROR_NOT_FOUND,
+                         "the pod has no container \"%.64s\"",
+                         request->container);
+    if (!request->previous)
+        return 0;
+    filter->run = previous_run(pod_engine_status(engine, request->pod_id),
+                               filter->container, why);
+    return filter->run < 0 ? (int)why->code : 0;
+}
+
 void log_streams_add(struct log_streams *streams, struct call *call,
                      const Kontor__V1__NodeLogsRequest *request)
 {
     const char *folder = pod_engine_folder(streams->engine, request->pod_id);
+    struct log_filter filter;
     struct log_follower *op;
     struct error why;
 
     if (!folder) {
         call_fail(call, ERROR_NOT_FOUND, "pod %" PRIu64 " is not on this node",
                   request->pod_id);
+        return;
+    }
+    if (make_filter(streams->engine, request, &filter, &why) != 0) {
+        call_finish(call, &why);
         return;
     }
     op = memory_new(sizeof *op);
@@ -234,6 +275,7 @@ void log_streams_add(struct log_streams *streams, struct call *call,
     op->tail_bytes = request->tail_bytes;
     op->follow = request->follow;
     log_reader_init(&op->reader, folder);
+    op->reader.filter = filter;
     list_append(&streams->streams, &op->link);
     uv_fs_event_init(streams->loop, &op->watch);
     call_listen(call, &log_events, op);

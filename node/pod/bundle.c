@@ -63,7 +63,7 @@ static bool good_name(const char *name)
     return true;
 }
 
-static const char *container_name(const Kontor__V1__ContainerSpec *spec)
+const char *bundle_container_name(const Kontor__V1__ContainerSpec *spec)
 {
     return spec->name[0] ? spec->name : DEFAULT_NAME;
 }
@@ -78,12 +78,13 @@ static int check_container(const Kontor__V1__ContainerSpec *spec,
                          spec->name, BUNDLE_NAME_MAX);
     if (!spec->image[0])
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "container %s names no image", container_name(spec));
+                         "container %s names no image",
+                         bundle_container_name(spec));
     if (spec->n_command > BUNDLE_STRINGS_MAX ||
         spec->n_env > BUNDLE_STRINGS_MAX)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "container %s has more than %d arguments or variables",
-                         container_name(spec), BUNDLE_STRINGS_MAX);
+                         bundle_container_name(spec), BUNDLE_STRINGS_MAX);
     for (size_t i = 0; i < spec->n_env; i++)
         if (spec->env[i][0] == '=' || !strchr(spec->env[i], '='))
             return error_set(why, ERROR_INVALID_ARGUMENT,
@@ -108,12 +109,12 @@ int bundle_check_order(const Kontor__V1__PodOrder *order, struct error *why)
         if (check_container(spec->containers[i], why) != 0)
             return (int)why->code;
         for (size_t k = 0; k < i; k++)
-            if (strcmp(container_name(spec->containers[i]),
-                       container_name(spec->containers[k])) == 0)
+            if (strcmp(bundle_container_name(spec->containers[i]),
+                       bundle_container_name(spec->containers[k])) == 0)
                 return error_set(why, ERROR_INVALID_ARGUMENT,
                                  "two containers of pod %s are called %s",
                                  order->name,
-                                 container_name(spec->containers[i]));
+                                 bundle_container_name(spec->containers[i]));
     }
     return 0;
 }
@@ -226,9 +227,10 @@ int bundle_add(Kontor__V1__Bundle *bundle, const struct bundle_source *source,
     container->user = memory_string(image->user);
     if (profile_apply(source->spec, container, why) != 0) {
         kontor__v1__bundle_container__free_unpacked(container, NULL);
-        return error_wrap(why, "container %s", container_name(source->spec));
+        return error_wrap(why, "container %s",
+                          bundle_container_name(source->spec));
     }
-    container->name = memory_string(container_name(source->spec));
+    container->name = memory_string(bundle_container_name(source->spec));
     container->working_dir =
         memory_string(image->working_dir[0] ? image->working_dir : "/");
     container->stop_signal = stop_signal;

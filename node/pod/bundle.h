@@ -22,6 +22,9 @@ enum {
  * wrong with it. */
 int bundle_check_order(const Kontor__V1__PodOrder *order, struct error *why);
 
+/* "main" for one without a name. Borrowed. */
+const char *bundle_container_name(const Kontor__V1__ContainerSpec *spec);
+
 /* A bundle without containers; freed with kontor__v1__bundle__free_unpacked.
  * Address, resolv_conf and cgroup are set by bundle_place(). */
 Kontor__V1__Bundle *bundle_new(const Kontor__V1__PodOrder *order);

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/pod/bundle.h"
 #include "node/pod/folder.h"
 #include "node/pod/pod.h"
 #include "node/pod/status.h"
@@ -517,6 +518,21 @@ int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
 const struct pod_site *pod_engine_site(const struct pod_engine *engine)
 {
     return &engine->site;
+}
+
+int pod_engine_container(const struct pod_engine *engine, uint64_t pod_id,
+                         const char *name)
+{
+    const struct pod *pod = find(engine, pod_id);
+
+    for (size_t i = 0; pod && i < pod->order->spec->n_containers; i++) {
+        const Kontor__V1__ContainerSpec *spec = pod->order->spec->containers[i];
+
+        if (name[0] ? strcmp(bundle_container_name(spec), name) == 0
+                    : !spec->init)
+            return (int)i;
+    }
+    return -1;
 }
 
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id)

@@ -91,6 +91,11 @@ int pod_engine_exec(struct pod_engine *engine, uint64_t pod_id,
 /* What its pods share; borrowed. */
 const struct pod_site *pod_engine_site(const struct pod_engine *engine);
 
+/* The place of a container in the pod's order, as its log has it; "" is the
+ * first that is there to stay. -1: there is none of that name. */
+int pod_engine_container(const struct pod_engine *engine, uint64_t pod_id,
+                         const char *name);
+
 /* The folder of a pod, for its log; NULL when there is no such pod. */
 const char *pod_engine_folder(const struct pod_engine *engine, uint64_t pod_id);
 

@@ -199,6 +199,7 @@ static bool take_output(struct container *container, int stream)
     static char bytes[OUTPUT_CHUNK_BYTES];
     const struct log_source source = {
         .container = container->index,
+        .run = (uint16_t)(container->bundle->restarts + container->restarts),
         .stream = stream == 0 ? LOG_STREAM_STDOUT : LOG_STREAM_STDERR,
     };
     ssize_t got = read(container->streams[stream], bytes, sizeof bytes);

@@ -118,6 +118,7 @@ static bool put(struct log_file *log, struct log_source source,
         .length = (uint32_t)length,
         .stream = source.stream,
         .container = source.container,
+        .run = source.run,
     };
     struct iovec parts[] = {{&record, sizeof record}, {NULL, length}};
     size_t whole = sizeof record + length;

@@ -28,6 +28,7 @@ void log_file_close(struct log_file *log);
 struct log_source {
     uint8_t container;
     uint8_t stream; /* enum log_stream */
+    uint16_t run;   /* of the container */
 };
 
 /* Append one record of at most LOG_RECORD_MAX_BYTES. A disk that is full or

@@ -67,7 +67,8 @@ struct log_record {
     uint32_t length; /* at most LOG_RECORD_MAX_BYTES */
     uint8_t stream;  /* enum log_stream */
     uint8_t container;
-    uint16_t reserved;
+    uint16_t
+        run; /* of the container: how often it was restarted, its low bits */
 };
 
 enum { LOG_RECORD_MAX_BYTES = 65536 };

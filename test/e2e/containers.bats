@@ -139,14 +139,30 @@ PY
     [[ $output == *'there is no capability "NOPE"'* ]]
 }
 
+@test "logs: of one container, of the run before, of late" {
+    [ "$(kctl logs -c side pair-1)" = side ]
+    [ "$(kctl logs -c web pair-1)" = prepared ]
+    expect 4 logs -c nowhere pair-1
+    [[ $output == *'has no container "nowhere"'* ]]
+    expect 4 logs --previous pair-1
+    expect 2 logs -f --previous pair-1
+    kctl exec -c side pair-1 -- sh -c \
+        'ps -o pid,args | grep "[s]leep 2000" | while read pid rest; do kill -9 $pid; done'
+    await_pod pair-1 "any(c.get('restarts') for c in status['containers'])" >/dev/null
+    [ "$(kctl logs -c side --previous pair-1)" = side ]
+    [ "$(kctl logs -c side pair-1)" = $'side\nside' ]
+    [ -z "$(kctl logs --since 1ms pair-1)" ]
+    [ -n "$(kctl logs --since 1h pair-1)" ]
+}
+
 @test "exec: 125 when the stream is lost, and the program goes with it" {
     local node pid
-    kctl exec pair-1 -- sh -c 'echo up; exec sleep 3000' >"$BATS_TEST_TMPDIR/out" &
+    kctl exec pair-1 -- sh -c 'echo up; exec sleep 2971' >"$BATS_TEST_TMPDIR/out" &
     pid=$!
     await 10 grep -q up "$BATS_TEST_TMPDIR/out"
     node=$(kctl get pods -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["pods"][0]["node"])')
     kill -9 "$(pgrep -f "knode --name $node .*$WORK")"
     wait $pid || status=$?
     [ "${status:-0}" = 125 ]
-    await 10 bash -c '! pgrep -f "[s]leep 3000"'
+    await 10 bash -c '! pgrep -f "[s]leep 2971"'
 }

@@ -52,6 +52,14 @@ static void append(const char *file, const void *bytes, size_t length)
     free(path);
 }
 
+static void record_as(struct log_record header, const char *text)
+{
+    header.length = (uint32_t)strlen(text);
+    header.stream = LOG_STREAM_STDOUT;
+    append("log", &header, sizeof header);
+    append("log", text, strlen(text));
+}
+
 static void record(const char *file, enum log_stream stream, const char *text)
 {
     struct log_record header = {.length = (uint32_t)strlen(text),
@@ -114,6 +122,46 @@ static void a_log_is_followed_through_rotations(void **state)
     record("log", LOG_STREAM_STDOUT, "eight");
     expect(&reader, "sixseveneight");
     log_reader_fini(&reader);
+}
+
+static const struct {
+    struct log_filter filter;
+    uint64_t tail_bytes;
+    const char *text;
+} filters[] = {
+    {{-1, -1, 0}, 0, "a0b0a1b1a2"},
+    {{0, -1, 0}, 0, "a0a1a2"},
+    {{1, -1, 0}, 0, "b0b1"},
+    {{0, 1, 0}, 0, "a1"},
+    {{0, 1 << 16 | 2, 0}, 0, "a2"}, /* low bits are kept */
+    {{-1, -1, 40}, 0, "b1a2"},
+    {{1, -1, 40}, 0, "b1"},
+    {{0, -1, 0}, 3, "1a2"},
+    {{1, -1, 0}, 1, "1"},
+    {{1, 7, 0}, 5, ""},
+};
+
+/* What does not count is not there, for the tail neither. */
+static void records_are_chosen(void **state)
+{
+    (void)state;
+    record_as((struct log_record){10, 0, 0, 0, 0}, "a0");
+    record_as((struct log_record){20, 0, 0, 1, 0}, "b0");
+    record_as((struct log_record){30, 0, 0, 0, 1}, "a1");
+    rotate();
+    record_as((struct log_record){40, 0, 0, 1, 1}, "b1");
+    record_as((struct log_record){50, 0, 0, 0, 2}, "a2");
+    for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
+        struct log_reader reader;
+        struct error why;
+
+        log_reader_init(&reader, folder);
+        reader.filter = filters[i].filter;
+        assert_int_equal(log_reader_seek(&reader, filters[i].tail_bytes, &why),
+                         0);
+        expect(&reader, filters[i].text);
+        log_reader_fini(&reader);
+    }
 }
 
 static void half_a_record_is_waited_for(void **state)
@@ -359,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         in_folder(a_log_is_followed_through_rotations),
         in_folder(a_reader_that_keeps_up_misses_nothing),
+        in_folder(records_are_chosen),
         in_folder(half_a_record_is_waited_for),
         in_folder(a_tail_is_cut_to_the_byte),
         in_folder(a_damaged_log_is_said_to_be),

@@ -28,7 +28,7 @@
     } while (0)
 
 static char folder[64];
-static const struct log_source source = {0, LOG_STREAM_STDOUT};
+static const struct log_source source = {0, LOG_STREAM_STDOUT, 0};
 
 /* Every test's current folder is a fresh one. */
 static int enter_folder(void **state)
