@@ -131,6 +131,64 @@ static int make_tmpfs(struct profile *profile,
     return 0;
 }
 
+static int parse_http(Kontor__V1__HealthCheck *check, const char *text,
+                      struct error *why)
+{
+    size_t length = strcspn(text, "/");
+    uint64_t port;
+
+    if (!parse_number(text, length, UINT16_MAX, &port) || port == 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--health-http: \"%s\" is not like 8080/health", text);
+    check->http_port = (uint32_t)port;
+    check->http_path = message_text(text + length);
+    return 0;
+}
+
+static int check_range(const char *option, uint64_t value, struct error *why)
+{
+    if (value <= UINT32_MAX)
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT, "--%s: too large", option);
+}
+
+static int make_health(struct profile *profile,
+                       const struct profile_options *options,
+                       Kontor__V1__ContainerSpec *spec, struct error *why)
+{
+    Kontor__V1__HealthCheck *check = &profile->health;
+    bool asked =
+        options->health_command || options->health_http || options->health_tcp;
+
+    kontor__v1__health_check__init(check);
+    if (!asked && !options->health_interval_ms && !options->health_timeout_ms &&
+        !options->health_retries && !options->health_start_ms)
+        return 0;
+    if (check_range("health-tcp", options->health_tcp, why) != 0 ||
+        check_range("health-interval", options->health_interval_ms, why) != 0 ||
+        check_range("health-timeout", options->health_timeout_ms, why) != 0 ||
+        check_range("health-retries", options->health_retries, why) != 0 ||
+        check_range("health-start-period", options->health_start_ms, why) !=
+            0 ||
+        (options->health_http &&
+         parse_http(check, options->health_http, why) != 0))
+        return (int)why->code;
+    if (options->health_command) {
+        profile->health_command[0] = message_text("sh");
+        profile->health_command[1] = message_text("-c");
+        profile->health_command[2] = message_text(options->health_command);
+        check->command = profile->health_command;
+        check->n_command = 3;
+    }
+    check->tcp_port = (uint32_t)options->health_tcp;
+    check->interval_ms = (uint32_t)options->health_interval_ms;
+    check->timeout_ms = (uint32_t)options->health_timeout_ms;
+    check->retries = (uint32_t)options->health_retries;
+    check->start_period_ms = (uint32_t)options->health_start_ms;
+    spec->health = check;
+    return 0;
+}
+
 int profile_make(struct profile *profile, const struct profile_options *options,
                  Kontor__V1__ContainerSpec *spec, struct error *why)
 {
@@ -144,5 +202,7 @@ int profile_make(struct profile *profile, const struct profile_options *options,
     if (make_groups(profile, &options->groups, spec, why) != 0 ||
         make_limits(profile, &options->rlimits, spec, why) != 0)
         return (int)why->code;
-    return make_tmpfs(profile, &options->tmpfs, spec, why);
+    if (make_tmpfs(profile, &options->tmpfs, spec, why) != 0)
+        return (int)why->code;
+    return make_health(profile, options, spec, why);
 }

@@ -191,6 +191,35 @@ static int check_name(const struct place *at, struct checked_spec *out,
     return 0;
 }
 
+/* One way, and only one. */
+static int check_health(const struct place *at, const char *field,
+                        const Kontor__V1__HealthCheck *check, struct error *why)
+{
+    char command[32];
+
+    if (!check)
+        return 0;
+    if ((check->n_command > 0) + (check->http_port > 0) +
+            (check->tcp_port > 0) !=
+        1)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.%s: one of command, http_port and tcp_port is "
+                         "needed",
+                         at->name, field);
+    if (check->http_port > UINT16_MAX || check->tcp_port > UINT16_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.%s: there is no such port", at->name, field);
+    if (strpbrk(check->http_path, " \r\n") ||
+        strlen(check->http_path) > SPEC_PATH_MAX ||
+        (check->http_path[0] && check->http_path[0] != '/'))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "%s.%s.http_path \"%.80s\": not a path of at most "
+                         "%d bytes",
+                         at->name, field, check->http_path, SPEC_PATH_MAX);
+    snprintf(command, sizeof command, "%s.command", field);
+    return check_words(at, command, check->command, check->n_command, why);
+}
+
 static int check_container(const Kontor__V1__ContainerSpec *in,
                            struct checked_spec *out, size_t index,
                            struct error *why)
@@ -205,7 +234,9 @@ static int check_container(const Kontor__V1__ContainerSpec *in,
         check_words(&at, "command", in->command, in->n_command, why) != 0 ||
         check_words(&at, "env", in->env, in->n_env, why) != 0 ||
         check_profile(&at, in, why) != 0 ||
-        check_limits(&at, out, in->limits, why) != 0)
+        check_limits(&at, out, in->limits, why) != 0 ||
+        check_health(&at, "health", in->health, why) != 0 ||
+        check_health(&at, "ready", in->ready, why) != 0)
         return why->code;
     for (size_t i = 0; i < in->n_env; i++) {
         if (check_env(&at, in->env[i], i, why) != 0)

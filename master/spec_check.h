@@ -15,6 +15,7 @@ enum {
     SPEC_CONTAINERS_MAX = 8, /* what nodes can run in one pod */
     SPEC_IMAGE_MAX = 512,
     SPEC_WORDS_MAX = 256,  /* of a command, or of an environment */
+    SPEC_PATH_MAX = 256,   /* bytes of what a health check asks for */
     SPEC_TOKEN_MAX = 64,   /* bytes of a user's, capability's, limit's name */
     SPEC_PROFILE_MAX = 64, /* groups, capabilities ... of a container */
     SPEC_STOP_GRACE_MAX_MS = 3600 * 1000,

@@ -131,6 +131,22 @@ copy_resources(const Kontor__V1__Resources *resources)
     return copy;
 }
 
+static Kontor__V1__HealthCheck *copy_check(const Kontor__V1__HealthCheck *check)
+{
+    Kontor__V1__HealthCheck *copy;
+    struct strings command = {0};
+
+    if (!check)
+        return NULL;
+    copy = memory_copy(check, sizeof *check);
+    copy->base.n_unknown_fields = 0;
+    copy->base.unknown_fields = NULL;
+    copy->http_path = memory_string(check->http_path);
+    strings_copy(&command, check->command, check->n_command);
+    copy->command = command.values;
+    return copy;
+}
+
 Kontor__V1__Bundle *bundle_new(const Kontor__V1__PodOrder *order)
 {
     Kontor__V1__Bundle *bundle = memory_new(sizeof *bundle);
@@ -236,6 +252,8 @@ int bundle_add(Kontor__V1__Bundle *bundle, const struct bundle_source *source,
     container->stop_signal = stop_signal;
     container->restart = source->spec->restart;
     container->init = source->spec->init;
+    container->health = copy_check(source->spec->health);
+    container->ready = copy_check(source->spec->ready);
     if (source->spec->limits)
         container->limits = copy_resources(source->spec->limits);
     container->log_limit_bytes = source->log_limit_bytes;

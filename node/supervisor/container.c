@@ -153,6 +153,8 @@ static int try_start(struct container *container, int init, struct error *why)
 
 static void begin_ending(struct container *container)
 {
+    health_stop(&container->health);
+    health_stop(&container->ready);
     container->state = CONTAINER_ENDING;
     container->finished_wall_ms = clock_wall_ms();
     container->delay_ms = LOOK_FIRST_MS;
@@ -162,6 +164,7 @@ static void begin_ending(struct container *container)
 void container_start(struct container *container, int init)
 {
     error_clear(&container->failure);
+    container->unhealthy = false;
     container->finished_wall_ms = 0;
     container->started_wall_ms = clock_wall_ms();
     container->started_ms = clock_monotonic_ms();
@@ -188,6 +191,10 @@ void container_on_report(struct container *container)
         container->failure.message[sizeof report.why.message - 1] = '\0';
     } else if (container->state == CONTAINER_STARTING) {
         container->state = CONTAINER_RUNNING;
+        health_reset(&container->health, container->spec->health,
+                     clock_monotonic_ms());
+        health_reset(&container->ready, container->spec->ready,
+                     clock_monotonic_ms());
     }
 }
 
@@ -329,10 +336,37 @@ static void step_ending(struct container *container, bool stopped,
         begin_backoff(container, now_ms);
 }
 
+static void step_checks(struct container *container, uint64_t now_ms)
+{
+    health_step(&container->health, container, now_ms);
+    health_step(&container->ready, container, now_ms);
+    if (!health_lost(&container->health))
+        return;
+    health_stop(&container->health);
+    health_stop(&container->ready);
+    container->unhealthy = true; /* its end follows */
+    kill(container->pid, SIGKILL);
+}
+
+bool container_on_answer(struct container *container, pid_t pid,
+                         int wait_status)
+{
+    return health_on_exit(&container->health, container, pid, wait_status) ||
+           health_on_exit(&container->ready, container, pid, wait_status);
+}
+
+bool container_ready(const struct container *container)
+{
+    return container->state == CONTAINER_RUNNING && container->health.passed &&
+           container->ready.passed;
+}
+
 void container_step(struct container *container, bool stopped)
 {
     uint64_t now_ms = clock_monotonic_ms();
 
+    if (container->state == CONTAINER_RUNNING && !container->unhealthy)
+        step_checks(container, now_ms);
     if (container->state == CONTAINER_ENDING && now_ms >= container->due_ms)
         step_ending(container, stopped, now_ms);
     if (stopped && (container->state == CONTAINER_BACKOFF ||
@@ -346,6 +380,10 @@ void container_step(struct container *container, bool stopped)
 
 uint64_t container_due_ms(const struct container *container)
 {
+    if (container->state == CONTAINER_RUNNING)
+        return container->health.due_ms < container->ready.due_ms
+                   ? container->health.due_ms
+                   : container->ready.due_ms;
     return container->state == CONTAINER_ENDING ||
                    container->state == CONTAINER_BACKOFF
                ? container->due_ms
@@ -378,6 +416,9 @@ void container_describe(const struct container *container, char *text,
         if (limits && limits->memory_bytes)
             quantity_format_bytes(limit, limits->memory_bytes);
         snprintf(text, size, "out of memory: killed at %s", limit);
+    } else if (container->unhealthy) {
+        snprintf(text, size, "unhealthy: %u checks failed",
+                 container->health.failures);
     } else if (container->signal) {
         snprintf(text, size, "killed by signal %d", container->signal);
     } else {
@@ -428,5 +469,5 @@ void container_tell(const struct container *container,
     status->oom_killed = container->oom_killed;
     status->started_at_ms = container->started_wall_ms;
     status->finished_at_ms = container->finished_wall_ms;
-    status->ready = container->state == CONTAINER_RUNNING;
+    status->ready = container_ready(container);
 }

@@ -17,6 +17,7 @@
 
 #include "kontor/v1/bundle.pb-c.h"
 #include "node/cgroup/cgroup.h"
+#include "node/supervisor/health.h"
 #include "node/supervisor/log_file.h"
 #include "node/supervisor/start_report.h"
 
@@ -58,6 +59,10 @@ struct container {
     unsigned restarts;
 
     unsigned told; /* the state that was told of last */
+    bool told_ready;
+    struct health health; /* of this run */
+    struct health ready;
+    bool unhealthy; /* it was killed for it */
 
     struct error failure; /* code 0, or why this run did not start */
     /* Of the last run that has ended. */
@@ -91,6 +96,13 @@ uint64_t container_due_ms(const struct container *container);
 
 /* Ask it to end: its stop signal; SIGKILL if it has not begun. */
 void container_stop(struct container *container);
+
+/* It runs, and its checks say so. */
+bool container_ready(const struct container *container);
+
+/* A child of ours was reaped: was it one that asks how the container is? */
+bool container_on_answer(struct container *container, pid_t pid,
+                         int wait_status);
 
 bool container_succeeded(const struct container *container);
 

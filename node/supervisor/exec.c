@@ -93,7 +93,7 @@ static struct exec *find_free(struct exec execs[EXECS_MAX], struct error *why)
     return NULL;
 }
 
-static int start(struct exec *exec, struct container *container,
+static int start(struct exec *exec, const struct container *container,
                  const Kontor__V1__StartExec *asked,
                  int fds[EXEC_DESCRIPTORS_MAX], struct error *why)
 {
@@ -122,7 +122,7 @@ static int start(struct exec *exec, struct container *container,
     return 0;
 }
 
-void exec_start(struct exec execs[EXECS_MAX], struct container *container,
+void exec_start(struct exec execs[EXECS_MAX], const struct container *container,
                 const Kontor__V1__StartExec *asked,
                 int fds[EXEC_DESCRIPTORS_MAX])
 {

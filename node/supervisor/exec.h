@@ -39,7 +39,7 @@ void execs_init(struct exec execs[EXECS_MAX]);
 
 /* Start what is asked for in `container`, which may be NULL: there is none of
  * that name. Takes the descriptors. What goes wrong is told on the socket. */
-void exec_start(struct exec execs[EXECS_MAX], struct container *container,
+void exec_start(struct exec execs[EXECS_MAX], const struct container *container,
                 const Kontor__V1__StartExec *asked,
                 int fds[EXEC_DESCRIPTORS_MAX]);
 

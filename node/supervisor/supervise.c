@@ -117,13 +117,14 @@ static void fill_containers(struct supervisor *s)
 {
     Kontor__V1__PodStatus *status = &s->report.status;
 
-    status->ready = true;
+    status->ready = !s->stopping;
     for (size_t i = 0; i < s->bundle->n_containers; i++) {
         struct report_container *told = &s->report.containers[i];
 
         container_tell(&s->containers[i], &told->status, told->reason,
                        sizeof told->reason);
         s->containers[i].told = s->containers[i].state;
+        s->containers[i].told_ready = told->status.ready;
         status->ready &= told->status.init || told->status.ready;
         s->report.list[i] = &told->status;
     }
@@ -172,12 +173,14 @@ static void tell(struct supervisor *s, Kontor__V1__PodPhase phase,
     report_publish(&s->report, false, &ignored);
 }
 
-/* One of several: the pod's phase does not say it. */
+/* What the pod's phase does not say: of one of several, or readiness. */
 static bool container_changed(const struct supervisor *s)
 {
     for (size_t i = 0; i < s->bundle->n_containers; i++)
-        if (s->bundle->n_containers > 1 &&
-            s->containers[i].told != s->containers[i].state)
+        if ((s->bundle->n_containers > 1 &&
+             s->containers[i].told != s->containers[i].state) ||
+            (!s->stopping &&
+             s->containers[i].told_ready != container_ready(&s->containers[i])))
             return true;
     return false;
 }
@@ -283,6 +286,8 @@ static void reap(struct supervisor *s)
         for (size_t i = 0; i < s->bundle->n_containers; i++)
             if (pid == s->containers[i].pid)
                 container_on_exit(&s->containers[i], status);
+            else if (container_on_answer(&s->containers[i], pid, status))
+                break;
         for (int i = 0; i < EXECS_MAX; i++)
             if (exec_on_exit(&s->execs[i], pid, status))
                 break;

@@ -155,6 +155,20 @@ PY
     [ -n "$(kctl logs --since 1h pair-1)" ]
 }
 
+@test "health: what is not well is restarted, and told" {
+    kctl schedule "$IMAGE" --name ill --cpu 50m --mem 16M --stop-grace 300ms \
+        --health-cmd '[ ! -e /tmp/sick ]' --health-interval 100ms --health-retries 2 \
+        -- sh -c 'rm -f /tmp/sick; exec sleep 1000' >/dev/null
+    await_pod ill-1 "status.get('ready')" >/dev/null
+    kctl exec ill-1 -- touch /tmp/sick
+    await_pod ill-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
+    kctl events ill-1 | grep -q 'unhealthy: 2 checks failed'
+    expect 2 schedule "$IMAGE" --health-http 0
+    [[ $output == *'--health-http: "0" is not like 8080/health'* ]]
+    expect 2 schedule "$IMAGE" --health-retries 2
+    [[ $output == *'health: one of command, http_port and tcp_port is needed'* ]]
+}
+
 @test "exec: 125 when the stream is lost, and the program goes with it" {
     local node pid
     kctl exec pair-1 -- sh -c 'echo up; exec sleep 2971' >"$BATS_TEST_TMPDIR/out" &

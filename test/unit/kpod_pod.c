@@ -349,6 +349,54 @@ void kpod_pod_stop(struct kpod_pod *pod, uint32_t grace_ms)
     assert_int_equal(send(pod->socket, bytes, length, MSG_NOSIGNAL), length);
 }
 
+void kpod_pod_send_exec(const struct kpod_pod *pod,
+                        const Kontor__V1__StartExec *asked, const int *fds,
+                        size_t count)
+{
+    Kontor__V1__SupervisorMessage message =
+        KONTOR__V1__SUPERVISOR_MESSAGE__INIT;
+    uint8_t bytes[8192];
+    struct iovec part = {bytes, 0};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(4 * sizeof(int))];
+    } control = {{0}};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = CMSG_SPACE(count * sizeof *fds)};
+
+    message.message_case = KONTOR__V1__SUPERVISOR_MESSAGE__MESSAGE_EXEC;
+    message.exec = without_const(asked);
+    part.iov_len = kontor__v1__supervisor_message__pack(&message, bytes);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(count * sizeof *fds);
+    memcpy(CMSG_DATA(&control.header), fds, count * sizeof *fds);
+    assert_true(sendmsg(pod->socket, &packet, MSG_NOSIGNAL) > 0);
+}
+
+void kpod_pod_exec(struct kpod_pod *pod, const char *script)
+{
+    static char sh[] = "sh", option[] = "-c";
+    char *argv[] = {sh, option, without_const(script)};
+    Kontor__V1__StartExec asked = KONTOR__V1__START_EXEC__INIT;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int pair[2];
+    char end[1024];
+
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    asked.argv = argv;
+    asked.n_argv = 3;
+    kpod_pod_send_exec(pod, &asked, (int[]){pair[1], null, null}, 3);
+    close(pair[1]);
+    while (recv(pair[0], end, sizeof end, 0) > 0)
+        continue;
+    close(pair[0]);
+    close(null);
+}
+
 /* ---- the log --------------------------------------------------------------
  */
 

@@ -34,6 +34,14 @@ void kpod_pod_add(struct kpod_pod *pod, const char *name, const char *script);
 /* The next status. */
 void kpod_pod_next(struct kpod_pod *pod);
 
+/* Ask kpod to start a program; the descriptors stay the caller's. */
+void kpod_pod_send_exec(const struct kpod_pod *pod,
+                        const Kontor__V1__StartExec *asked, const int *fds,
+                        size_t count);
+
+/* Run `script` in the first container, until it ends. */
+void kpod_pod_exec(struct kpod_pod *pod, const char *script);
+
 /* Write the bundle and start kpod. */
 void kpod_pod_start(struct kpod_pod *pod);
 

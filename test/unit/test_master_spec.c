@@ -156,6 +156,16 @@ static const struct {
      "containers: [{image: x, limits: {cpu_milli: 200m}}]"},
     {"only cpu_milli and memory_bytes",
      "containers: [{image: x, limits: {net_bits: 1M}}]"},
+    {NULL, "containers: [{image: x, health: {http_port: 80, http_path: /h}}]"},
+    {"health: one of", "containers: [{image: x, health: {}}]"},
+    {"ready: one of",
+     "containers: [{image: x, ready: {tcp_port: 1, command: [x]}}]"},
+    {"there is no such port",
+     "containers: [{image: x, health: {tcp_port: 65536}}]"},
+    {"http_path \"h\"",
+     "containers: [{image: x, health: {http_port: 80, http_path: h}}]"},
+    {"http_path", "containers: [{image: x, health: {http_port: 80,"
+                  "http_path: \"/ HTTP/1.0\\r\\n\"}}]"},
     {"spec.shm_bytes", "shm_bytes: 4000T\ncontainers: [{image: x}]"},
 };
 
