@@ -162,7 +162,7 @@ PY
     await_pod ill-1 "status.get('ready')" >/dev/null
     kctl exec ill-1 -- touch /tmp/sick
     await_pod ill-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
-    kctl events ill-1 | grep -q 'unhealthy: 2 checks failed'
+    kctl events --pod ill-1 | grep -q 'unhealthy: 2 checks failed'
     expect 2 schedule "$IMAGE" --health-http 0
     [[ $output == *'--health-http: "0" is not like 8080/health'* ]]
     expect 2 schedule "$IMAGE" --health-retries 2
