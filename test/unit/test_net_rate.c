@@ -1,0 +1,146 @@
+/* test_net_rate.c - a pod's --net against what it gets, both ways: a sender
+ * that never rests, and the bytes that its interface counts in a second once
+ * the bucket's first burst is spent. As root. */
+#include "net_world.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Segments leave up to 64 KiB at a time: enough must have passed that one more
+ * or less does not count. */
+enum { WARM_MS = 600, MEASURE_BYTES = 6 << 20, PERCENT = 5 };
+
+struct count {
+    uint64_t ns;
+    uint64_t in_bytes, out_bytes;
+};
+
+static void take(void *data, uint64_t pod_id, uint64_t in_bytes,
+                 uint64_t out_bytes)
+{
+    struct count *count = data;
+
+    (void)pod_id; /* there is one */
+    count->ns = clock_monotonic_ns();
+    count->in_bytes = in_bytes;
+    count->out_bytes = out_bytes;
+}
+
+static struct count count_now(const struct net *net)
+{
+    struct count count = {0};
+    struct error why;
+
+    must(net_each_traffic(net, take, &count, &why));
+    return count;
+}
+
+static void pause_ms(long ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000,
+                                  .tv_nsec = ms % 1000 * 1000000};
+
+    nanosleep(&time, NULL);
+}
+
+static pid_t start_copier(int from, int to)
+{
+    static char bytes[1 << 16];
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    for (;;)
+        if (from >= 0 ? read(from, bytes, sizeof bytes) <= 0
+                      : write(to, bytes, sizeof bytes) <= 0)
+            _exit(1);
+}
+
+static void stop(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Bits a second through the pod's interface, one way. The kernel counts a
+ * large segment with one header where the limit counts one a frame, as on a
+ * wire: of full frames, 4.4 % that are not seen here. */
+static uint64_t measure(const struct net *net, const int ends[2], bool in,
+                        uint64_t bits)
+{
+    pid_t reader = start_copier(ends[1], -1);
+    pid_t writer = start_copier(-1, ends[0]);
+    struct count before, after;
+    uint64_t bytes;
+
+    pause_ms(WARM_MS);
+    before = count_now(net);
+    pause_ms((long)(UINT64_C(8000) * MEASURE_BYTES / bits));
+    after = count_now(net);
+    stop(writer);
+    stop(reader);
+    bytes = in ? after.in_bytes - before.in_bytes
+               : after.out_bytes - before.out_bytes;
+    return bytes * 8 * 1000000000 / (after.ns - before.ns);
+}
+
+static void measure_rate(uint64_t bits, bool in)
+{
+    char address[INET_ADDRSTRLEN];
+    struct error why;
+    struct net *net;
+    int pod, listener, ends[2], back[2];
+    uint64_t got;
+
+    must(net_open(&net, &net_world_config, &why));
+    pod = start_pod(net, 1, bits, address);
+    listener = listen_in(pod);
+    join_tcp(-1, listener, address, ends, NULL);
+    back[0] = ends[1];
+    back[1] = ends[0];
+    got = measure(net, in ? ends : back, in, bits);
+    print_message("--net %" PRIu64 "M %s: %.2f M\n", bits / 1000000,
+                  in ? "in " : "out", (double)got / 1e6);
+    close(ends[0]);
+    close(ends[1]);
+    close(listener);
+    close(pod);
+    remove_net(net);
+    assert_in_range(got, bits / 100 * (100 - PERCENT),
+                    bits / 100 * (100 + PERCENT));
+}
+
+static void what_is_asked_for_comes_in(void **state)
+{
+    (void)state;
+    measure_rate(10000000, true);
+    measure_rate(100000000, true);
+}
+
+static void what_is_asked_for_goes_out(void **state)
+{
+    (void)state;
+    measure_rate(10000000, false);
+    measure_rate(100000000, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(what_is_asked_for_comes_in, net_world_make),
+        cmocka_unit_test_setup(what_is_asked_for_goes_out, net_world_make),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
