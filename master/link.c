@@ -185,6 +185,16 @@ static void compare_again(struct link *link)
     open_session(link);
 }
 
+void link_hurry(struct link *link)
+{
+    struct list *due = &link->dispatch->due;
+
+    if (list_empty(&link->due))
+        return;
+    list_remove(&link->due);
+    list_append(due->next, &link->due); /* before the first */
+}
+
 void link_open(struct link *link)
 {
     if (link->state == LINK_WAITING && link->channel)

@@ -92,6 +92,8 @@ void link_free(struct link *link);
 void link_connect(struct link *link, const char *address);
 void link_start(struct link *link, uint64_t now_ms);
 void link_stop(struct link *link);
+/* There is something to order: open its session before others. */
+void link_hurry(struct link *link);
 /* Ask for the node's list: open the session, or compare once more. */
 void link_open(struct link *link);
 /* Give the session up; it is opened again after a while. */

@@ -59,8 +59,10 @@ static struct link_order take(struct link_orders *orders)
 
 void link_order_create(struct link *link, uint64_t pod_id)
 {
-    if (link->state != LINK_SYNCED)
-        return; /* the comparison will find it */
+    if (link->state != LINK_SYNCED) {
+        link_hurry(link); /* the comparison will find it */
+        return;
+    }
     push(&link->creates, (struct link_order){.pod_id = pod_id});
     link_touch(link);
 }
