@@ -140,7 +140,7 @@ static void open_master(struct world_master *master)
         .election_timeout_ms = 150,
         .heartbeat_ms = 50,
         .suspect_after_ms = 500,
-        .lost_after_ms = 1000,
+        .lost_after_ms = WORLD_LOST_AFTER_MS,
     };
     struct error why;
 

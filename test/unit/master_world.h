@@ -11,6 +11,7 @@
 #include "rpc/channel.h"
 
 enum { WORLD_MASTERS_MAX = 3, WORLD_NODES_MAX = 3, WORLD_CHANNELS_MAX = 16 };
+enum { WORLD_LOST_AFTER_MS = 1000 };
 
 struct world_master {
     char name[16];

@@ -1,5 +1,6 @@
 /* The Cluster service over real connections: one master, or three, and nodes
  * that the test makes up. */
+#include "base/clock.h"
 #include "base/memory.h"
 #include "master/cluster_view.h"
 #include "master/service.h"
@@ -293,6 +294,21 @@ static void a_silent_nodes_pods_go_elsewhere(void **state)
     assert_int_equal(other->pod_count, 1);
 }
 
+/* Its machine refuses connections: the pods run on, and it may be back. */
+static void an_agent_that_is_away_is_waited_for(void **state)
+{
+    struct fake_node *other;
+    uint64_t away_ms;
+
+    (void)state;
+    node_with_a_pod();
+    other = node_up(1);
+    world_node_stop(0);
+    away_ms = clock_monotonic_ms();
+    until_node_has(other, 1);
+    assert_true(clock_monotonic_ms() - away_ms >= 2 * WORLD_LOST_AFTER_MS);
+}
+
 /* What differs after a reconnect is corrected, both ways. */
 static void node_and_state_are_compared(void **state)
 {
@@ -576,6 +592,7 @@ int main(void)
         STORY(a_pending_pod_is_placed_when_room_appears),
         STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(a_silent_nodes_pods_go_elsewhere),
+        STORY(an_agent_that_is_away_is_waited_for),
         STORY(node_and_state_are_compared),
         STORY(a_pod_stopped_while_its_node_is_away_has_stopped),
         STORY(one_pod_that_a_node_refuses_fails_alone),

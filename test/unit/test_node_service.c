@@ -479,11 +479,25 @@ static void routes_are_taken(void **state)
     request.term = 1;
     request.routes = routes;
     request.n_routes = 2;
+    request.version = 7;
     begin(world->master, "/kontor.v1.Node/SetRoutes",
           &kontor__v1__set_routes_response__descriptor, &request.base, &record);
     await_end(world, &record);
     assert_int_equal(record.why.code, 0);
     assert_int_equal(world->routes, 2);
+
+    /* What follows another version than it has would leave a gap. */
+    request.after_version = 6;
+    request.version = 8;
+    begin(world->master, "/kontor.v1.Node/SetRoutes",
+          &kontor__v1__set_routes_response__descriptor, &request.base, &record);
+    await_end(world, &record);
+    assert_int_equal(record.why.code, ERROR_FAILED_PRECONDITION);
+    request.after_version = 7;
+    begin(world->master, "/kontor.v1.Node/SetRoutes",
+          &kontor__v1__set_routes_response__descriptor, &request.base, &record);
+    await_end(world, &record);
+    assert_int_equal(record.why.code, 0);
 }
 
 /* As kpod writes it. */
