@@ -1,9 +1,9 @@
 /* link.h - one node as the leader deals with it; for dispatch*.c and link*.c.
  *
- *   IDLE --lead--> LISTING --compared--> SYNCED
- *     ^              |  ^                  |
- *     |         fails|  |back-off    fails |
- *     +--follow--   WAITING  <-------------+
+ *   IDLE --lead--> WAITING --in its turn--> LISTING --compared--> SYNCED
+ *     ^              ^  ^                    |                      |
+ *     |              |  +------- fails ------+                      |
+ *     +--follow--    +------------- fails --------------------------+
  *
  * LISTING: Watch is open but held back, ListPods is asked. What the list says
  * is older than what Watch will say, so it is taken first.
@@ -15,30 +15,10 @@
 
 #include "kontor/v1/node.pb-c.h"
 #include "master/dispatch.h"
+#include "master/link_orders.h"
 #include "rpc/channel.h"
 
 enum link_state { LINK_IDLE, LINK_LISTING, LINK_SYNCED, LINK_WAITING };
-
-/* A pod to be ordered; which generation, the state says when it is sent. */
-struct link_order {
-    uint64_t pod_id;
-    uint32_t generation; /* deletions only */
-};
-
-/* A queue: what is before `first` has been taken. */
-struct link_orders {
-    struct link_order *orders; /* owned */
-    size_t first;
-    size_t count; /* with what has been taken */
-    size_t capacity;
-};
-
-enum link_rpc {
-    LINK_RPC_NONE,
-    LINK_RPC_CREATE,
-    LINK_RPC_DELETE,
-    LINK_RPC_ROUTES
-};
 
 struct link {
     struct list all;
@@ -102,18 +82,6 @@ void link_fail(struct link *link, const struct error *why);
 void link_tick(struct link *link, uint64_t now_ms);
 /* There is something to send at the end of this turn. */
 void link_touch(struct link *link);
-
-/* ---- link_orders.c; orders go one at a time ---- */
-
-void link_order_create(struct link *link, uint64_t pod_id);
-void link_order_delete(struct link *link, uint64_t pod_id, uint32_t generation);
-/* Order the difference between what the node has and what it should. */
-void link_compare(struct link *link,
-                  const Kontor__V1__NodeListPodsResponse *list);
-void link_flush(struct link *link);
-/* There are routes to be told, and the last were not told just now. */
-bool link_routes_due(const struct link *link, uint64_t now_ms);
-void link_forget_orders(struct link *link);
 
 /* ---- link_reports.c; proposals go one at a time ---- */
 

@@ -1,8 +1,9 @@
 /* Orders to one node: what is ready at the same time travels together. */
-#include "master/link.h"
+#include "master/link_orders.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "master/link.h"
 #include "master/pipe.h"
 #include "master/routes.h"
 

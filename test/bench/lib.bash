@@ -125,6 +125,7 @@ start_masters() {
         --master m2=127.0.0.1:7410 --master m3=127.0.0.1:7420 >/dev/null
     export KONTOR_CONFIG=$work/pki/config.json
     for name in m1 m2 m3; do start_master "$name"; done
+    await 20 leader
     await 20 caught_up
 }
 
