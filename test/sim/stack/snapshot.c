@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check_state.h"
+#include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/world.h"
 
 #include <assert.h>
@@ -14,6 +15,7 @@
 
 enum {
     FAULT_PERCENT = 20,
+    POWER_US = 400000,
     FAULT_WITHIN = 5, /* operations of the disk, of which it takes six */
 };
 
@@ -49,6 +51,24 @@ static void arm_disk(const struct host *host)
                    (unsigned)world_between(0, FAULT_WITHIN));
 }
 
+static void on_power_cut(void *data, uint64_t lives)
+{
+    struct kmaster *kmaster = data;
+
+    if (!kmaster->host->life || kmaster->host->lives != lives)
+        return;
+    kmaster_crash(kmaster, true);
+    kmaster_start_after(kmaster, world_between(1, world.traits.down_us));
+}
+
+/* Whoever took a failed sync for a good one has named the file by then. */
+static void cut_power_soon(const struct host *host)
+{
+    if (disk_fault_happened(host->disk) && !world.healed && world_chance(50))
+        world_after(world_between(1, POWER_US), on_power_cut, host->data,
+                    host->lives);
+}
+
 static void on_saved(struct errand *errand, bool lost)
 {
     struct saving *saving = container_of(errand, struct saving, errand);
@@ -61,6 +81,7 @@ static void on_saved(struct errand *errand, bool lost)
         arm_disk(errand->process->host);
         (void)snapshot_write(saving->folder, save->index, &machine,
                              save->sha256, &why);
+        cut_power_soon(errand->process->host);
     }
     free(saving->folder);
     free(saving->bytes.bytes);
