@@ -224,6 +224,7 @@ int main(int argc, char **argv)
         options_print(table, stdout);
         return 0;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* who waits for many sees some */
     disk_register();
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
