@@ -275,6 +275,8 @@ static bool may_rot(const struct kmaster *rotting)
 {
     const struct host *host = rotting->host;
 
+    if (!kmaster_leader())
+        return false; /* nobody who can tell who votes */
     for (unsigned i = 0; i < MASTERS_MAX; i++)
         if (kmasters[i].broken || kmasters[i].leaving ||
             kmasters[i].host->rotten || kmaster_voters(&kmasters[i]) < 3)
