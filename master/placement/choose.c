@@ -72,15 +72,15 @@ static bool on_candidate(void *data, void *what)
 
 static struct placement_entry *
 choose_ruled(const struct placement *placement,
-             const struct placement_request *request, struct order_query *query)
+             const struct placement_request *request, struct order_query query)
 {
     struct chooser chooser = {.crowd = 0};
     struct placement_entry *entry = NULL;
 
     rules_init(&chooser.rules, placement, request);
-    query->kinds = chooser.rules.kinds;
-    query->accept = on_candidate;
-    query->data = &chooser;
+    query.kinds = chooser.rules.kinds;
+    query.accept = on_candidate;
+    query.data = &chooser;
     if (request->node[0] != '\0') {
         entry = placement_find_name(placement, request->node);
         if (entry && (!has_room(entry, &request->want) ||
@@ -88,7 +88,7 @@ choose_ruled(const struct placement *placement,
             entry = NULL;
     } else {
         do {
-            entry = choose_by(placement, query);
+            entry = choose_by(placement, &query);
         } while (!entry && rules_next_crowd(&chooser.rules, &chooser.crowd));
     }
     rules_fini(&chooser.rules);
@@ -115,7 +115,7 @@ static uint64_t choose(struct placement *placement,
     placement_settle(placement);
     query.from_rank = placement_rank(placement, &request->want);
     if (placement_is_ruled(placement, request))
-        entry = choose_ruled(placement, request, &query);
+        entry = choose_ruled(placement, request, query);
     else
         entry = choose_by(placement, &query);
     return entry ? entry->node.id : 0;

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { FANOUT = 16, HALF = FANOUT / 2 };
+enum { FANOUT = 12, HALF = FANOUT / 2 };
 
 /* A leaf's items are nodes; another page's are pages, summed up.
  *
@@ -40,8 +40,10 @@ void order_fini(struct order *order)
 static void widen(struct order_item *sum, const struct order_item *item)
 {
     for (int i = 0; i < RESOURCE_COUNT; i++) {
-        if (item->room.amount[i] > sum->room.amount[i])
-            sum->room.amount[i] = item->room.amount[i];
+        uint64_t a = sum->room.amount[i];
+        uint64_t b = item->room.amount[i];
+
+        sum->room.amount[i] = a > b ? a : b;
     }
     sum->kinds |= item->kinds;
 }
