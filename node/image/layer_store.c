@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -371,6 +372,7 @@ int layer_store_load_image(const struct layer_store *store,
         return (int)why->code;
     if (layer_store_read_image(store, &digest, &image, &used_at_ms, why) != 0)
         return (int)why->code;
+    assert(image);
     if (!layers_are_here(store, image)) {
         kontor__v1__image__free_unpacked(image, NULL);
         return error_set(why, ERROR_NOT_FOUND,
