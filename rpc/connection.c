@@ -8,6 +8,7 @@
  *      can make us keep is bounded by flow control and nghttp2's limits. */
 #include "rpc/connection.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <assert.h>
@@ -326,17 +327,17 @@ static void receive(struct connection *connection, const void *bytes,
     buffer_fini(&plain);
 }
 
-/* One more step of a handshake, as long as the loop has time for it. */
+/* One more step of a handshake: the first of this turn, or one for which there
+ * is time. */
 static bool may_shake(const struct connection *connection)
 {
-    static _Thread_local uint64_t counted_ms;
-    static _Thread_local unsigned count;
-    uint64_t now_ms = turn_now_ms(connection->turn);
+    static _Thread_local uint64_t last_ms;
+    uint64_t began_ms = turn_now_ms(connection->turn);
 
-    if (now_ms != counted_ms)
-        count = 0;
-    counted_ms = now_ms;
-    return count++ < CONNECTION_SHAKES_PER_MS;
+    if (began_ms == last_ms)
+        return clock_monotonic_ms() < began_ms + CONNECTION_SHAKES_MS;
+    last_ms = began_ms;
+    return true;
 }
 
 static void shake(struct task *task)

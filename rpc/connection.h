@@ -16,10 +16,10 @@ enum {
     CONNECTION_KEEPALIVE_MS = 10000,
     CONNECTION_LINGER_MS = 500,
     CONNECTION_NOTICE_MS = 1000, /* between the two GOAWAYs, at most */
-    /* Steps of handshakes in one millisecond of the loop's time, each of them
-     * most of another one: thousands who come together must not keep the loop
-     * from what else is due. */
-    CONNECTION_SHAKES_PER_MS = 4,
+    /* A turn of the loop that has lasted so long begins no further step of a
+     * handshake, each of them most of a millisecond: thousands who come
+     * together must not keep the loop from what else is due. */
+    CONNECTION_SHAKES_MS = 10,
     CONNECTION_EARLY_MAX_BYTES = 128 << 10,
     /* What may wait to be written before calls are asked for more. */
     CONNECTION_WRITE_HIGH_BYTES = 256 << 10,
