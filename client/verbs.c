@@ -9,6 +9,8 @@ const struct verb *const verbs[] = {
     &verb_why,
     &verb_logs,
     &verb_exec,
+    &verb_top_pods,
+    &verb_top_nodes,
     &verb_events,
     &verb_stop,
     &verb_cordon,
@@ -45,4 +47,6 @@ const struct verb *const verbs[] = {
     &verb_dev_up,       &verb_dev_down,       &verb_dev_relay,
     &verb_drill_leader, &verb_drill_pause,    &verb_drill_partition,
     &verb_drill_disk,   &verb_version,        NULL,
+    &verb_version,
+    NULL,
 };

@@ -3,7 +3,7 @@
 
 #include "base/map.h"
 #include "base/memory.h"
-#include "node/net/parts.h"
+#include "node/net/tunnel.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

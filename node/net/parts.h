@@ -26,15 +26,6 @@ struct net {
     struct net_pool pool;
 };
 
-/* A route, and what has to be known to take it. */
-struct net_way {
-    const struct net_route *route; /* borrowed */
-    struct in_addr subnet;         /* its own address */
-    struct in_addr node;
-    bool here;   /* on this machine: there is nothing to do */
-    bool tunnel; /* else the node is a neighbour */
-};
-
 /* ---- netlink.c: sockets and errors ----------------------------------------
  */
 
@@ -47,6 +38,7 @@ int netlink_error(struct error *why, int code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
 struct rtnl_link;
+struct net_way;                                   /* tunnel.h */
 void netlink_link_put(struct rtnl_link **link);   /* for CLEANUP */
 void netlink_cache_free(struct nl_cache **cache); /* for CLEANUP */
 
@@ -109,30 +101,6 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                               struct in_addr address),
                  void *data, struct error *why);
 
-/* ---- tunnel.c -------------------------------------------------------------
- */
-
-enum {
-    NET_TUNNEL_PORT = 7474,       /* UDP */
-    NET_TUNNEL_HEADER_BYTES = 50, /* Ethernet, IPv4, UDP, VXLAN */
-};
-
-static inline int net_tunnel_mtu(const struct net *net)
-{
-    return net->mtu - NET_TUNNEL_HEADER_BYTES;
-}
-
-int net_tunnel_make(struct net *net, struct nl_sock *socket, struct error *why);
-int net_tunnel_remove(struct net *net, struct nl_sock *socket,
-                      struct error *why);
-
-/* The far end called `end`, its subnet's own address, is at `node`. libnl's
- * code. */
-int net_tunnel_add_end(const struct net *net, struct nl_sock *socket,
-                       struct in_addr end, struct in_addr node);
-void net_tunnel_forget_end(const struct net *net, struct nl_sock *socket,
-                           struct in_addr end);
-
 /* ---- table.c --------------------------------------------------------------
  */
 
@@ -148,8 +116,3 @@ int net_table_remove_pod(struct net *net, const char *name,
 /* The subnets that are reached without NAT, and whose tunnels are heard. */
 int net_table_set_peers(struct net *net, const struct net_way *ways,
                         size_t count, struct error *why);
-
-/* ---- routes.c -------------------------------------------------------------
- */
-
-int net_routes_remove(struct net *net, struct error *why);

@@ -9,7 +9,7 @@
  * Chains and the bridge's table are replaced whole, in one transaction with
  * what is true of running pods; the other sets are only ever brought up to
  * date: a restart of knode costs no packet. */
-#include "node/net/parts.h"
+#include "node/net/tunnel.h"
 
 #include "base/memory.h"
 

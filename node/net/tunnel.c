@@ -11,7 +11,7 @@
  *   device     0a:6b:0a:2a:03:00 is behind 192.0.2.9
  *
  * A route's end takes the other two along; the last one's, the device. */
-#include "node/net/parts.h"
+#include "node/net/tunnel.h"
 
 #include <linux/neighbour.h>
 #include <netlink/errno.h>

@@ -3,7 +3,7 @@
 #include "net_world.h"
 
 #include "base/fd.h"
-#include "node/net/parts.h"
+#include "node/net/tunnel.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
