@@ -282,16 +282,17 @@ struct tunnelled {
     char text[4];
 } __attribute__((packed));
 
-static uint16_t checksum(const void *header, size_t length)
+static uint16_t checksum(const struct iphdr *header)
 {
-    const uint8_t *bytes = header;
+    uint16_t words[sizeof *header / 2];
     uint32_t sum = 0;
 
-    for (size_t i = 0; i < length; i += 2)
-        sum += (uint32_t)bytes[i] << 8 | bytes[i + 1];
+    memcpy(words, header, sizeof words);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        sum += words[i];
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
-    return htons((uint16_t)~sum);
+    return (uint16_t)~sum;
 }
 
 static struct tunnelled make_tunnelled(const char *pod)
@@ -304,11 +305,13 @@ static struct tunnelled make_tunnelled(const char *pod)
         .ip = {.version = 4, .ihl = 5, .ttl = 9, .protocol = IPPROTO_UDP},
         .text = "hey",
     };
+    struct iphdr header; /* where it is aligned */
 
     out.ip.tot_len = htons(sizeof out.ip + sizeof out.udp + sizeof out.text);
     out.ip.saddr = inet_addr("10.42.3.9");
     out.ip.daddr = inet_addr(pod);
-    out.ip.check = checksum(&out.ip, sizeof out.ip);
+    header = out.ip;
+    out.ip.check = checksum(&header);
     out.udp.dest = htons(NET_WORLD_PORT);
     out.udp.len = htons(sizeof out.udp + sizeof out.text);
     return out;

@@ -75,6 +75,20 @@ static bool loop_left(const struct pod_world *world)
     return found;
 }
 
+/* The packet filter still lets the pod's interface through. */
+static bool filter_left(void)
+{
+    FILE *rules = popen("nft list ruleset", "re");
+    bool found = false;
+    char line[512];
+
+    assert_non_null(rules);
+    while (fgets(line, sizeof line, rules))
+        found |= strstr(line, "kp1") != NULL;
+    assert_int_equal(pclose(rules), 0);
+    return found;
+}
+
 /* There is no event for it: written by a process of nobody's here. */
 static void await_log(const struct pod_world *world, const char *expected)
 {
@@ -197,6 +211,7 @@ static void knode_killed_before_any_step(void **state)
         pod_world_begin_life(world, true);
         go_on(world, progress);
         assert_false(loop_left(world));
+        assert_false(filter_left());
         pod_world_close(state); /* nothing else is left, either */
     }
     munmap(progress, sizeof *progress);
@@ -325,6 +340,7 @@ static void kpod_killed_before_any_step(void **state)
         pod_world_delete(world, 1, 1);
         pod_world_await(world, 1, STOPPED);
         assert_false(loop_left(world));
+        assert_false(filter_left());
         pod_world_close(state);
         world->kpod = kpod;
         killed = await_verdict(world);
