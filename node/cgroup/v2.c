@@ -120,7 +120,10 @@ static int v2_kill(const struct cgroup_mounts *mounts, const char *path,
     int code = cgroup_file_write(mounts->roots[CGROUP_MEMORY], path,
                                  "cgroup.kill", "1", why);
 
-    return code == ERROR_NOT_FOUND ? 0 : code;
+    if (code != ERROR_NOT_FOUND)
+        return code;
+    error_clear(why);
+    return 0;
 }
 
 const struct cgroup_backend cgroup_v2 = {
