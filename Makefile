@@ -349,9 +349,18 @@ demo: deps ## a cluster on this machine, told as a tour
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)deploy/demo $(B)/bin
 
+# The units of deploy/systemd, too; starting them is up to the machine.
 install: all ## into DESTDIR/PREFIX
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -s -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -d $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d
+	$(Q)for unit in kmaster knode; do \
+		sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/$$unit.service | install \
+			-m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit.service || exit; \
+	done
+	$(Q)install -m 644 deploy/systemd/kontor.sysusers \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/kontor.conf
 
 clean: ## remove what was built
 	$(Q)rm -rf build
