@@ -341,13 +341,22 @@ tidy: deps ## layers, pure folders, sizes, format, clang-tidy
 
 # ---- the machine ------------------------------------------------------------
 
-.PHONY: deps demo install clean
+.PHONY: deps demo lab install clean
 deps: ## install the Debian packages that are missing
 	$(Q)deploy/deps
 
 demo: deps ## a cluster on this machine, told as a tour
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)deploy/demo $(B)/bin
+
+# SHORT=1: what .ci/run has time for; KVM=1: do not emulate the processor.
+SHORT ?=
+KVM ?=
+LAB_TESTS := cgroup net supervisor
+lab: ## a cluster of virtual machines: checks, drills
+	$(Q)deploy/deps lab
+	$(Q)$(MAKE) --no-print-directory all $(LAB_TESTS:%=$(B)/test/unit/test_%)
+	$(Q)B=$(B) SHORT=$(SHORT) KVM=$(KVM) LAB_TESTS='$(LAB_TESTS)' deploy/lab/run
 
 # The units of deploy/systemd, too; starting them is up to the machine.
 install: all ## into DESTDIR/PREFIX

@@ -25,18 +25,19 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# A docker-registry on 127.0.0.1:$REGISTRY_PORT with its data in $WORK.
+# A docker-registry on $REGISTRY_HOST:$REGISTRY_PORT with its data in $WORK.
+REGISTRY_HOST=${REGISTRY_HOST:-127.0.0.1}
 registry_up() {
     REGISTRY_PORT=${REGISTRY_PORT:-$(free_port)}
     cat >"$WORK/registry.yml" <<YAML
 version: 0.1
 log: {level: error}
 storage: {filesystem: {rootdirectory: $WORK/registry}, delete: {enabled: true}}
-http: {addr: 127.0.0.1:$REGISTRY_PORT}
+http: {addr: $REGISTRY_HOST:$REGISTRY_PORT}
 YAML
     docker-registry serve "$WORK/registry.yml" >"$WORK/registry.log" 2>&1 3>&- &
     REGISTRY_PID=$!
-    await 10 curl -fs "http://127.0.0.1:$REGISTRY_PORT/v2/"
+    await 10 curl -fs "http://$REGISTRY_HOST:$REGISTRY_PORT/v2/"
     export REGISTRY_PORT REGISTRY_PID
 }
 
@@ -50,8 +51,8 @@ registry_down() {
 image_push() {
     "$ROOT/deploy/busybox-image" "$WORK/image"
     skopeo copy -q --dest-tls-verify=false "oci:$WORK/image:latest" \
-        "docker://127.0.0.1:$REGISTRY_PORT/busybox:1"
-    IMAGE=127.0.0.1:$REGISTRY_PORT/busybox:1
+        "docker://$REGISTRY_HOST:$REGISTRY_PORT/busybox:1"
+    IMAGE=$REGISTRY_HOST:$REGISTRY_PORT/busybox:1
     export IMAGE
 }
 
