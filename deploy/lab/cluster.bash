@@ -61,7 +61,7 @@ cluster_make() {
 boot() {
     local name
     for name in "${!ADDRESS[@]}"; do
-        await 120 inside "$name" true || {
+        await 300 inside "$name" true || {
             tail -n 20 "$WORK/$name.console"
             return 1
         }

@@ -57,6 +57,7 @@ power_on() { # NAME
         -device "virtio-net-pci,netdev=net,mac=$(printf 52:54:00:00:00:%02d "${ADDRESS[$name]##*.}")" \
         -serial "file:$WORK/$name.console" 2>"$WORK/$name.qemu" &
     echo $! >"$WORK/$name.pid"
+    disown # or bash would tell of its end
 }
 
 # As if the plug was pulled.
