@@ -160,19 +160,30 @@ static bool part_stranger(struct peer *member, struct call *call, uint32_t id)
     return true;
 }
 
-/* Is `from` who its certificate says? A stranger's id is new to us. */
+/* Was the id given, and is it nobody's now? */
+static bool is_gone(const struct peer *peer, uint32_t from)
+{
+    const struct peers *peers = peer->peers;
+    const struct peer *known = find(peers, from);
+
+    return !peer->channel && from < peers->next_id &&
+           from != peers->config.self && (!known || known == peer);
+}
+
+/* Is `from` who its certificate says? A stranger's id is new to us, or that of
+ * a member whose removal may yet be taken back, perhaps by itself. */
 static bool check_sender(struct peer *peer, struct call *call, uint32_t from)
 {
     const struct peers *peers = peer->peers;
     bool is_new = from >= peers->next_id;
+    bool gone = is_gone(peer, from);
 
-    if (peer->id == RAFT_NOBODY && !is_new && from != peers->config.self &&
-        !find(peers, from)) {
+    if (gone && peers->config.events.settled(peers->config.data)) {
         call_fail(call, ERROR_PERMISSION_DENIED,
                   "master %s was removed from the cluster", peer->name);
         return false;
     }
-    if (peer->id == RAFT_NOBODY && is_new)
+    if (peer->id == RAFT_NOBODY && (is_new || gone))
         peer->id = from;
     if (from == peer->id)
         return true;

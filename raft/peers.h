@@ -5,8 +5,9 @@
  * stream, or too much before it, is dropped: the core sends again.
  *
  * A master that our log does not know (yet) is a stranger: what it asks is
- * answered on its own stream. One whose id was given before and is gone was
- * removed: it is told so. */
+ * answered on its own stream. So is one that an entry removes which is not
+ * committed: it may be the leader that will take that entry back. Afterwards
+ * it is told that it was removed. */
 #pragma once
 
 #include "kontor/v1/raft.pb-c.h"
@@ -28,6 +29,8 @@ struct peers_events {
     void (*message)(void *data, const struct raft_message *message);
     /* The connection to or from a member's process was closed. */
     void (*lost)(void *data, uint32_t member);
+    /* Are the members that were set last committed? */
+    bool (*settled)(void *data);
     /* A master, RAFT_NOBODY where it is a stranger, calls InstallSnapshot:
      * call_listen() to it. */
     void (*install)(void *data, uint32_t member, struct call *call);

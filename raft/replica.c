@@ -247,6 +247,13 @@ static void on_lost(void *data, uint32_t member)
     replica->stepped = true;
 }
 
+static bool members_are_settled(void *data)
+{
+    const struct raft *raft = ((const struct replica *)data)->raft;
+
+    return raft_configuration(raft)->index <= raft_commit_index(raft);
+}
+
 void replica_propose(struct replica *replica, struct replica_proposal *proposal,
                      const uint8_t *bytes, size_t length)
 {
@@ -384,7 +391,8 @@ static void start_loop(struct replica *replica, struct server *server,
     const struct peers_config peers = {
         .self = replica->self,
         .tls = tls,
-        .events = {on_message, on_lost, replica_snapshot_receive},
+        .events = {on_message, on_lost, members_are_settled,
+                   replica_snapshot_receive},
         .data = replica,
     };
 

@@ -204,7 +204,7 @@ static void member_speaks_for_itself_only(void **state)
     rogue_close(&rogue);
 }
 
-/* ---- a leader whose command is replaced ---- */
+/* ---- a member whose removal is on its way ---- */
 
 static void send_message(struct call *call, Kontor__V1__RaftMessage message)
 {
@@ -214,6 +214,52 @@ static void send_message(struct call *call, Kontor__V1__RaftMessage message)
     message.to = 1;
     assert_int_equal(call_send(call, &message.base, &why), 0);
 }
+
+static bool lacks_m2(void *data)
+{
+    (void)data;
+    return replica_members(cluster.members[0].replica)->n_members == 2;
+}
+
+/* m2 leads in term 9 and has m1 take an entry that removes it. While that is
+ * not committed m2 is heard: nobody else could take the entry back. */
+static void a_removal_silences_once_it_is_committed(void **state)
+{
+    struct raft_payload *without_m2 = raft_members(3, 0, 2);
+    Kontor__V1__RaftMessage append = KONTOR__V1__RAFT_MESSAGE__INIT;
+    Kontor__V1__RaftEntry entry = KONTOR__V1__RAFT_ENTRY__INIT;
+    Kontor__V1__RaftEntry *entries[] = {&entry};
+    struct rogue rogue;
+    struct call *call;
+
+    (void)state;
+    member_start(&cluster.members[0]);
+    rogue_open(&rogue, "m2", "master");
+    append.kind = RAFT_APPEND;
+    append.term = entry.term = 9;
+    entry.kind = RAFT_ENTRY_CONFIGURATION;
+    entry.data.data = without_m2->bytes;
+    entry.data.len = without_m2->length;
+    append.entries = entries;
+    append.n_entries = 1;
+    send_message(call_messages(&rogue), append);
+    cluster_wait(lacks_m2, NULL, "the entry");
+    expect_end(&rogue, ERROR_PERMISSION_DENIED, "m2 was removed");
+    append.n_entries = 0;
+    append.last_index = 1;
+    append.last_term = 9;
+    call = call_messages(&rogue);
+    send_message(call, append);
+    cluster_wait(was_answered, &rogue, "an answer to who is being removed");
+    append.commit_index = 1;
+    send_message(call, append);
+    send_message(call, append);
+    expect_end(&rogue, ERROR_PERMISSION_DENIED, "m2 was removed");
+    rogue_close(&rogue);
+    raft_payload_drop(without_m2);
+}
+
+/* ---- a leader whose command is replaced ---- */
 
 static bool stands(void *data)
 {
@@ -519,6 +565,7 @@ int main(void)
         STORY(only_members_may_speak),
         STORY(strangers_are_answered),
         STORY(member_speaks_for_itself_only),
+        STORY(a_removal_silences_once_it_is_committed),
         STORY(a_command_that_was_replaced_is_not_done),
         STORY(broken_snapshots_are_refused),
         STORY(snapshot_that_cannot_be_loaded_changes_nothing),
