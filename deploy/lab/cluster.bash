@@ -3,15 +3,6 @@
 MASTERS=(m1 m2 m3)
 NODES=(n1 n2)
 
-# The unit tests that run in a machine are in its image.
-image_make() {
-    local tests=() name
-    for name in ${LAB_TESTS:-}; do
-        tests+=("$B/test/unit/test_$name")
-    done
-    B=$build deploy/lab/image "$OUT" "${tests[@]}"
-}
-
 # A list of `FORMAT`, in which NAME and ADDRESS stand for each machine's,
 # divided by commas.
 list() { # FORMAT NAME...
