@@ -150,7 +150,7 @@ static int read_unsigned(struct reader *reader,
 {
     bool narrow = field->type == PROTOBUF_C_TYPE_UINT32 ||
                   field->type == PROTOBUF_C_TYPE_FIXED32;
-    uint64_t number;
+    uint64_t number = 0;
 
     if (parse_unsigned(reader, field->name, &number, why) != 0)
         return (int)why->code;
