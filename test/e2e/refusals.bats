@@ -129,7 +129,7 @@ as() { # IDENTITY: config.json of somebody else, as $CONFIG
 }
 
 @test "a layer that climbs by a hard link" {
-    bad hardlink 'entry "out": hard link to' "No such file"
+    bad hardlink 'entry "out", hard link to' "neither this layer nor one below"
     bad hardlink_parent 'entry "out": hard link to' 'path has ".."'
     bad hardlink_symlink 'entry "in": hard link to' "leads out of the layer"
 }
