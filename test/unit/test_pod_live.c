@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "node/disk/disk.h"
 #include "node/pod/folder.h"
+#include "node/supervisor/supervisor.h"
 #include "step_killer.h"
 
 #include <errno.h>
@@ -240,6 +241,9 @@ static void set_step(const struct pod_world *world, unsigned step)
     free(path);
 }
 
+/* Descriptors from here on are not what kpod is given. */
+enum { OURS_FD = SUPERVISOR_FILTER_FD + SUPERVISOR_CONTAINERS_MAX };
+
 /* In a process that is no child of kpod's, and holds nothing of it: writes
  * whether it killed. */
 static _Noreturn void trace(pid_t kpod, int opener, unsigned step,
@@ -249,7 +253,7 @@ static _Noreturn void trace(pid_t kpod, int opener, unsigned step,
     bool killed;
     FILE *file;
 
-    close_range(3, 5, 0);
+    close_range(SUPERVISOR_NETNS_FD, OURS_FD - 1, 0);
     killed = step_killer_run(kpod, opener, step, &status);
     file = fopen(verdict, "we");
     if (file)
@@ -266,6 +270,7 @@ static int be_kpod(char **argv)
     FILE *file = fopen(path, "re");
     char program[PATH_MAX];
     unsigned step;
+    int ends[2];
     int gate[2];
     char byte;
     pid_t self = getpid();
@@ -274,11 +279,12 @@ static int be_kpod(char **argv)
     if (!file || fscanf(file, "%u %4095s", &step, program) != 2)
         return 1;
     fclose(file);
-    if (pipe(gate) != 0)
+    if (pipe(ends) != 0)
         return 1;
-    gate[0] = fcntl(gate[0], F_DUPFD_CLOEXEC, 16);
-    gate[1] = fcntl(gate[1], F_DUPFD_CLOEXEC, 16);
-    close_range(6, 15, 0);
+    for (int i = 0; i < 2; i++) {
+        gate[i] = fcntl(ends[i], F_DUPFD_CLOEXEC, OURS_FD);
+        close(ends[i]);
+    }
     between = fork();
     if (between == 0) {
         if (fork() == 0)
