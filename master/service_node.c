@@ -36,8 +36,8 @@ static void relay(struct master *master, struct call *call,
     };
     const char *name = asked_node(request);
     const struct node *node = nodes_find_name(&master->cluster->nodes, name);
-    struct node_question question = {
-        .request = request, .unreachable = ERROR_FAILED_PRECONDITION};
+    struct node_question question = {.request = request,
+                                     .unreachable = ERROR_FAILED_PRECONDITION};
     struct error why;
     size_t i = 0;
 

@@ -21,7 +21,7 @@ struct node_service {
     struct watch_board *board;
     struct log_streams *logs; /* NULL before the start */
     struct exec_streams *execs;
-    uint64_t routes_version;  /* of the last SetRoutes; 0: none */
+    uint64_t routes_version; /* of the last SetRoutes; 0: none */
     void (*closed)(void *data);
     void *closed_data;
 };

@@ -20,7 +20,7 @@ struct pod_launch {
     const char *kpod;
     const char *cgroup;
     struct cgroup_limits limits;
-    int filter; /* syscalls_compile() of no capability */
+    int filter;          /* syscalls_compile() of no capability */
     uint64_t disk_bytes; /* 0: no limit */
     const struct net *net;
     struct net_pod net_pod;
