@@ -46,10 +46,12 @@ static int check_env(const struct option_strings *env, struct error *why)
 static bool says_nothing(const struct schedule_options *options)
 {
     struct schedule_options none;
+    const void *given = options;
+    const void *nothing = &none;
 
     schedule_options_init(&none);
     none.file = options->file;
-    return memcmp(options, &none, sizeof none) == 0;
+    return memcmp(given, nothing, sizeof none) == 0;
 }
 
 static int request_of_file(struct schedule_request *out,

@@ -45,6 +45,8 @@ int record_send_error(int fd, const struct error *what, struct error *why)
 ssize_t record_next(const struct buffer *in, struct record *out,
                     struct error *why)
 {
+    static const char types[] = {RECORD_LAYERS, RECORD_PROGRESS, RECORD_IMAGE,
+                                 RECORD_ERROR};
     const uint8_t *bytes = buffer_data(in);
     uint32_t length;
 
@@ -52,7 +54,7 @@ ssize_t record_next(const struct buffer *in, struct record *out,
         return 0;
     memcpy(&length, bytes + 1, sizeof length);
     length = le32toh(length);
-    if (!memchr("LPIE", bytes[0], 4) || length > RECORD_MAX_BYTES) {
+    if (!memchr(types, bytes[0], sizeof types) || length > RECORD_MAX_BYTES) {
         error_set(why, ERROR_DATA_LOSS, "the puller sent no record");
         return -1;
     }
