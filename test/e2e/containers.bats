@@ -95,7 +95,8 @@ assert [c["name"] for c in pod["status"]["containers"]] == ["prepare", "web", "s
     kctl exec pair-1 -- sh -c 'echo up; exec sleep 100' >"$BATS_TEST_TMPDIR/out" &
     await 10 grep -q up "$BATS_TEST_TMPDIR/out"
     kill -TERM $!
-    wait $! || [ $? = 143 ]
+    wait $! || status=$?
+    [ "${status:-0}" = 143 ]
 }
 
 @test "exec: through a master that does not lead" {

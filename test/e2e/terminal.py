@@ -26,7 +26,9 @@ shows(fd, b"\nsize")
 resize(fd, 40, 120)
 os.write(fd, b"until stty size | grep 40; do :; done; tty; echo en''d\n")
 shows(fd, b"\nend")
-os.write(fd, b"sleep 100\n\x03")  # Ctrl-C ends the sleep, not the shell
+os.write(fd, b"sh -c 'echo asl\"\"eep; exec sleep 100'\n")
+shows(fd, b"\nasleep")
+os.write(fd, b"\x03")  # Ctrl-C ends the sleep, not the shell
 os.write(fd, b"exit 5\n")
 try:
     while os.read(fd, 4096):
