@@ -54,6 +54,7 @@ static enum ambush_kind draw_theme(struct sim *sim)
         AMBUSH_CUT_OFF,   AMBUSH_CUT_OFF,      AMBUSH_UNDERMINE,
         AMBUSH_UNDERMINE, AMBUSH_UNDERMINE,    AMBUSH_STRANGLE,
         AMBUSH_STRANGLE,  AMBUSH_HUSH,         AMBUSH_SPLIT,
+        AMBUSH_SPLIT,     AMBUSH_SPLIT,        AMBUSH_HANG,
         AMBUSH_HANG,      AMBUSH_CHANGE_TWICE,
     };
 
@@ -89,7 +90,7 @@ static void fit_theme(struct sim *sim)
 
     traits->alone =
         traits->theme != AMBUSH_SPLIT && traits->theme != AMBUSH_CUT_OFF;
-    traits->rounds = 12;
+    traits->rounds = 24;
     traits->chaos_us = 4000000;
     traits->fault_every_us = between(sim, 400, 800) * 1000;
     if (traits->theme == AMBUSH_STRANGLE)
@@ -102,7 +103,7 @@ static void fit_theme(struct sim *sim)
         traits->change_every_us = between(sim, 20, 100) * 1000;
         traits->eager = true;
         traits->same_members = sim_chance(sim, 70);
-        traits->rounds = 20;
+        traits->rounds = 40;
         traits->chaos_us = 1500000;
     } else if (traits->theme == AMBUSH_CHANGE_TWICE) {
         traits->masters = 4;
@@ -127,10 +128,12 @@ void traits_draw(struct sim *sim)
 
     traits->theme = draw_theme(sim);
     calm = traits->theme || sim_chance(sim, 40);
-    narrow = sim_chance(sim, traits->theme == AMBUSH_STRANGLE ? 70 : 25);
+    narrow = sim_chance(sim, traits->theme == AMBUSH_STRANGLE ? 95 : 25);
     traits->masters = masters(sim);
     if (traits->theme == AMBUSH_SPLIT && sim_chance(sim, 50))
         traits->masters = 4; /* two halves: a change makes one a quorum */
+    if (traits->theme == AMBUSH_STRANGLE && sim_chance(sim, 75))
+        traits->masters = 3; /* one falls, and one is cut off */
     traits->turns = sim_chance(sim, 50);
     traits->ordered = sim_chance(sim, 30);
     traits->loss_percent = calm ? 0 : (unsigned)between(sim, 0, 20);
@@ -152,7 +155,7 @@ void traits_draw(struct sim *sim)
             between(sim, 20, sim_chance(sim, 30) ? 100 : 1500) * 1000;
     traits->eager = traits->change_every_us && sim_chance(sim, 50);
     traits->sleeper = sim_chance(sim, 25);
-    traits->rounds = 6;
+    traits->rounds = 12;
     traits->chaos_us = 5000000;
     if (sim_chance(sim, 30))
         traits->slow_disk = 1 + (unsigned)between(sim, 0, traits->masters - 1);
