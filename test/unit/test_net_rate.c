@@ -116,6 +116,7 @@ static void measure_rate(uint64_t bits, bool in)
     close(ends[1]);
     close(listener);
     close(pod);
+    await_interface_gone("kp1"); /* the next is called so, too */
     remove_net(net);
     assert_in_range(got, bits / 100 * (100 - PERCENT),
                     bits / 100 * (100 + PERCENT));
