@@ -41,7 +41,8 @@ static void send_request(struct exec *exec,
         call_send(exec->call, &request->base, &ignored);
 }
 
-/* Standard input; no bytes: its end. False: enough for now. */
+/* Standard input; no bytes: its end. False: the call has enough queued, and
+ * on_writable() goes on when it has sent some. */
 static bool on_input(void *data, const uint8_t *bytes, size_t length)
 {
     Kontor__V1__ExecRequest request = KONTOR__V1__EXEC_REQUEST__INIT;
