@@ -2,7 +2,7 @@
  * tried from inside of real pods. Each names what it was there. As root. */
 #include "base/fd.h"
 #include "base/memory.h"
-#include "test/unit/kpod_pod.h"
+#include "test/unit/kpod_story.h"
 
 #include <linux/capability.h>
 #include <sched.h>
@@ -18,27 +18,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
-
-static struct kpod_pod *pod; /* of the test that runs; freed behind it */
-
-static int clean_up(void **state)
-{
-    (void)state;
-    if (pod)
-        kpod_pod_free(pod);
-    pod = NULL;
-    return 0;
-}
-
-static void assert_says(const char *text)
-{
-    const char *log = kpod_pod_log(pod, 0);
-
-    if (!strstr(log, text))
-        fail_msg("\"%s\" is not in the log:\n%s", text, log);
-}
 
 static void make_pod(const char *script)
 {

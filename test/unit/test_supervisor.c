@@ -5,7 +5,7 @@
 #include "node/cgroup/cgroup.h"
 #include "node/pod/folder.h"
 #include "node/supervisor/supervisor.h"
-#include "test/unit/kpod_pod.h"
+#include "test/unit/kpod_story.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -21,27 +21,7 @@
 
 #include <cmocka.h>
 
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
 #define POLICY(name) KONTOR__V1__RESTART_POLICY__RESTART_##name
-
-static struct kpod_pod *pod; /* of the test that runs; freed behind it */
-
-static int clean_up(void **state)
-{
-    (void)state;
-    if (pod)
-        kpod_pod_free(pod);
-    pod = NULL;
-    return 0;
-}
-
-static void assert_says(const char *text)
-{
-    const char *log = kpod_pod_log(pod, 0);
-
-    if (!strstr(log, text))
-        fail_msg("\"%s\" is not in the log:\n%s", text, log);
-}
 
 static void assert_reason(const Kontor__V1__PodStatus *status, const char *text)
 {

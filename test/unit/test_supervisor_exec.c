@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "node/supervisor/exec.h"
 #include "node/supervisor/supervisor.h"
-#include "test/unit/kpod_pod.h"
+#include "test/unit/kpod_story.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -19,10 +19,6 @@
 
 #include <cmocka.h>
 
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
-
-static struct kpod_pod *pod; /* of the test that runs; freed behind it */
-
 /* What a program that was started holds, and what it said. */
 static struct session {
     int socket, input, output, errors;
@@ -30,20 +26,6 @@ static struct session {
     int terminal;
     char said[4096];
 } session;
-
-static int clean_up(void **state)
-{
-    (void)state;
-    if (pod)
-        kpod_pod_free(pod);
-    pod = NULL;
-    fd_reset(&session.socket);
-    fd_reset(&session.input);
-    fd_reset(&session.output);
-    fd_reset(&session.errors);
-    fd_reset(&session.terminal);
-    return 0;
-}
 
 static int begin(void **state)
 {

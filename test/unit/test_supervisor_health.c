@@ -1,7 +1,7 @@
 /* test_supervisor_health.c - is a container well, is it ready. As root. */
 #include "base/memory.h"
 #include "node/supervisor/supervisor.h"
-#include "test/unit/kpod_pod.h"
+#include "test/unit/kpod_story.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -11,19 +11,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
-
-static struct kpod_pod *pod; /* of the test that runs; freed behind it */
-
-static int clean_up(void **state)
-{
-    (void)state;
-    if (pod)
-        kpod_pod_free(pod);
-    pod = NULL;
-    return 0;
-}
 
 static Kontor__V1__HealthCheck *make_check(const char *script)
 {

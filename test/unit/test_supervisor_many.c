@@ -1,7 +1,7 @@
 /* test_supervisor_many.c - kpod with several containers in a pod. As root. */
 #include "base/memory.h"
 #include "node/supervisor/supervisor.h"
-#include "test/unit/kpod_pod.h"
+#include "test/unit/kpod_story.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -12,27 +12,7 @@
 
 #include <cmocka.h>
 
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
 #define POLICY(name) KONTOR__V1__RESTART_POLICY__RESTART_##name
-
-static struct kpod_pod *pod; /* of the test that runs; freed behind it */
-
-static int clean_up(void **state)
-{
-    (void)state;
-    if (pod)
-        kpod_pod_free(pod);
-    pod = NULL;
-    return 0;
-}
-
-static void assert_says(const char *text)
-{
-    const char *log = kpod_pod_log(pod, 0);
-
-    if (!strstr(log, text))
-        fail_msg("\"%s\" is not in the log:\n%s", text, log);
-}
 
 static const Kontor__V1__ContainerStatus *container_of_pod(const char *name)
 {
