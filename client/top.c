@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/quantity.h"
+#include "client/exit.h"
 #include "client/output.h"
 
 #include <string.h>
@@ -61,7 +62,7 @@ static int wait_until(struct contact *contact, uint64_t until_ms,
     return code == ERROR_DEADLINE_EXCEEDED ? 0 : code;
 }
 
-int top_measure(struct top *top, struct contact *contact, struct error *why)
+static int measure(struct top *top, struct contact *contact, struct error *why)
 {
     uint64_t until_ms;
 
@@ -80,7 +81,7 @@ int top_measure(struct top *top, struct contact *contact, struct error *why)
     return 0;
 }
 
-void top_fini(struct top *top)
+static void top_fini(struct top *top)
 {
     for (size_t i = 0; i < top->count; i++) {
         message_free(top->nodes[i].before);
@@ -193,7 +194,7 @@ void top_complain(const struct top *top)
 {
     for (size_t i = 0; i < top->count; i++)
         if (top->nodes[i].trouble.code)
-            output_line(stderr, "%s is not measured: %s\n",
+            output_line(stderr, "%s is not measured: %s",
                         top->nodes[i].info->name,
                         top->nodes[i].trouble.message);
 }
@@ -206,4 +207,34 @@ void top_cell(struct table *table, top_amount_cb *format, uint64_t used,
 
     table_cell(table, "%s/%s", format(used_text, used),
                asked ? format(asked_text, asked) : "-");
+}
+
+uint64_t top_net_bits(const struct top_use *use)
+{
+    return use->net_in_bits > use->net_out_bits ? use->net_in_bits
+                                                : use->net_out_bits;
+}
+
+int top_run(struct words *words, top_show_cb *show)
+{
+    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
+    const char *format = NULL;
+    const struct option options[] = {
+        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
+    struct contact *contact;
+    struct error why;
+    struct top top;
+    bool json;
+    int code;
+
+    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
+        return words->exit_code;
+    if (contact_open(&contact, &to, &why) != 0)
+        return exit_report(&why);
+    code = measure(&top, contact, &why);
+    if (code == 0)
+        code = show(&top, contact, json, &why);
+    top_fini(&top);
+    contact_close(contact);
+    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }

@@ -27,14 +27,21 @@ struct top {
     size_t count;
 };
 
-/* Measure the pods of all nodes. A node that cannot be asked has its trouble.
- * Takes a second. To be freed with top_fini(), also after a failure. */
-int top_measure(struct top *top, struct contact *contact, struct error *why);
-void top_fini(struct top *top);
+/* Print what was measured; `contact` may be asked for more. */
+typedef int top_show_cb(struct top *top, struct contact *contact, bool json,
+                        struct error *why);
+
+/* A verb without operands: measure the pods of all nodes, which takes a second,
+ * and show it. A node that cannot be asked has its trouble. Returns the exit
+ * code. */
+int top_run(struct words *words, top_show_cb *show);
 
 /* What a pod uses; false: it was not measured. */
 bool top_find(const struct top *top, const char *node, uint64_t pod_id,
               struct top_use *out);
+
+/* The greater of both ways. */
+uint64_t top_net_bits(const struct top_use *use);
 
 /* All pods of a node together. */
 struct top_use top_sum(const struct top_node *node);

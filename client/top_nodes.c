@@ -1,6 +1,5 @@
 #include "base/memory.h"
 #include "base/quantity.h"
-#include "client/exit.h"
 #include "client/json.h"
 #include "client/output.h"
 #include "client/show.h"
@@ -24,10 +23,7 @@ static void add_row(struct table *table, const struct top_node *node)
     top_cell(table, quantity_format_bytes, use.memory_bytes,
              total->memory_bytes);
     top_cell(table, quantity_format_bytes, use.disk_bytes, total->disk_bytes);
-    top_cell(table, quantity_format_net,
-             use.net_in_bits > use.net_out_bits ? use.net_in_bits
-                                                : use.net_out_bits,
-             total->net_bits);
+    top_cell(table, quantity_format_net, top_net_bits(&use), total->net_bits);
     table_cell(table, "%u", info->pods);
 }
 
@@ -59,33 +55,22 @@ static void print_json(const struct top *top)
     output_json(json_pack("{s:o}", "nodes", rows));
 }
 
+static int show(struct top *top, struct contact *contact, bool json,
+                struct error *why)
+{
+    (void)contact;
+    (void)why;
+    top_complain(top);
+    if (json)
+        print_json(top);
+    else
+        print_table(top);
+    return 0;
+}
+
 static int run(struct words *words)
 {
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
-    struct contact *contact;
-    struct error why;
-    struct top top;
-    bool json;
-    int code;
-
-    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
-        return words->exit_code;
-    if (contact_open(&contact, &to, &why) != 0)
-        return exit_report(&why);
-    code = top_measure(&top, contact, &why);
-    if (code == 0) {
-        top_complain(&top);
-        if (json)
-            print_json(&top);
-        else
-            print_table(&top);
-    }
-    top_fini(&top);
-    contact_close(contact);
-    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
+    return top_run(words, show);
 }
 
 const struct verb verb_top_nodes = {

@@ -1,6 +1,5 @@
 #include "base/memory.h"
 #include "base/quantity.h"
-#include "client/exit.h"
 #include "client/json.h"
 #include "client/output.h"
 #include "client/top.h"
@@ -16,11 +15,6 @@ struct listing {
     struct table *table;
     size_t count;
 };
-
-static uint64_t greater(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
 
 static void add_row(struct listing *listing, const Kontor__V1__Pod *pod)
 {
@@ -47,8 +41,8 @@ static void add_row(struct listing *listing, const Kontor__V1__Pod *pod)
              asked->memory_bytes);
     top_cell(listing->table, quantity_format_bytes, use.disk_bytes,
              asked->disk_bytes);
-    top_cell(listing->table, quantity_format_net,
-             greater(use.net_in_bits, use.net_out_bits), asked->net_bits);
+    top_cell(listing->table, quantity_format_net, top_net_bits(&use),
+             asked->net_bits);
 }
 
 static int add_pods(struct listing *listing, struct contact *contact,
@@ -83,35 +77,26 @@ static void print(const struct listing *listing)
         fprintf(stderr, "no pods\n");
 }
 
-static int run(struct words *words)
+static int show(struct top *top, struct contact *contact, bool json,
+                struct error *why)
 {
-    struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
-    const char *format = NULL;
-    const struct option options[] = {
-        OUTPUT_OPTION(&format), CONTACT_OPTIONS(&to), {0}};
-    struct contact *contact;
-    struct top top;
-    struct listing listing = {.top = &top};
-    struct error why;
-    bool json;
-    int code;
+    struct listing listing = {
+        .top = top,
+        .json = json ? json_array() : NULL,
+        .table = table_new(headings),
+    };
+    int code = add_pods(&listing, contact, why);
 
-    if (!verb_parse(words, options) || !output_is_json(words, format, &json))
-        return words->exit_code;
-    if (contact_open(&contact, &to, &why) != 0)
-        return exit_report(&why);
-    listing.json = json ? json_array() : NULL;
-    listing.table = table_new(headings);
-    code = top_measure(&top, contact, &why);
-    if (code == 0)
-        code = add_pods(&listing, contact, &why);
     if (code == 0)
         print(&listing);
     json_decref(listing.json);
     table_free(listing.table);
-    top_fini(&top);
-    contact_close(contact);
-    return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
+    return code;
+}
+
+static int run(struct words *words)
+{
+    return top_run(words, show);
 }
 
 const struct verb verb_top_pods = {
