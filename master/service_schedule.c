@@ -2,6 +2,7 @@
  * loop turn is placed together, the largest first; nothing waits for more. */
 #include "master/service.h"
 
+#include "base/memory.h"
 #include "master/cluster_view.h"
 #include "master/spec_check.h"
 
@@ -73,19 +74,30 @@ static void arrival_propose(struct arrival *arrival,
     service_propose(write, &command);
 }
 
-static void place_some(struct master *master)
+static size_t count_arrivals(const struct master *master)
 {
-    struct arrival arrivals[ARRIVALS_MAX];
-    struct placement_request wanted[ARRIVALS_MAX];
-    struct placement_hold *holds[ARRIVALS_MAX];
-    struct write *write;
     size_t count = 0;
 
-    while (count < ARRIVALS_MAX &&
-           (write = list_first(&master->arrivals, struct write, arrived))) {
-        arrival_init(&arrivals[count], write);
-        wanted[count] = placer_request(&arrivals[count].checked.spec);
-        count++;
+    list_for_each(link, next, &master->arrivals) count += count < ARRIVALS_MAX;
+    return count;
+}
+
+static void place_some(struct master *master)
+{
+    size_t count = count_arrivals(master);
+    CLEANUP(free_pointer)
+    struct arrival *arrivals = memory_array(count, sizeof *arrivals);
+    struct placement_request wanted[ARRIVALS_MAX];
+    struct placement_hold *holds[ARRIVALS_MAX];
+    size_t at = 0;
+
+    list_for_each(link, next, &master->arrivals)
+    {
+        if (at == count)
+            break;
+        arrival_init(&arrivals[at], container_of(link, struct write, arrived));
+        wanted[at] = placer_request(&arrivals[at].checked.spec);
+        at++;
     }
     placement_place_all(master->placer.view, wanted, count, holds);
     for (size_t i = 0; i < count; i++) {

@@ -23,8 +23,9 @@
 
 enum {
     NODES_MOST = 50000,
-    AT_ONCE = 64,     /* that register */
-    A_PROCESS = 2500, /* four files each: it listens, and three come */
+    PODS_MOST = 1 << 30, /* more memory than theirs no node may offer */
+    AT_ONCE = 64,        /* that register */
+    A_PROCESS = 2500,    /* four files each: it listens, and three come */
     REGISTER_TIMEOUT_MS = 5000,
 };
 
@@ -95,6 +96,9 @@ static void on_ended(struct call *call, const struct error *why)
         return;
     }
     fprintf(stderr, "register %s: %s\n", machine->name, why->message);
+    if (why->code != ERROR_UNAVAILABLE && why->code != ERROR_ABORTED &&
+        why->code != ERROR_DEADLINE_EXCEEDED)
+        exit(EXIT_FAILURE); /* it would be refused again */
     ask(machine);
 }
 
@@ -225,7 +229,7 @@ static int run_all(struct fleet *fleet, struct error *why)
 
 int main(int argc, char **argv)
 {
-    static struct fleet fleet = {.count = 1, .pods = 2000000000};
+    static struct fleet fleet = {.count = 1, .pods = PODS_MOST};
     const struct option table[] = {
         {"pki", OPTION_STRING, &fleet.pki, "DIR", "the authority"},
         {"masters", OPTION_STRING, &fleet.masters, "HOST:PORT,...",
@@ -246,7 +250,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (help || !fleet.pki || !fleet.masters || fleet.count < 1 ||
-        fleet.count > NODES_MOST || fleet.pods < 1 || fleet.pods > UINT32_MAX) {
+        fleet.count > NODES_MOST || fleet.pods < 1 || fleet.pods > PODS_MOST) {
         options_print(table, stdout);
         return 2;
     }

@@ -115,7 +115,12 @@ start_nodes() {
         --masters "${members//m?=/}" "${node_options[@]}" \
         >"$work/nodes.log" 2>&1 &
     started nodes $!
-    await 900 grep -q ^registered "$work/nodes.log"
+    await 900 nodes_registered_or_gone
+    grep -q ^registered "$work/nodes.log"
+}
+
+nodes_registered_or_gone() {
+    grep -q ^registered "$work/nodes.log" || ! kill -0 "${pid[nodes]}"
 }
 
 start_masters() {
