@@ -289,8 +289,8 @@ struct replica_status replica_status(const struct replica *replica)
 
     return (struct replica_status){
         .role = raft_role(raft),
-        .ready = raft_leader_ready(raft) && raft_accepts(raft) &&
-                 replica->applied_index == raft_commit_index(raft),
+        .ready = raft_accepts(raft) &&
+                 replica->applied_index >= raft_term_start_index(raft),
         .term = raft_term(raft),
         .leader = leader == RAFT_NOBODY ? NULL : replica_name(replica, leader),
         .last_index = raft_last_index(raft),

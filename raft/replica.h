@@ -94,7 +94,9 @@ void replica_read(struct replica *replica, struct replica_read *read);
 
 struct replica_status {
     enum raft_role role;
-    bool ready; /* leads, may serve and hands nothing over */
+    /* Leads, has applied all that earlier leaders committed, and hands nothing
+     * over: it may serve. */
+    bool ready;
     uint64_t term;
     const char *leader; /* name, or NULL; borrowed */
     uint64_t last_index;

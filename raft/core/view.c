@@ -45,6 +45,11 @@ uint64_t raft_settled_index(const struct raft *raft)
                                                     : raft->durable_index;
 }
 
+uint64_t raft_term_start_index(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER ? raft->term_start_index : UINT64_MAX;
+}
+
 bool raft_leader_ready(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER &&

@@ -21,6 +21,8 @@ uint64_t raft_last_index(const struct raft *raft);
 uint64_t raft_commit_index(const struct raft *raft);
 /* Committed and durable here. */
 uint64_t raft_settled_index(const struct raft *raft);
+/* A leader's first entry of its term, UINT64_MAX when it leads not. */
+uint64_t raft_term_start_index(const struct raft *raft);
 /* A leader may serve once its first entry is committed (section 8). */
 bool raft_leader_ready(const struct raft *raft);
 /* May commands be proposed: it leads and hands nothing over. */

@@ -432,7 +432,7 @@ cable() { # NODE
     kctl why tied | grep -E "^$node .*lost"
     alive "$old" # it cannot know yet
     [ "$(pod moved-1 .status.address)" != "" ]
-    curl -fsS "http://$(pod moved-1 .status.address)/"
+    await 5 curl -fsS "http://$(pod moved-1 .status.address)/"
     new=$(pod moved-1 .status.pid)
     ip link set "$cable" up
     await 20 nodes_are ready ready

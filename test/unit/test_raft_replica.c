@@ -33,6 +33,51 @@ static void elects_and_commits(void **state)
         replica_channel(leading->replica, cluster_follower(leading)->name));
 }
 
+struct witness {
+    struct replica_proposal proposal;
+    const struct member *member;
+    bool done;
+    bool ready; /* when it was told */
+};
+
+static void on_witnessed(struct replica_proposal *proposal, uint64_t index,
+                         const struct error *why)
+{
+    struct witness *witness = container_of(proposal, struct witness, proposal);
+
+    (void)index;
+    assert_int_equal(why->code, 0);
+    witness->done = true;
+    witness->ready = replica_status(witness->member->replica).ready;
+}
+
+static bool is_witnessed(void *data)
+{
+    return ((const struct witness *)data)->done;
+}
+
+/* Who has begun to serve goes on while it applies what is committed: a call
+ * that comes then would wait for a leader that it has found. */
+static void leader_is_ready_while_it_applies(void **state)
+{
+    struct member *leading;
+    struct witness witnesses[3];
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (size_t i = 0; i < ARRAY_LEN(witnesses); i++) {
+        witnesses[i] =
+            (struct witness){.proposal.done = on_witnessed, .member = leading};
+        replica_propose(leading->replica, &witnesses[i].proposal,
+                        (const uint8_t *)"x", 1);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(witnesses); i++) {
+        cluster_wait(is_witnessed, &witnesses[i], "a proposal");
+        assert_true(witnesses[i].ready);
+    }
+}
+
 static void follower_says_who_leads(void **state)
 {
     struct member *leading;
@@ -310,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(elects_and_commits),
+        STORY(leader_is_ready_while_it_applies),
         STORY(follower_says_who_leads),
         STORY(reads_follow_writes),
         STORY(too_large_command_is_refused),
