@@ -20,7 +20,10 @@ int ask(struct words *words, const struct ask *what)
         *what->operands[i] = words->operands.values[i];
     if (contact_open(&contact, &to, &why) != 0)
         return exit_report(&why);
-    code = contact_call(contact, what->method, what->request, &response, &why);
+    code = what->find_out ? what->find_out(contact, what->request, &why) : 0;
+    if (code == 0)
+        code =
+            contact_call(contact, what->method, what->request, &response, &why);
     if (code == 0) {
         if (json)
             output_message(response);

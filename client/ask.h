@@ -11,6 +11,9 @@ struct ask {
     char **operands[2]; /* its fields for the verb's operands, in order */
     void (*show)(const ProtobufCMessage *response,
                  const ProtobufCMessage *request);
+    /* What the request needs to know, asked for first; or NULL. */
+    int (*find_out)(struct contact *contact, ProtobufCMessage *request,
+                    struct error *why);
 };
 
 /* The whole of such a verb's run(): the answer as JSON, or by show().

@@ -17,7 +17,8 @@ static int set(struct words *words, bool cordoned)
 {
     Kontor__V1__RequestId id = contact_request_id();
     Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
-    const struct ask what = {"Cordon", &request.base, {&request.node}, show};
+    const struct ask what = {
+        "Cordon", &request.base, {&request.node}, show, NULL};
 
     request.request_id = &id;
     request.cordoned = cordoned;

@@ -74,7 +74,8 @@ static void show(const ProtobufCMessage *message,
 static int run(struct words *words)
 {
     Kontor__V1__GetNodeRequest request = KONTOR__V1__GET_NODE_REQUEST__INIT;
-    const struct ask what = {"GetNode", &request.base, {&request.node}, show};
+    const struct ask what = {
+        "GetNode", &request.base, {&request.node}, show, NULL};
 
     return ask(words, &what);
 }

@@ -77,7 +77,7 @@ static void show(const ProtobufCMessage *message,
 static int run(struct words *words)
 {
     Kontor__V1__ListNodesRequest request = KONTOR__V1__LIST_NODES_REQUEST__INIT;
-    const struct ask what = {"ListNodes", &request.base, {NULL}, show};
+    const struct ask what = {"ListNodes", &request.base, {NULL}, show, NULL};
 
     return ask(words, &what);
 }

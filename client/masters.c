@@ -90,7 +90,7 @@ static void show(const ProtobufCMessage *message,
 static int run(struct words *words)
 {
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
-    const struct ask what = {"Masters", &request.base, {NULL}, show};
+    const struct ask what = {"Masters", &request.base, {NULL}, show, NULL};
 
     return ask(words, &what);
 }

@@ -3,6 +3,7 @@
 #include "client/verbs.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 /* ---- add ---- */
 
@@ -26,7 +27,8 @@ static int run_add(struct words *words)
     const struct ask what = {"AddMaster",
                              &request.base,
                              {&request.name, &request.address},
-                             show_added};
+                             show_added,
+                             NULL};
 
     return ask(words, &what);
 }
@@ -59,12 +61,33 @@ static void show_removed(const ProtobufCMessage *message,
                 response->index);
 }
 
+/* Its number, so that a request that is held up on its way removes no other
+ * that has got the name since. One that is not there has none. */
+static int find_id(struct contact *contact, ProtobufCMessage *message,
+                   struct error *why)
+{
+    Kontor__V1__RemoveMasterRequest *request =
+        (Kontor__V1__RemoveMasterRequest *)message;
+    Kontor__V1__MastersRequest question = KONTOR__V1__MASTERS_REQUEST__INIT;
+    const Kontor__V1__MastersResponse *masters;
+    ProtobufCMessage *response;
+
+    if (contact_call(contact, "Masters", &question.base, &response, why) != 0)
+        return why->code;
+    masters = (const Kontor__V1__MastersResponse *)response;
+    for (size_t i = 0; i < masters->n_masters; i++)
+        if (strcmp(masters->masters[i]->name, request->name) == 0)
+            request->id = masters->masters[i]->id;
+    message_free(response);
+    return 0;
+}
+
 static int run_rm(struct words *words)
 {
     Kontor__V1__RemoveMasterRequest request =
         KONTOR__V1__REMOVE_MASTER_REQUEST__INIT;
     const struct ask what = {
-        "RemoveMaster", &request.base, {&request.name}, show_removed};
+        "RemoveMaster", &request.base, {&request.name}, show_removed, find_id};
 
     return ask(words, &what);
 }
@@ -99,8 +122,11 @@ static int run_transfer(struct words *words)
 {
     Kontor__V1__TransferLeadershipRequest request =
         KONTOR__V1__TRANSFER_LEADERSHIP_REQUEST__INIT;
-    const struct ask what = {
-        "TransferLeadership", &request.base, {&request.name}, show_transferred};
+    const struct ask what = {"TransferLeadership",
+                             &request.base,
+                             {&request.name},
+                             show_transferred,
+                             NULL};
 
     return ask(words, &what);
 }

@@ -18,7 +18,7 @@ static int run(struct words *words)
 {
     Kontor__V1__RequestId id = contact_request_id();
     Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
-    const struct ask what = {"Stop", &request.base, {&request.pod}, show};
+    const struct ask what = {"Stop", &request.base, {&request.pod}, show, NULL};
 
     request.request_id = &id;
     return ask(words, &what);

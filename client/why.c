@@ -64,7 +64,7 @@ static void show(const ProtobufCMessage *message,
 static int run(struct words *words)
 {
     Kontor__V1__WhyRequest request = KONTOR__V1__WHY_REQUEST__INIT;
-    const struct ask what = {"Why", &request.base, {&request.pod}, show};
+    const struct ask what = {"Why", &request.base, {&request.pod}, show, NULL};
 
     return ask(words, &what);
 }

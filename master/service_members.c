@@ -80,28 +80,39 @@ static void answer_added(struct call *call, uint64_t index)
     service_reply(call, &response.base);
 }
 
-static bool is_member(const struct master *master,
-                      const Kontor__V1__AddMasterRequest *request)
+/* NULL: none has that name. Borrowed for this turn. */
+static const Kontor__V1__RaftMember *find_member(const struct master *master,
+                                                 const char *name)
 {
     const Kontor__V1__RaftConfiguration *members =
         replica_members(master->replica);
 
     for (size_t i = 0; i < members->n_members; i++)
-        if (strcmp(members->members[i]->name, request->name) == 0 &&
-            strcmp(members->members[i]->address, request->address) == 0)
-            return true;
-    return false;
+        if (strcmp(members->members[i]->name, name) == 0)
+            return members->members[i];
+    return NULL;
 }
 
-/* What is not committed may yet be lost with its leader. */
+static bool is_member(const struct master *master,
+                      const Kontor__V1__AddMasterRequest *request)
+{
+    const Kontor__V1__RaftMember *member = find_member(master, request->name);
+
+    return member && strcmp(member->address, request->address) == 0;
+}
+
+/* Done before, unless that is not committed: then it may yet be lost with its
+ * leader. */
 static void answer_when_settled(struct master *master, struct call *call,
-                                const ProtobufCMessage *message)
+                                const ProtobufCMessage *message,
+                                void (*answer)(struct call *call,
+                                               uint64_t index))
 {
     size_t length = protobuf_c_message_get_packed_size(message);
     uint8_t *bytes;
 
     if (replica_members_settled(master->replica)) {
-        answer_added(call, replica_status(master->replica).commit_index);
+        answer(call, replica_status(master->replica).commit_index);
         return;
     }
     bytes = memory_new(length);
@@ -124,7 +135,7 @@ void service_add_master(struct call *call, const ProtobufCMessage *message)
     if (!master_leads(master))
         forward_call(&master->forwarder, call, message);
     else if (is_member(master, request)) /* sent again */
-        answer_when_settled(master, call, message);
+        answer_when_settled(master, call, message, answer_added);
     else
         propose_change(call, message, &wanted, answer_added);
 }
@@ -138,6 +149,29 @@ static void answer_removed(struct call *call, uint64_t index)
     service_reply(call, &response.base);
 }
 
+/* A member of that id has been, and none has its name now. */
+static bool was_member(const struct master *master,
+                       const Kontor__V1__RemoveMasterRequest *request)
+{
+    const Kontor__V1__RaftConfiguration *members =
+        replica_members(master->replica);
+
+    for (size_t i = 0; i < members->n_members; i++)
+        if (members->members[i]->id == request->id)
+            return false;
+    return request->id != 0 && request->id < members->next_id &&
+           !find_member(master, request->name);
+}
+
+static bool is_own(const struct master *master,
+                   const Kontor__V1__RemoveMasterRequest *request)
+{
+    const Kontor__V1__RaftMember *member = find_member(master, request->name);
+
+    return member && strcmp(member->name, master->config.name) == 0 &&
+           (request->id == 0 || request->id == member->id);
+}
+
 void service_remove_master(struct call *call, const ProtobufCMessage *message)
 {
     const Kontor__V1__RemoveMasterRequest *request =
@@ -146,12 +180,15 @@ void service_remove_master(struct call *call, const ProtobufCMessage *message)
     const struct replica_change wanted = {
         .kind = REPLICA_REMOVE,
         .name = request->name,
+        .id = request->id,
     };
     struct error why;
 
     if (!master_leads(master)) {
         forward_call(&master->forwarder, call, message);
-    } else if (strcmp(request->name, master->config.name) != 0) {
+    } else if (was_member(master, request)) { /* sent again */
+        answer_when_settled(master, call, message, answer_removed);
+    } else if (!is_own(master, request)) {
         propose_change(call, message, &wanted, answer_removed);
     } else if (replica_transfer(master->replica, NULL, &why) == 0) {
         /* Us: the next leader is to do it. */

@@ -16,12 +16,6 @@ enum { PROMOTE_LAG_ENTRIES = 64 };
 
 enum { MAKE_WAY_EVERY_MS = 10000 };
 
-const Kontor__V1__RaftConfiguration *
-replica_members(const struct replica *replica)
-{
-    return replica->members;
-}
-
 static const Kontor__V1__RaftMember *
 find_name(const Kontor__V1__RaftConfiguration *members, const char *name)
 {
@@ -74,6 +68,12 @@ static void keep_in_step(struct replica *replica)
 {
     if (replica->out.members_changed)
         replica_take_members(replica);
+}
+
+const Kontor__V1__RaftConfiguration *replica_members(struct replica *replica)
+{
+    keep_in_step(replica);
+    return replica->members;
 }
 
 /* ---- a configuration that is being made ---- */
@@ -272,6 +272,11 @@ static int draft_removal(const struct replica *replica, struct draft *draft,
     if (!member)
         return error_set(why, ERROR_NOT_FOUND, "no master is called \"%.80s\"",
                          change->name);
+    if (change->id && member->id != change->id)
+        return error_set(why, ERROR_NOT_FOUND,
+                         "%s is number %" PRIu32
+                         " of the masters, not %" PRIu32,
+                         change->name, member->id, change->id);
     if (member->id == replica->self)
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "%s leads: hand leadership over first", change->name);

@@ -4,10 +4,10 @@
 
 #include "raft/replica.h"
 
-/* Who belongs to the cluster, as our log has it. Borrowed until the loop's
- * next turn. */
-const Kontor__V1__RaftConfiguration *
-replica_members(const struct replica *replica);
+/* Who belongs to the cluster, as our log has it, with a change that was
+ * proposed in this turn. Borrowed until the loop's next turn or the next of
+ * these calls. */
+const Kontor__V1__RaftConfiguration *replica_members(struct replica *replica);
 
 /* Change one member. 0: it is proposed, and completes as a command does, at the
  * index of the configuration. UNAVAILABLE: not the leader;
@@ -20,6 +20,7 @@ struct replica_change {
     enum replica_change_kind kind;
     const char *name;
     const char *address; /* REPLICA_ADD */
+    uint32_t id;         /* REPLICA_REMOVE; 0: whoever has the name */
 };
 /* One that is added is a learner; the leader makes it a voter when it has
  * caught up. */

@@ -126,6 +126,28 @@ static void members_are_known_after_a_restart(void **state)
     member_commit(leading, "after");
 }
 
+/* A removal that comes late does not hit the one that has the name now. */
+static void the_number_says_who_is_removed(void **state)
+{
+    struct replica_proposal never = {0};
+    struct replica_change late = {.kind = REPLICA_REMOVE, .name = "m4"};
+    struct member *leading;
+    struct error why;
+
+    (void)state;
+    cluster_start();
+    leading = cluster_wait_leader();
+    change(leading, REPLICA_ADD, m4);
+    late.id = seen(leading, m4)->id;
+    change(leading, REPLICA_REMOVE, m4);
+    change(leading, REPLICA_ADD, m4);
+    assert_int_not_equal(seen(leading, m4)->id, late.id);
+    assert_int_equal(replica_change(leading->replica, &never, &late, &why),
+                     ERROR_NOT_FOUND);
+    assert_non_null(strstr(why.message, "m4"));
+    assert_non_null(seen(leading, m4));
+}
+
 static void unsafe_changes_are_refused(void **state)
 {
     const struct member nameless = {.name = ""};
@@ -287,6 +309,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_dead_master_is_replaced),
         STORY(members_are_known_after_a_restart),
+        STORY(the_number_says_who_is_removed),
         STORY(unsafe_changes_are_refused),
         STORY(a_quorum_is_kept),
         STORY(leadership_is_handed_over),

@@ -16,10 +16,17 @@ enum {
     LINGER_MAX_US = 3000000, /* a master that was removed goes on so long */
     MEMBERS_MIN = 3,
     TRANSFER_TRIES_MAX = 3,
-    JOIN_TRIES_MAX = 10,
 };
 
-enum step { RESTING, ADDING, JOINING, REMOVING, TRANSFERRING, CORDONING };
+enum step {
+    RESTING,
+    ADDING,
+    JOINING,
+    FINDING, /* its number, before it is removed */
+    REMOVING,
+    TRANSFERRING,
+    CORDONING,
+};
 
 static struct {
     struct host *host;
@@ -31,11 +38,12 @@ static struct {
     unsigned node; /* to be cordoned, or not any more */
     bool cordons;
     uint64_t id;                    /* of that request */
+    uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
     unsigned tries;
     bool answered;
     bool closed;
-} operator;
+} admin;
 
 /* One whose disk has rotted, or that was removed for it; NULL: none. */
 static struct kmaster *any_broken(void)
@@ -51,7 +59,7 @@ static unsigned any_cordoned(void)
 {
     unsigned i = 0;
 
-    while (i < NODES_HOSTS_MAX && !operator.cordoned[i])
+    while (i < NODES_HOSTS_MAX && !admin.cordoned[i])
         i++;
     return i;
 }
@@ -63,23 +71,23 @@ static bool owes_something(void)
 
 bool operator_busy(void)
 {
-    return operator.host &&(operator.step != RESTING || owes_something());
+    return admin.host && (admin.step != RESTING || owes_something());
 }
 
 bool operator_replaces(void)
 {
-    return operator.host && operator.step != REMOVING;
+    return admin.host && admin.step != FINDING && admin.step != REMOVING;
 }
 
 bool operator_cordoned(unsigned node)
 {
-    return operator.host && operator.cordoned[node];
+    return admin.host && admin.cordoned[node];
 }
 
 static void rest(void)
 {
-    operator.step = RESTING;
-    operator.whom = NULL;
+    admin.step = RESTING;
+    admin.whom = NULL;
 }
 
 /* ---- calls ---- */
@@ -94,14 +102,13 @@ static struct channel *any_channel(void)
     do
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
     while (!kmaster_is_member(&kmasters[i]));
-    if (!operator.channels[i])
-        operator.channels[i] =
-            channel_open(&operator.host->life->loop,
-                         &(struct channel_config){
-                             .address = kmasters[i].host->address,
-                             .role = RPC_ROLE_MASTER,
-                         });
-    return operator.channels[i];
+    if (!admin.channels[i])
+        admin.channels[i] = channel_open(
+            &admin.host->life->loop, &(struct channel_config){
+                                         .address = kmasters[i].host->address,
+                                         .role = RPC_ROLE_MASTER,
+                                     });
+    return admin.channels[i];
 }
 
 static void ask(const char *path, const ProtobufCMessageDescriptor *response,
@@ -112,8 +119,8 @@ static void ask(const char *path, const ProtobufCMessageDescriptor *response,
         .ended = on_ended,
     };
 
-    operator.answered = false;
-    operator.tries++;
+    admin.answered = false;
+    admin.tries++;
     channel_call_unary(any_channel(),
                        &(struct call_request){
                            .path = path,
@@ -163,7 +170,7 @@ static void on_second_answer(struct call *call, const ProtobufCMessage *message)
     const struct kmaster *asked = call_data(call);
 
     (void)message;
-    if (operator.whom == asked)
+    if (admin.whom == asked)
         check_added(asked);
 }
 
@@ -183,10 +190,10 @@ static void on_impatience(uv_timer_t *timer)
     Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
 
     (void)timer;
-    if (operator.step != ADDING)
+    if (admin.step != ADDING)
         return;
-    request.name = operator.whom->host->identity.name;
-    request.address = operator.whom->host->address;
+    request.name = admin.whom->host->identity.name;
+    request.address = admin.whom->host->address;
     channel_call_unary(
         any_channel(),
         &(struct call_request){
@@ -194,7 +201,7 @@ static void on_impatience(uv_timer_t *timer)
             .response = &kontor__v1__add_master_response__descriptor,
             .timeout_ms = TRY_MS,
             .events = &events,
-            .data = operator.whom,
+            .data = admin.whom,
         },
         &request.base);
 }
@@ -203,12 +210,12 @@ static void ask_add(void)
 {
     Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
 
-    request.name = operator.whom->host->identity.name;
-    request.address = operator.whom->host->address;
+    request.name = admin.whom->host->identity.name;
+    request.address = admin.whom->host->address;
     ask("/kontor.v1.Cluster/AddMaster",
         &kontor__v1__add_master_response__descriptor, &request.base);
     if (world_chance(50))
-        uv_timer_start(&operator.impatience, on_impatience,
+        uv_timer_start(&admin.impatience, on_impatience,
                        world_between(1, IMPATIENT_MS), 0);
 }
 
@@ -225,7 +232,8 @@ static void ask_remove(void)
     Kontor__V1__RemoveMasterRequest request =
         KONTOR__V1__REMOVE_MASTER_REQUEST__INIT;
 
-    request.name = operator.whom->host->identity.name;
+    request.name = admin.whom->host->identity.name;
+    request.id = admin.member;
     ask("/kontor.v1.Cluster/RemoveMaster",
         &kontor__v1__remove_master_response__descriptor, &request.base);
 }
@@ -235,8 +243,8 @@ static void ask_transfer(void)
     Kontor__V1__TransferLeadershipRequest request =
         KONTOR__V1__TRANSFER_LEADERSHIP_REQUEST__INIT;
 
-    if (operator.whom)
-        request.name = operator.whom->host->identity.name;
+    if (admin.whom)
+        request.name = admin.whom->host->identity.name;
     ask("/kontor.v1.Cluster/TransferLeadership",
         &kontor__v1__transfer_leadership_response__descriptor, &request.base);
 }
@@ -246,24 +254,25 @@ static void ask_cordon(void)
     Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
 
-    id.high = operator.id;
+    id.high = admin.id;
     id.low = 3;
     request.request_id = &id;
-    request.node = world.hosts[MASTERS_MAX + operator.node].identity.name;
-    request.cordoned = operator.cordons;
+    request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
+    request.cordoned = admin.cordons;
     ask("/kontor.v1.Cluster/Cordon", &kontor__v1__cordon_response__descriptor,
         &request.base);
 }
 
 static void ask_again(void)
 {
-    switch (operator.step) {
+    switch (admin.step) {
     case RESTING:
         return;
     case ADDING:
         ask_add();
         return;
     case JOINING:
+    case FINDING:
         ask_members();
         return;
     case REMOVING:
@@ -282,16 +291,23 @@ static void ask_again(void)
 
 static void join(const Kontor__V1__MastersResponse *told)
 {
-    struct kmaster *kmaster = operator.whom;
+    struct kmaster *kmaster = admin.whom;
 
-    if (!join_is_told(told, kmaster->host->identity.name)) {
-        /* An earlier removal that was held up on its way came after all. */
-        if (operator.tries> JOIN_TRIES_MAX)
-            operator.step = ADDING;
-        return;
-    }
+    if (!join_is_told(told, kmaster->host->identity.name))
+        return; /* by one that has yet to hear of it */
     kmaster_enlist(kmaster, told);
     rest();
+}
+
+static void find(const Kontor__V1__MastersResponse *told)
+{
+    for (size_t i = 0; i < told->n_masters; i++)
+        if (strcmp(told->masters[i]->name, admin.whom->host->identity.name) ==
+            0) {
+            admin.member = told->masters[i]->id;
+            admin.step = REMOVING;
+            admin.tries = 0;
+        }
 }
 
 static void on_retire(void *data, uint64_t number)
@@ -302,7 +318,7 @@ static void on_retire(void *data, uint64_t number)
 
 static void removed(void)
 {
-    struct kmaster *kmaster = operator.whom;
+    struct kmaster *kmaster = admin.whom;
 
     tell(kmaster->host, "is removed");
     tally.changes++;
@@ -315,19 +331,22 @@ static void removed(void)
 static void on_answer(struct call *call, const ProtobufCMessage *message)
 {
     (void)call;
-    operator.answered = true;
-    switch (operator.step) {
+    admin.answered = true;
+    switch (admin.step) {
     case RESTING:
         return;
     case ADDING:
-        tell(operator.whom->host, "is added");
-        check_added(operator.whom);
+        tell(admin.whom->host, "is added");
+        check_added(admin.whom);
         tally.changes++;
-        operator.step = JOINING;
-        operator.tries = 0;
+        admin.step = JOINING;
+        admin.tries = 0;
         return;
     case JOINING:
         join((const void *)message);
+        return;
+    case FINDING:
+        find((const void *)message);
         return;
     case REMOVING:
         removed();
@@ -338,7 +357,7 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         return;
     case CORDONING:
         tally.cordons++;
-        operator.cordoned[operator.node] = operator.cordons;
+        admin.cordoned[admin.node] = admin.cordons;
         rest();
         return;
     }
@@ -356,22 +375,20 @@ static bool is_refusal(enum error_code code)
 static void on_ended(struct call *call, const struct error *why)
 {
     (void)call;
-    if (operator.closed)
+    if (admin.closed)
         return;
     if (why->code)
-        tell(operator.host, "%s", why->message);
-    if (operator.step == REMOVING && why->code == ERROR_NOT_FOUND)
-        removed(); /* by what was not answered before */
-    else if (operator.step == TRANSFERRING && operator.tries >=
-             TRANSFER_TRIES_MAX)
+        tell(admin.host, "%s", why->message);
+    if (admin.step == TRANSFERRING && admin.tries >= TRANSFER_TRIES_MAX)
         rest();
-    else if ((operator.step ==
-              CORDONING ||(operator.step == REMOVING && operator.tries == 1)) &&
+    else if (admin.step == REMOVING && why->code == ERROR_NOT_FOUND)
+        admin.step = FINDING; /* told by one that had yet to hear of it */
+    else if ((admin.step == CORDONING ||
+              (admin.step == REMOVING && admin.tries == 1)) &&
              is_refusal(why->code))
         rest();
-    uv_timer_start(&operator.timer,
-                   on_timer,
-                   operator.step == RESTING && !owes_something()
+    uv_timer_start(&admin.timer, on_timer,
+                   admin.step == RESTING && !owes_something()
                        ? world_between(1, world.traits.change_every_us / 500)
                        : world_between(1, AGAIN_MS),
                    0);
@@ -409,10 +426,10 @@ static struct kmaster *any_other(void)
 
 static void choose_node(unsigned node)
 {
-    operator.step = CORDONING;
-    operator.node = node;
-    operator.cordons = !operator.cordoned[node];
-    operator.id = random_next(&world.random);
+    admin.step = CORDONING;
+    admin.node = node;
+    admin.cordons = !admin.cordoned[node];
+    admin.id = random_next(&world.random);
 }
 
 /* One more that can be done without. */
@@ -429,17 +446,17 @@ static void choose_change(void)
     uint64_t choice = world_between(0, 99);
 
     if (choice < 30) {
-        operator.step = TRANSFERRING;
+        admin.step = TRANSFERRING;
         if (choice < 20)
-            operator.whom = any_member();
+            admin.whom = any_member();
     } else if (choice < 45) {
         choose_node((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 72 && may_remove()) {
-        operator.step = REMOVING;
-        operator.whom = any_member();
+        admin.step = FINDING;
+        admin.whom = any_member();
     } else if (any_other()) {
-        operator.step = ADDING;
-        operator.whom = any_other();
+        admin.step = ADDING;
+        admin.whom = any_other();
     }
 }
 
@@ -447,10 +464,10 @@ static void choose(void)
 {
     struct kmaster *broken = any_broken();
 
-    operator.tries = 0;
-    operator.whom = broken;
+    admin.tries = 0;
+    admin.whom = broken;
     if (broken)
-        operator.step = broken->owed ? ADDING : REMOVING;
+        admin.step = broken->owed ? ADDING : FINDING;
     else if (!world.quiet)
         choose_change();
     else if (any_cordoned() < NODES_HOSTS_MAX)
@@ -459,9 +476,9 @@ static void choose(void)
 
 static void on_timer(uv_timer_t *timer)
 {
-    if (operator.step == RESTING)
+    if (admin.step == RESTING)
         choose();
-    if (operator.step == RESTING)
+    if (admin.step == RESTING)
         uv_timer_start(timer, on_timer, AGAIN_MS, 0);
     else
         ask_again();
@@ -471,16 +488,16 @@ void operator_start(void)
 {
     struct process *process;
 
-    memset(&operator, 0, sizeof operator);
+    memset(&admin, 0, sizeof admin);
     if (world.traits.change_every_us == 0)
         return;
-    operator.host = & world.hosts[HOSTS_MAX - 1];
-    process = process_new(operator.host);
+    admin.host = &world.hosts[HOSTS_MAX - 1];
+    process = process_new(admin.host);
     process_enter(process);
-    uv_timer_init(&process->loop, &operator.timer);
-    uv_timer_init(&process->loop, &operator.impatience);
-    uv_timer_start(&operator.timer, on_timer,
-                   world.traits.change_every_us / 1000, 0);
+    uv_timer_init(&process->loop, &admin.timer);
+    uv_timer_init(&process->loop, &admin.impatience);
+    uv_timer_start(&admin.timer, on_timer, world.traits.change_every_us / 1000,
+                   0);
     process_leave(process);
 }
 
@@ -491,20 +508,20 @@ static void on_closed(void *data)
 
 void operator_fini(void)
 {
-    struct process *process = operator.host ? operator.host->life : NULL;
+    struct process *process = admin.host ? admin.host->life : NULL;
 
     if (!process)
         return;
     wires_cut(process, true);
     process_kill(process);
     process_now = process;
-    operator.closed = true;
-    uv_close((uv_handle_t *)&operator.timer, NULL);
-    uv_close((uv_handle_t *)&operator.impatience, NULL);
+    admin.closed = true;
+    uv_close((uv_handle_t *)&admin.timer, NULL);
+    uv_close((uv_handle_t *)&admin.impatience, NULL);
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (operator.channels[i])
-            channel_close(operator.channels[i], on_closed, NULL);
+        if (admin.channels[i])
+            channel_close(admin.channels[i], on_closed, NULL);
     process_drain(process, NULL);
     process_now = NULL;
-    operator.host = NULL;
+    admin.host = NULL;
 }

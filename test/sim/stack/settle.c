@@ -25,7 +25,7 @@ static const struct kmaster *find_master(const char *name)
 /* Every member has the leader's log and has applied it. */
 static const char *masters_missing(const struct kmaster *leader)
 {
-    const struct replica *replica = leader->master->replica;
+    struct replica *replica = leader->master->replica;
     const Kontor__V1__RaftConfiguration *members = replica_members(replica);
     uint64_t last = raft_last_index(replica->raft);
 
