@@ -280,6 +280,7 @@ PY
         'until [ -e /tmp/go ]; do sleep 0.02; done; echo done; exit 5'
     pid=$(pod lonely-1 .status.pid)
     address=$(pod lonely-1 .status.address)
+    await 5 curl -fsS "http://$address/"
     job=$(pod_process unseen-1)
     kctl get pods -a -o json | python3 -c '
 import json, sys
@@ -344,6 +345,7 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     pid=$(pod adopted-1 .status.pid)
     process=$(pod_process adopted-1)
     address=$(pod adopted-1 .status.address)
+    await 5 curl -fsS "http://$address/"
     job=$(pod_process job-1)
     kill_9 n1
     [ "$(curl -fsS "http://$address/")" = "hello from a pod" ]
