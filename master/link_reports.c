@@ -102,8 +102,12 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status)
     const struct pod *pod = pods_find(&dispatch->cluster->pods, status->pod_id);
 
     if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id ||
-        pod->facts.generation != status->generation)
+        pod->facts.generation != status->generation) {
+        /* An order of an earlier connection that came late started it. */
+        if (!pod_phase_ended((int32_t)status->phase))
+            link_order_delete(link, status->pod_id, status->generation);
         return;
+    }
     if (status->phase == KONTOR__V1__POD_PHASE__POD_PULLING &&
         status->pulled_bytes > 0)
         watchers_progress(dispatch->config.watchers, pod, status);

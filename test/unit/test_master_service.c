@@ -324,6 +324,22 @@ static void node_and_state_are_compared(void **state)
     assert_int_equal(node->deleted, 1);
 }
 
+/* As an order of an earlier connection does that arrives after the node was
+ * compared. */
+static void what_starts_unwanted_is_removed(void **state)
+{
+    struct fake_node *node = node_with_a_pod();
+    Kontor__V1__PodStatus *late = &node->pods[node->pod_count++];
+
+    (void)state;
+    kontor__v1__pod_status__init(late);
+    late->pod_id = 99;
+    late->generation = 1;
+    fake_report(node, 99, KONTOR__V1__POD_PHASE__POD_RUNNING);
+    until_node_has(node, 1);
+    assert_int_equal(node->pods[0].pod_id, 1);
+}
+
 static void a_pod_stopped_while_its_node_is_away_has_stopped(void **state)
 {
     struct fake_node *node = node_with_a_pod();
@@ -594,6 +610,7 @@ int main(void)
         STORY(a_silent_nodes_pods_go_elsewhere),
         STORY(an_agent_that_is_away_is_waited_for),
         STORY(node_and_state_are_compared),
+        STORY(what_starts_unwanted_is_removed),
         STORY(a_pod_stopped_while_its_node_is_away_has_stopped),
         STORY(one_pod_that_a_node_refuses_fails_alone),
         STORY(orders_travel_together),
