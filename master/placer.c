@@ -149,12 +149,16 @@ static void place_queue(struct placer *placer, struct list *queue,
     }
 }
 
-void placer_missed(struct placer *placer, uint64_t pod_id)
+void placer_return(struct placer *placer, struct placement_hold *hold,
+                   uint64_t pod_id)
 {
     const struct pod *pod = pods_find(&placer->cluster->pods, pod_id);
 
-    if (pod && pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+    if (!hold)
+        return;
+    if (!pod || pod->facts.node_id != placement_hold_node(hold))
         placer->look_again = true;
+    placement_unhold(placer->view, hold);
 }
 
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
@@ -166,10 +170,9 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
 
     (void)index;
     if (placer) {
-        for (size_t i = 0; i < batch->count; i++) {
-            placement_unhold(placer->view, batch->placed[i].hold);
-            placer_missed(placer, batch->placed[i].pod_id);
-        }
+        for (size_t i = 0; i < batch->count; i++)
+            placer_return(placer, batch->placed[i].hold,
+                          batch->placed[i].pod_id);
         if (why->code != 0 || batch->count == BATCH_MAX)
             placer->look_again = true;
         placer->batch = NULL;

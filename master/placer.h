@@ -32,9 +32,11 @@ void placer_refresh(struct placer *placer);
  * leader, at the end of a loop turn. O(pending pods) when room appeared. */
 void placer_step(struct placer *placer);
 
-/* A place was proposed for a pod; should it still be pending, the node had
- * closed or filled up in between: look again. */
-void placer_missed(struct placer *placer, uint64_t pod_id);
+/* Room was kept for a pod (NULL: none was), and what was proposed is applied or
+ * has failed. Unless the pod has the room now it is free again, for others that
+ * were found not to fit beside it. `pod_id` 0: there is no pod. */
+void placer_return(struct placer *placer, struct placement_hold *hold,
+                   uint64_t pod_id);
 
 /* We began to lead: everything may be placed. */
 void placer_lead(struct placer *placer);

@@ -272,20 +272,14 @@ static void answer_write(struct write *write)
     service_fail(write->call, &why);
 }
 
-/* The room that was kept for it has been taken, or is free again. */
-static void return_room(const struct write *write, const struct error *why)
+/* The pod that the command at `index` made; 0 for none, as when it was refused
+ * or had been done before. */
+static uint64_t made_by(const struct write *write, uint64_t index)
 {
-    struct placer *placer = &write->master->placer;
-    const struct request *request;
+    const struct request *request =
+        requests_find(&write->master->cluster->requests, write->id);
 
-    if (!write->hold)
-        return;
-    placement_unhold(placer->view, write->hold);
-    request = requests_find(&write->master->cluster->requests, write->id);
-    if (why->code != 0)
-        placer->look_again = true;
-    else if (request)
-        placer_missed(placer, request->subject_id);
+    return request && request->index == index ? request->subject_id : 0;
 }
 
 static void on_committed(struct replica_proposal *proposal, uint64_t index,
@@ -294,8 +288,8 @@ static void on_committed(struct replica_proposal *proposal, uint64_t index,
     struct write *write = container_of(proposal, struct write, proposal);
     struct master *master = write->master;
 
-    (void)index;
-    return_room(write, why);
+    placer_return(&master->placer, write->hold,
+                  why->code == 0 ? made_by(write, index) : 0);
     if (!write->call)
         ; /* nobody waits for the answer */
     else if (why->code == 0)

@@ -273,6 +273,30 @@ static void requests_of_one_moment_get_room_of_their_own(void **state)
     }
 }
 
+/* Room that was kept for a request that was refused then is there for who did
+ * not fit beside it. */
+static void what_a_refused_request_kept_is_given_to_others(void **state)
+{
+    const struct ask asks[] = {{.cpu_milli = 3000, .app = "db"},
+                               {.cpu_milli = 2000, .app = "web"}};
+    const enum error_code codes[] = {ERROR_ALREADY_EXISTS, 0};
+    struct world_asked asked[2];
+
+    (void)state;
+    node_up(0);
+    expect_scheduled(admin, (struct ask){.cpu_milli = 1000, .app = "db"},
+                     "db-1 n1");
+    for (unsigned i = 0; i < 2; i++)
+        ask_schedule(&asked[i], admin, asks[i]);
+    for (unsigned i = 0; i < 2; i++) {
+        world_until(world_is_answered, &asked[i], "Schedule");
+        assert_int_equal(asked[i].why.code, codes[i]);
+        if (asked[i].answer)
+            protobuf_c_message_free_unpacked(asked[i].answer, NULL);
+    }
+    until_pod("web-1", PHASE(PLACED));
+}
+
 static void a_silent_nodes_pods_go_elsewhere(void **state)
 {
     struct fake_node *silent = node_with_a_pod();
@@ -607,6 +631,7 @@ int main(void)
         STORY(a_name_that_lives_is_refused),
         STORY(a_pending_pod_is_placed_when_room_appears),
         STORY(requests_of_one_moment_get_room_of_their_own),
+        STORY(what_a_refused_request_kept_is_given_to_others),
         STORY(a_silent_nodes_pods_go_elsewhere),
         STORY(an_agent_that_is_away_is_waited_for),
         STORY(node_and_state_are_compared),
