@@ -149,13 +149,23 @@ static void place_queue(struct placer *placer, struct list *queue,
     }
 }
 
+static bool fits_now(struct placer *placer, const struct pod *pod)
+{
+    struct placement_request request = placer_request(pod->facts.spec->message);
+
+    return pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
+           placement_choose(placer->view, &request) != 0;
+}
+
 void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id)
 {
     const struct pod *pod = pods_find(&placer->cluster->pods, pod_id);
 
-    if (!hold)
+    if (!hold) {
+        placer->look_again |= pod && fits_now(placer, pod);
         return;
+    }
     if (!pod || pod->facts.node_id != placement_hold_node(hold))
         placer->look_again = true;
     placement_unhold(placer->view, hold);

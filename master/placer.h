@@ -32,9 +32,10 @@ void placer_refresh(struct placer *placer);
  * leader, at the end of a loop turn. O(pending pods) when room appeared. */
 void placer_step(struct placer *placer);
 
-/* Room was kept for a pod (NULL: none was), and what was proposed is applied or
- * has failed. Unless the pod has the room now it is free again, for others that
- * were found not to fit beside it. `pod_id` 0: there is no pod. */
+/* What was proposed for a pod is applied, or has failed: give back the room that
+ * was kept for it (NULL: it was found to fit nowhere), and look at the pending
+ * pods again when that helps: the pod did not take the room, so others may; or
+ * it is pending, and room has appeared since. `pod_id` 0: there is no pod. */
 void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id);
 
