@@ -195,8 +195,8 @@ static bool is_retired(const struct store_mark *mark, const uint8_t *salt)
 }
 
 /* Without a valid header. A crash may tear one while it is written over a
- * retired log, whose salt the frames still have, or cleared; then no frame has
- * its salt. */
+ * retired log, whose salt the frames still have, or half of it where a write
+ * failed, or cleared; then no frame has its salt. */
 static int
 judge_headless(const struct store_mark *mark,
                const uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES],
@@ -208,7 +208,8 @@ judge_headless(const struct store_mark *mark,
         return 0;
     if (mark->known && mark->frames == 0 &&
         (all_zero(start, HEADER_BYTES) || all_zero(salt, STORE_SALT_BYTES) ||
-         is_retired(mark, salt) || !salt_is_ours(salt, start + HEADER_SALT)))
+         salt_is_ours(salt, mark->salt) ||
+         !salt_is_ours(salt, start + HEADER_SALT)))
         return 0;
     return error_set(why, ERROR_DATA_LOSS,
                      "its header is damaged; %llu frames were reported durable",
@@ -234,7 +235,8 @@ static int rewrite(const struct store_wal *wal, uint64_t length,
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync");
 }
 
-/* Judge it and, where SQLite is to recover it, sync it. */
+/* Judge it, and sync what SQLite is to recover; the header in any case, as the
+ * mark will name it. */
 static int examine(struct store_wal *wal, struct error *why)
 {
     uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES] = {0};
@@ -260,9 +262,7 @@ static int examine(struct store_wal *wal, struct error *why)
         return why->code;
     memcpy(wal->mark.salt, start + HEADER_SALT, STORE_SALT_BYTES);
     wal->needed = survey.whole > 0;
-    if (wal->needed)
-        return rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why);
-    return 0;
+    return rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why);
 }
 
 /* Overwrite a retired log with zeros, which SQLite ignores, and make it

@@ -29,6 +29,8 @@ static const struct {
     {22, "damage to what the mark has is no torn tail"},
     {50, "a retired log is not recovered"},
     {126, "the folder is synced at each opening"},
+    {4443, "half a retired log's salt tells it"},
+    {4790, "the mark is synced before a checkpoint"},
 };
 
 struct session {
