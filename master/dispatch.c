@@ -5,11 +5,25 @@
 
 enum { TICK_MS = 100, OPENED_TOGETHER_MAX = 32, OPEN_EVERY_MS = 1 };
 
+/* Who stood still has heard nobody; what was said meanwhile is yet to be read.
+ * So that time does not count as the nodes' silence. */
+static void forgive_pause(struct dispatch *dispatch, uint64_t now_ms)
+{
+    uint64_t pause_ms = now_ms - dispatch->ticked_at_ms;
+
+    if (pause_ms > 2 * TICK_MS)
+        list_for_each(item, next, &dispatch->all)
+            container_of(item, struct link, all)
+                ->heard_at_ms += pause_ms - TICK_MS;
+    dispatch->ticked_at_ms = now_ms;
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct dispatch *dispatch = timer->data;
     uint64_t now_ms = clock_monotonic_ms();
 
+    forgive_pause(dispatch, now_ms);
     if (dispatch->term == 0)
         return;
     dispatch->silent = 0;
@@ -62,6 +76,7 @@ void dispatch_start(struct dispatch *dispatch, struct replica *replica)
 {
     dispatch->replica = replica;
     dispatch_reset(dispatch, dispatch->cluster);
+    dispatch->ticked_at_ms = clock_monotonic_ms();
     uv_timer_start(&dispatch->tick, on_tick, TICK_MS, TICK_MS);
 }
 

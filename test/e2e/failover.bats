@@ -259,6 +259,23 @@ PY
     await 10 masters_agree
 }
 
+# Four times --lost-after, as most nodes are silent then.
+@test "all masters stand still for longer than nodes may be silent: no pod moves" {
+    local masters
+    start still --restart never -- sleep 1000
+    masters="$(pid_of m1) $(pid_of m2) $(pid_of m3)"
+    # shellcheck disable=SC2086 # one word each
+    kill -STOP $masters
+    sleep 12.5 # what is tested
+    # shellcheck disable=SC2086
+    kill -CONT $masters
+    kctl cordon n1 >/dev/null # after all that was decided at once
+    kctl uncordon n1 >/dev/null
+    nodes_are ready ready
+    [ "$(pod still-1 .status.phase)" = running ]
+    await 10 masters_agree
+}
+
 @test "the leader dies five times in a row" {
     start steady
     pid=$(pod steady-1 .status.pid)
