@@ -87,6 +87,13 @@ static void wait_for_leader(struct forward *forward)
                        LOOK_AGAIN_MS);
 }
 
+/* Long enough for another leader: what this one cannot reach may be a node. */
+static bool has_waited(const struct forward *forward)
+{
+    return forward->give_up_ms != 0 &&
+           clock_monotonic_ms() >= forward->give_up_ms;
+}
+
 /* ---- the leader's side ---- */
 
 static void on_up_message(struct call *call, const ProtobufCMessage *message)
@@ -103,7 +110,8 @@ static void on_up_ended(struct call *call, const struct error *why)
 
     forward->up = NULL;
     list_remove(&forward->link);
-    if (why->code == ERROR_UNAVAILABLE && !forward->answered)
+    if (why->code == ERROR_UNAVAILABLE && !forward->answered &&
+        !has_waited(forward))
         wait_for_leader(forward);
     else
         call_finish(forward->down, why);
@@ -245,7 +253,6 @@ static void take_back(struct forwarder *forwarder, const char *leader)
 void forwarder_kick(struct forwarder *forwarder)
 {
     struct replica_status status = replica_status(forwarder->master->replica);
-    uint64_t now_ms = clock_monotonic_ms();
     struct list moved;
 
     if (status.leader)
@@ -264,10 +271,10 @@ void forwarder_kick(struct forwarder *forwarder)
         list_remove(&forward->link);
         if (try_forward(forward))
             continue;
-        if (now_ms < forward->give_up_ms)
-            list_append(&forwarder->waiting, &forward->link);
-        else
+        if (has_waited(forward))
             call_fail(forward->down, ERROR_UNAVAILABLE, "no leader");
+        else
+            list_append(&forwarder->waiting, &forward->link);
     }
     if (list_empty(&forwarder->waiting))
         uv_timer_stop(&forwarder->timer);

@@ -600,6 +600,40 @@ static void any_master_takes_a_call(void **state)
     expect_masters(admin, world.masters[other].name, leader);
 }
 
+static bool leader_misses_the_node(void *data)
+{
+    const struct master *leader = data;
+
+    return !channel_connected(dispatch_channel(&leader->dispatch, 1));
+}
+
+/* What the leader says at once is what a follower passes on, in time. */
+static void a_node_that_is_away_is_named_by_a_follower_too(void **state)
+{
+    Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
+    struct fake_node *node = &world.nodes[0].fake;
+    struct error why;
+    unsigned leader;
+
+    (void)state;
+    world_start(3, 3);
+    leader = world_leader();
+    admin = world_channel(leader, "admin");
+    world_node_start(0);
+    world_node_register(0, leader);
+    expect_scheduled(admin, (struct ask){.id = 1}, "web-1 n1");
+    until_node_has(node, 1);
+    fake_report(node, node->pods[0].pod_id, PHASE(SUCCEEDED));
+    until_pod("web-1", PHASE(SUCCEEDED));
+    world_node_stop(0);
+    world_until(leader_misses_the_node, world.masters[leader].master,
+                "the leader to notice");
+    request.pod = (char[]){"web-1"};
+    admin = world_channel((leader + 1) % 3, "admin");
+    assert_null(world_call(admin, "Logs", &request.base, &why));
+    expect_refused(why, ERROR_UNAVAILABLE, "node n1 cannot be reached");
+}
+
 static void without_a_leader_a_call_waits_a_while(void **state)
 {
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
@@ -646,6 +680,8 @@ int main(void)
         STORY(events_are_watched_from_an_index),
         STORY(logs_come_from_the_node),
         cmocka_unit_test_teardown(any_master_takes_a_call, world_tear_down),
+        cmocka_unit_test_teardown(
+            a_node_that_is_away_is_named_by_a_follower_too, world_tear_down),
         cmocka_unit_test_teardown(without_a_leader_a_call_waits_a_while,
                                   world_tear_down),
     };
