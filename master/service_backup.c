@@ -51,6 +51,17 @@ static void on_handle_closed(uv_handle_t *handle)
     free(backup);
 }
 
+/* Wait for the child, which is what counts against BACKUPS_MAX: a caller that
+ * does not read what is queued costs no more than that. */
+static int reap(struct backup *backup)
+{
+    int status = child_reap(backup->child);
+
+    backup->child = 0;
+    backup->master->backups--;
+    return status;
+}
+
 static void stop(struct backup *backup)
 {
     uv_poll_stop(&backup->poll);
@@ -58,8 +69,7 @@ static void stop(struct backup *backup)
     if (backup->child == 0)
         return;
     kill(backup->child, SIGKILL);
-    (void)child_reap(backup->child);
-    backup->child = 0;
+    (void)reap(backup);
 }
 
 /* Sent, or given up by either side. */
@@ -69,7 +79,6 @@ static void on_ended(struct call *call, const struct error *why)
 
     (void)why;
     stop(backup);
-    backup->master->backups--;
     uv_close((uv_handle_t *)&backup->poll, on_handle_closed);
     uv_close((uv_handle_t *)&backup->stall, on_handle_closed);
 }
@@ -107,10 +116,9 @@ static int send_bytes(struct backup *backup, uint8_t *bytes, size_t length,
 static void end(struct backup *backup)
 {
     uint8_t seal[ENVELOPE_SEAL_BYTES];
-    int status = child_reap(backup->child);
+    int status = reap(backup);
     struct error why = {0};
 
-    backup->child = 0;
     if (status != 0)
         error_set(&why, ERROR_INTERNAL,
                   "the child that saves the state ended with status %d",
