@@ -279,10 +279,29 @@ void replica_snapshot_send(struct replica *replica, const uint32_t *members,
 
 /* ---- taken ---- */
 
+/* What a stranger may say that it is: a member that we do not know yet, or one
+ * whose removal may yet be taken back. */
+static bool may_be_stranger(struct replica *replica, uint32_t from)
+{
+    const Kontor__V1__RaftConfiguration *members = replica_members(replica);
+    const struct raft *raft = replica->raft;
+    bool settled = raft_configuration(raft)->index <= raft_commit_index(raft);
+
+    for (size_t i = 0; i < members->n_members; i++)
+        if (members->members[i]->id == from)
+            return false;
+    return from != replica->self && (from >= members->next_id || !settled);
+}
+
 static int on_chunk(void *data, uint32_t from, uint64_t term, struct error *why)
 {
     struct replica *replica = data;
 
+    if (replica->receive_of_stranger && !may_be_stranger(replica, from))
+        return error_set(why, ERROR_PERMISSION_DENIED,
+                         "a snapshot of member %" PRIu32
+                         " from a master that is none",
+                         from);
     replica->stepped = true;
     if (raft_snapshot_incoming(replica->raft, from, term, clock_monotonic_ms(),
                                &replica->out))
@@ -407,6 +426,7 @@ void replica_snapshot_receive(void *data, uint32_t member, struct call *call)
         call_fail(call, ERROR_UNAVAILABLE, "a snapshot is being installed");
         return;
     }
+    replica->receive_of_stranger = member == RAFT_NOBODY;
     replica->receive = install_receive_new(replica->loop, replica->folder,
                                            member, &events, replica);
     install_receive_start(replica->receive, call);

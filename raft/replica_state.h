@@ -88,6 +88,7 @@ struct replica {
     bool compacting;
     struct replica_send sends[RAFT_MEMBERS_MAX];
     struct install_receive *receive; /* NULL: none */
+    bool receive_of_stranger;        /* by name none of the members */
 
     bool closing;
     unsigned open_parts;

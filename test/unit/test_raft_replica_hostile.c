@@ -478,6 +478,26 @@ static void broken_snapshots_are_refused(void **state)
     rogue_close(&rogue);
 }
 
+static void a_stranger_installs_as_nobody_else(void **state)
+{
+    /* term, index, total, offset, length, last, wrong, from */
+    static const struct sent_chunk posing = {99, 50, 16, 0, 8, false, false, 2};
+    struct rogue rogue;
+    struct call *call;
+
+    (void)state;
+    cluster_start();
+    cluster_wait_leader();
+    rogue_open(&rogue, "m9", "master");
+    call = call_install(&rogue);
+    send_chunk(call, &posing);
+    call_half_close(call);
+    cluster_wait(has_ended, &rogue, "end");
+    assert_int_equal(rogue.why.code, ERROR_PERMISSION_DENIED);
+    assert_true(replica_status(cluster.members[0].replica).term < 99);
+    rogue_close(&rogue);
+}
+
 /* Whole as a file and nothing that the state machine can load: the state and
  * the log stay, the sender is told, the file is gone. */
 static void snapshot_that_cannot_be_loaded_changes_nothing(void **state)
@@ -567,6 +587,7 @@ int main(void)
         STORY(member_speaks_for_itself_only),
         STORY(a_removal_silences_once_it_is_committed),
         STORY(a_command_that_was_replaced_is_not_done),
+        STORY(a_stranger_installs_as_nobody_else),
         STORY(broken_snapshots_are_refused),
         STORY(snapshot_that_cannot_be_loaded_changes_nothing),
         STORY(failed_snapshots_do_not_stop_the_log),
