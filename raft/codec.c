@@ -49,6 +49,7 @@ const Kontor__V1__RaftMessage *codec_encode(struct codec_frame *frame,
     out->hint_index = message->hint_index;
     out->read_context = message->read_context;
     out->leader_ms = message->leader_ms;
+    out->promise_ms = message->promise_ms;
     out->granted = message->granted;
     out->handed_over = message->handed_over;
     out->n_entries = message->entry_count;
@@ -111,6 +112,7 @@ int codec_decode(const Kontor__V1__RaftMessage *in, struct raft_message *out,
         .hint_index = in->hint_index,
         .read_context = in->read_context,
         .leader_ms = in->leader_ms,
+        .promise_ms = in->promise_ms,
         .granted = in->granted,
         .handed_over = in->handed_over,
         .entry_count = in->n_entries,

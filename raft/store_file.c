@@ -475,8 +475,8 @@ int store_file_checkpoint(struct store_file *file, struct error *why)
     /* From here on raft.db may be between two states, and needs the log. */
     if (store_wal_settle(&file->wal, why) != 0)
         return why->code;
-    result = sqlite3_wal_checkpoint_v2(
-        file->db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    result = sqlite3_wal_checkpoint_v2(file->db, "main",
+                                       SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     if (result != SQLITE_OK)
         return store_file_error(file, result, why);
     file->wal_pages = 0;

@@ -14,6 +14,13 @@ static uint64_t match_index(const struct raft *raft)
                                                       : raft->verified_index;
 }
 
+/* Without leases of our own we may vote for another at any time. */
+static uint64_t promise_ms(const struct raft *raft)
+{
+    return raft->config.lease_drift_permille ? raft->config.election_timeout_ms
+                                             : 0;
+}
+
 static void grant(struct raft *raft, struct raft_output *out)
 {
     struct raft_message answer = {
@@ -23,6 +30,7 @@ static void grant(struct raft *raft, struct raft_output *out)
         .match_index = match_index(raft),
         .read_context = raft->leader_context,
         .leader_ms = raft->leader_ms,
+        .promise_ms = promise_ms(raft),
         .granted = true,
     };
 
@@ -49,6 +57,7 @@ static void refuse(struct raft *raft, const struct raft_message *in,
     if (in->term == raft->term) {
         answer.read_context = raft->leader_context;
         answer.leader_ms = raft->leader_ms;
+        answer.promise_ms = promise_ms(raft);
         answer.hint_index = in->last_index - 1;
         answer.hint_index =
             raft_log_floor(&raft->log, answer.hint_index, in->last_term);

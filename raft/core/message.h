@@ -62,6 +62,9 @@ struct raft_message {
     uint64_t hint_index;   /* append result, refused: may be equal up to here */
     uint64_t read_context; /* append and its result: newest ReadIndex round */
     uint64_t leader_ms;    /* append and its result: the leader's clock */
+    /* Append result: from leader_ms on the sender votes for nobody else for so
+     * long; 0: it makes no such promise. */
+    uint64_t promise_ms;
     bool granted;
     bool handed_over; /* vote: on the leader's own wish */
     /* Append: entries last_index + 1 ... Owned by the message. */

@@ -26,8 +26,9 @@ struct raft_peer {
     uint64_t next_index;
     uint64_t match_index; /* durable there; below next_index */
     uint64_t heard_ms;
-    uint64_t read_context;          /* newest that it confirmed */
-    uint64_t leader_ms;             /* our clock, newest that it returned */
+    uint64_t read_context; /* newest that it confirmed */
+    uint64_t leader_ms;    /* our clock, newest that it returned */
+    uint64_t promised_ms;  /* and until when it votes for nobody else */
     struct raft_inflight *inflight; /* owned; a ring */
     unsigned inflight_first;
     unsigned inflight_count;

@@ -9,7 +9,8 @@
  *
  * With leases (6.4.1) nobody need be asked while a quorum's promise lasts to
  * vote for nobody else for an election timeout after an append. Answers return
- * our own clock as the append said it, so only its rate matters. A promise
+ * our own clock as the append said it, so only its rate matters, and how long
+ * the promise is: members may be started with other settings. A promise
  * does not bind who is told to take over, so that ends the term's leases. */
 #include "raft/core/parts.h"
 
@@ -19,18 +20,17 @@ static bool lease_holds(const struct raft *raft)
 {
     uint64_t timeout_ms = raft->config.election_timeout_ms;
     uint64_t drift_ms = timeout_ms * raft->config.lease_drift_permille / 1000;
-    uint64_t sent_ms[RAFT_MEMBERS_MAX];
+    uint64_t promised_ms[RAFT_MEMBERS_MAX];
 
     if (raft->config.lease_drift_permille == 0 || raft->lease_over ||
         !raft_leader_ready(raft))
         return false;
     for (unsigned i = 0; i < raft->peer_count; i++)
-        sent_ms[i] = raft_is_self(raft, &raft->peers[i])
-                         ? raft->now_ms
-                         : raft->peers[i].leader_ms;
+        promised_ms[i] = raft_is_self(raft, &raft->peers[i])
+                             ? raft->now_ms + timeout_ms
+                             : raft->peers[i].promised_ms;
     /* A millisecond more: clocks are read in whole ones. */
-    return raft->now_ms + drift_ms + 1 <
-           raft_quorum_value(raft, sent_ms) + timeout_ms;
+    return raft->now_ms + drift_ms + 1 < raft_quorum_value(raft, promised_ms);
 }
 
 static void serve(struct raft *raft, uint64_t id, struct raft_output *out)

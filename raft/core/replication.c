@@ -67,6 +67,7 @@ void raft_peer_start(const struct raft *raft, struct raft_peer *peer)
     peer->heard_ms = raft->now_ms;
     peer->read_context = 0;
     peer->leader_ms = 0;
+    peer->promised_ms = 0;
     inflight_clear(peer);
 }
 
@@ -161,6 +162,9 @@ static void offer_snapshot(struct raft *raft, struct raft_peer *peer,
         return;
     peer->state = RAFT_PEER_SNAPSHOT;
     inflight_clear(peer);
+    for (unsigned i = 0; i < out->snapshot_count; i++)
+        if (out->snapshot_to[i] == peer->id)
+            return;
     out->snapshot_to[out->snapshot_count++] = peer->id;
 }
 
@@ -257,6 +261,21 @@ static void on_refused(struct raft *raft, struct raft_peer *peer,
     raft_replicate(raft, peer, out);
 }
 
+/* We count on no more than on our own timeout, the length that the bound on
+ * the clocks is stated for. */
+static void note_promise(const struct raft *raft, struct raft_peer *peer,
+                         const struct raft_message *in)
+{
+    uint64_t length_ms = raft->config.election_timeout_ms;
+
+    if (in->leader_ms <= peer->leader_ms)
+        return;
+    if (in->promise_ms < length_ms)
+        length_ms = in->promise_ms;
+    peer->leader_ms = in->leader_ms;
+    peer->promised_ms = length_ms ? in->leader_ms + length_ms : 0;
+}
+
 void raft_on_append_result(struct raft *raft, const struct raft_message *in,
                            struct raft_output *out)
 {
@@ -271,8 +290,7 @@ void raft_on_append_result(struct raft *raft, const struct raft_message *in,
         in->read_context > raft->read_newest || in->leader_ms > raft->now_ms)
         return;
     peer->heard_ms = raft->now_ms;
-    if (in->leader_ms > peer->leader_ms)
-        peer->leader_ms = in->leader_ms;
+    note_promise(raft, peer, in);
     if (in->read_context > peer->read_context) {
         peer->read_context = in->read_context;
         raft_read_check(raft, out);

@@ -12,7 +12,8 @@ enum {
     TURN_US = 400,
     CLOCK_OFFSET_MAX_MS = 100000,
     MASTER_BURST_MAX = 64,
-    SLOW_FACTOR = 10
+    SLOW_FACTOR = 10,
+    HASTY_TIMEOUT_MS = 100,
 };
 
 static uint64_t clock_rate(struct sim *sim)
@@ -112,6 +113,10 @@ void master_start(struct sim *sim, struct master *master)
 
     config.self = master->position + 1;
     config.seed = random_next(&sim->random);
+    if (sim->traits.unleased >> master->position & 1)
+        config.lease_drift_permille = 0;
+    if (sim->traits.hasty >> master->position & 1)
+        config.election_timeout_ms = HASTY_TIMEOUT_MS;
     master->incarnation++;
     master->up = true;
     master->stalled_until_us = 0;

@@ -68,6 +68,7 @@ static enum ambush_kind draw_theme(struct sim *sim)
 static void fit_leases(struct sim *sim)
 {
     struct sim_traits *traits = &sim->traits;
+    struct random aside = sim->random; /* what follows stays as it was */
 
     if (sim_chance(sim, 60)) {
         traits->clocks_apart = true;
@@ -77,6 +78,10 @@ static void fit_leases(struct sim *sim)
         drift_permille(traits->clock_spread_permille);
     if (sim_chance(sim, 50))
         traits->client_every_us = 500000;
+    if (random_below(&aside, 3) == 0) { /* as while settings are changed */
+        traits->unleased = (unsigned)random_next(&aside);
+        traits->hasty = (unsigned)random_next(&aside);
+    }
 }
 
 /* Each is an attempt on something: leases, on what a new leader takes over, or

@@ -49,4 +49,6 @@ struct sim_traits {
     unsigned rounds;       /* of chaos, each followed by recovery */
     uint64_t chaos_us;
     struct raft_config config;
+    unsigned unleased; /* masters that promise nothing, by bit */
+    unsigned hasty;    /* masters that promise less, by bit */
 };

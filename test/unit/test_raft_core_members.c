@@ -1,5 +1,6 @@
 /* Who belongs to the cluster, and who leads it on purpose (chapters 3.10 and
  * 4). m1 is the real core; the rest is played. */
+#include "base/lang.h"
 #include "test/unit/raft_members.h"
 #include "test/unit/raft_story.h"
 
@@ -300,8 +301,8 @@ static void a_transfer_that_takes_too_long_is_given_up(void **state)
 
 /* ---- leases ---- */
 
-/* m1 leads with leases; `heard` of m2 at so many ms of m1's clock. */
-static struct raft_story *lease_of(uint64_t leader_ms)
+/* m1 leads with leases, and m2 has promised so much. */
+static struct raft_story *lease_of(uint64_t leader_ms, uint64_t promise_ms)
 {
     struct raft_story *story = raft_story_new_leased(3, /* permille */ 100);
     struct raft_message answer = stored(2, 1);
@@ -309,6 +310,7 @@ static struct raft_story *lease_of(uint64_t leader_ms)
     raft_story_lead(story);
     raft_story_stored(story, 2);
     answer.leader_ms = leader_ms;
+    answer.promise_ms = promise_ms;
     raft_story_get(story, answer);
     raft_story_expect(story, "[237] commit 1\n");
     return story;
@@ -324,7 +326,7 @@ static void read_at(struct raft_story *story, uint64_t now_ms)
  * came. */
 static void a_lease_serves_reads_until_it_ends(void **state)
 {
-    struct raft_story *story = lease_of(237);
+    struct raft_story *story = lease_of(237, 150);
 
     (void)state;
     read_at(story, 237 + 133);
@@ -335,11 +337,36 @@ static void a_lease_serves_reads_until_it_ends(void **state)
     raft_story_free(story);
 }
 
+/* A member that was started with a shorter timeout promises less, one without
+ * leases nothing; more than our own timeout is not counted on. */
+static void a_lease_is_as_long_as_the_promise(void **state)
+{
+    static const struct {
+        uint64_t promise_ms;
+        uint64_t lasts_ms;
+    } rows[] = {{60, 43}, {0, 0}, {400, 133}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct raft_story *story = lease_of(237, rows[i].promise_ms);
+
+        for (uint64_t ms = 0; ms <= 140; ms++) {
+            struct raft_output *out = raft_story_output(story);
+            uint64_t id = raft_read(raft_story_core(story), 237 + ms, out);
+            bool served = rows[i].lasts_ms > 0 && ms <= rows[i].lasts_ms;
+
+            assert_int_equal(out->reads_ready == id, served);
+            raft_story_note(story);
+        }
+        raft_story_free(story);
+    }
+}
+
 /* Who is told to take over is bound by no promise, even when the transfer was
  * given up meanwhile. */
 static void a_transfer_ends_the_leases_of_a_term(void **state)
 {
-    struct raft_story *story = lease_of(237);
+    struct raft_story *story = lease_of(237, 150);
     struct raft *raft = raft_story_core(story);
 
     (void)state;
@@ -400,6 +427,7 @@ int main(void)
         cmocka_unit_test(who_is_told_to_take_over_stands_at_once),
         cmocka_unit_test(a_transfer_that_takes_too_long_is_given_up),
         cmocka_unit_test(a_lease_serves_reads_until_it_ends),
+        cmocka_unit_test(a_lease_is_as_long_as_the_promise),
         cmocka_unit_test(a_transfer_ends_the_leases_of_a_term),
         cmocka_unit_test(the_promise_of_a_lease_is_kept),
     };
