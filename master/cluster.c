@@ -55,6 +55,9 @@ static void operate(struct apply *apply, const Kontor__V1__Command *command)
     case KONTOR__V1__COMMAND__OPERATION_SET_CORDON:
         apply_set_cordon(apply, command->set_cordon);
         return;
+    case KONTOR__V1__COMMAND__OPERATION_MOVE_PODS:
+        apply_move_pods(apply, command->move_pods);
+        return;
     case KONTOR__V1__COMMAND__OPERATION__NOT_SET:
     case _KONTOR__V1__COMMAND__OPERATION__CASE_IS_INT_SIZE:
         break;

@@ -6,7 +6,8 @@
  *
  *      pending --place--> on a node --report--> ended --too many--> forgotten
  *         ^                  |
- *         +---- node lost ---+
+ *         +--- node lost, ---+
+ *              or drained
  *
  * Invariants:
  * 1. No pod is put on a node that has not got room for it, whatever the
@@ -40,7 +41,7 @@ struct cluster {
 /* The newest Command.format that is known here. A release writes no newer one
  * than the release before it knows, so that masters one release apart run
  * together. */
-enum { CLUSTER_FORMAT = 0 };
+enum { CLUSTER_FORMAT = 1 };
 
 struct cluster *cluster_new(void);
 void cluster_free(struct cluster *cluster);

@@ -4,7 +4,11 @@
 #include "kontor/v1/command.pb-c.h"
 #include "master/cluster.h"
 
-enum { PLACEMENTS_PER_COMMAND_MAX = 4096, REPORTS_PER_COMMAND_MAX = 4096 };
+enum {
+    PLACEMENTS_PER_COMMAND_MAX = 4096,
+    REPORTS_PER_COMMAND_MAX = 4096,
+    MOVES_PER_COMMAND_MAX = 32768, /* 32 bytes each at most */
+};
 
 struct apply {
     struct cluster *cluster;
@@ -23,11 +27,23 @@ void apply_register_node(struct apply *apply,
 void apply_set_node_state(struct apply *apply,
                           const Kontor__V1__SetNodeState *in);
 void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in);
+void apply_move_pods(struct apply *apply, const Kontor__V1__MovePods *in);
 
 /* The changes a pod goes through, each with its event. */
+/* The node is open, is the one asked for and has room. */
+bool node_accepts(const struct node *node, const struct spec *spec);
 bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node);
-void pod_unplace(struct apply *apply, struct pod *pod, struct node *node);
+/* Its node is lost or drained, says `how`: one that was to stop has stopped,
+ * one that must not run twice has failed, others are pending. */
+void pod_give_up(struct apply *apply, struct pod *pod, struct node *node,
+                 const char *how);
+/* It counts on another node and in another generation now. */
+void pod_moved(struct apply *apply, struct pod *pod, struct node *from);
+/* Nothing of it is left where it was leaving. */
+void pod_departed(struct apply *apply, struct pod *pod);
 void pod_end(struct apply *apply, struct pod *pod, int32_t phase);
+
+void node_cordon(struct apply *apply, struct node *node, bool cordoned);
 
 /* Add an event; takes `message`. */
 void pod_event(struct apply *apply, struct pod *pod, int32_t kind,

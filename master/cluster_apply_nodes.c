@@ -109,46 +109,18 @@ static struct node *find(struct apply *apply, uint64_t id)
     return node;
 }
 
-static int by_id(const void *left, const void *right)
-{
-    const struct pod *a = *(struct pod *const *)left;
-    const struct pod *b = *(struct pod *const *)right;
-
-    return a->facts.id < b->facts.id ? -1 : 1;
-}
-
-/* A pod whose node is lost. One that was to stop has stopped; one that must
- * not run twice has failed; others are placed anew. */
-static void lose_pod(struct apply *apply, struct node *node, struct pod *pod)
-{
-    bool stop = pod->facts.stop_requested;
-    bool once = pod->facts.spec->message->restart ==
-                KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
-    struct text *reason;
-
-    if (!stop && !once) {
-        pod_unplace(apply, pod, node);
-        return;
-    }
-    reason = text_format("node %s is lost", text_string(node->name));
-    text_replace(&pod->facts.reason, text_string(reason));
-    text_drop(reason);
-    pod_end(apply, pod,
-            stop ? KONTOR__V1__POD_PHASE__POD_STOPPED
-                 : KONTOR__V1__POD_PHASE__POD_FAILED);
-}
-
-/* In order of id: the order on the node's list is not part of the state. */
+/* In order of id. What was leaving the node has left the cluster with it. */
 static void lose_pods(struct apply *apply, struct node *node)
 {
-    size_t count = 0;
-    struct pod **pods = memory_array(node->pod_count + 1, sizeof(struct pod *));
+    size_t count;
+    struct pod **pods = node_pods_leaving(node, &count);
 
-    list_for_each(link, next, &node->pods) pods[count++] =
-        container_of(link, struct pod, queue);
-    qsort(pods, count, sizeof(struct pod *), by_id);
     for (size_t i = 0; i < count; i++)
-        lose_pod(apply, node, pods[i]);
+        pod_departed(apply, pods[i]);
+    free(pods);
+    pods = node_pods(node, &count);
+    for (size_t i = 0; i < count; i++)
+        pod_give_up(apply, pods[i], node, "lost");
     free(pods);
 }
 
@@ -180,14 +152,20 @@ void apply_set_node_state(struct apply *apply,
         lose_pods(apply, node);
 }
 
+void node_cordon(struct apply *apply, struct node *node, bool cordoned)
+{
+    if (node->cordoned == cordoned)
+        return;
+    node->cordoned = cordoned;
+    nodes_touch(&apply->cluster->nodes, node);
+    node_event(apply, node, KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED,
+               text_new(cordoned ? "cordoned" : "open again"));
+}
+
 void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in)
 {
     struct node *node = find(apply, in->node_id);
 
-    if (!node || node->cordoned == (in->cordoned != 0))
-        return;
-    node->cordoned = in->cordoned;
-    nodes_touch(&apply->cluster->nodes, node);
-    node_event(apply, node, KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED,
-               text_new(node->cordoned ? "cordoned" : "open again"));
+    if (node)
+        node_cordon(apply, node, in->cordoned);
 }

@@ -111,6 +111,24 @@ static void take_status(struct apply *apply, struct pod *pod,
               pod_status_text(apply->cluster, &pod->facts));
 }
 
+/* Of one that was given up. When it ended well before it was told to, the pod
+ * has nothing left to do elsewhere. */
+static void take_departure(struct apply *apply, struct pod *pod,
+                           const Kontor__V1__PodStatus *status)
+{
+    bool done = status->phase == KONTOR__V1__POD_PHASE__POD_SUCCEEDED;
+
+    if (!pod_phase_ended((int32_t)status->phase))
+        return;
+    if (!done || pod_ended(pod) || pod->facts.stop_requested) {
+        pod_departed(apply, pod);
+        return;
+    }
+    departure_end(pod);
+    take_over(&pod->facts, status);
+    pod_end(apply, pod, KONTOR__V1__POD_PHASE__POD_SUCCEEDED);
+}
+
 void apply_report_pods(struct apply *apply, const Kontor__V1__ReportPods *in)
 {
     const struct cluster *cluster = apply->cluster;
@@ -125,9 +143,11 @@ void apply_report_pods(struct apply *apply, const Kontor__V1__ReportPods *in)
         const Kontor__V1__PodStatus *status = in->pods[i];
         struct pod *pod = pods_find(&cluster->pods, status->pod_id);
 
-        if (pod && !pod_ended(pod) && pod->facts.node_id == in->node_id &&
-            pod->facts.generation == status->generation &&
-            reportable((int32_t)status->phase))
+        if (departure_is(pod, in->node_id, status->generation))
+            take_departure(apply, pod, status);
+        else if (pod && !pod_ended(pod) && pod->facts.node_id == in->node_id &&
+                 pod->facts.generation == status->generation &&
+                 reportable((int32_t)status->phase))
             take_status(apply, pod, status);
     }
 }

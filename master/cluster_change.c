@@ -52,8 +52,7 @@ static void forget_run(struct pod_facts *facts)
     facts->finished_at_ms = 0;
 }
 
-/* The node is open, is the one asked for and has room. */
-static bool node_accepts(const struct node *node, const struct spec *spec)
+bool node_accepts(const struct node *node, const struct spec *spec)
 {
     struct placement_node view = node_placement(node);
     const char *asked = spec->message->node;
@@ -80,11 +79,10 @@ bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
     return true;
 }
 
-void pod_unplace(struct apply *apply, struct pod *pod, struct node *node)
+static void pod_unplace(struct apply *apply, struct pod *pod, struct node *node,
+                        struct text *message)
 {
     struct pod_facts *facts = &pod->facts;
-    struct text *message =
-        text_format("node %s is lost", text_string(node->name));
 
     node_take(&apply->cluster->nodes, node, pod);
     list_append(&apply->cluster->pods.displaced, &pod->queue);
@@ -93,6 +91,58 @@ void pod_unplace(struct apply *apply, struct pod *pod, struct node *node)
     facts->phase = KONTOR__V1__POD_PHASE__POD_PENDING;
     text_replace(&facts->reason, text_string(message));
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED, message);
+}
+
+void pod_give_up(struct apply *apply, struct pod *pod, struct node *node,
+                 const char *how)
+{
+    struct text *message =
+        text_format("node %s is %s", text_string(node->name), how);
+    bool stop = pod->facts.stop_requested;
+
+    if (!stop && !pod_runs_once(pod)) {
+        pod_unplace(apply, pod, node, message);
+        return;
+    }
+    text_replace(&pod->facts.reason, text_string(message));
+    text_drop(message);
+    pod_end(apply, pod,
+            stop ? KONTOR__V1__POD_PHASE__POD_STOPPED
+                 : KONTOR__V1__POD_PHASE__POD_FAILED);
+}
+
+void pod_moved(struct apply *apply, struct pod *pod, struct node *from)
+{
+    struct pod_facts *facts = &pod->facts;
+    const struct node *to = nodes_find(&apply->cluster->nodes, facts->node_id);
+    struct text *reason =
+        text_format("has to end on %s first", text_string(from->name));
+
+    departure_begin(&from->leaving, from->id, pod, facts->generation - 1);
+    forget_run(facts);
+    text_replace(&facts->reason, text_string(reason));
+    text_drop(reason);
+    facts->phase = KONTOR__V1__POD_PHASE__POD_PLACED;
+    pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED,
+              text_format("moved from %s to %s", text_string(from->name),
+                          text_string(to->name)));
+}
+
+void pod_departed(struct apply *apply, struct pod *pod)
+{
+    struct pod_facts *facts = &pod->facts;
+    const struct node *node =
+        nodes_find(&apply->cluster->nodes, facts->node_id);
+
+    departure_end(pod);
+    if (pod_ended(pod) || facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+        return;
+    text_replace(&facts->reason, "");
+    if (facts->stop_requested)
+        pod_end(apply, pod, KONTOR__V1__POD_PHASE__POD_STOPPED);
+    else
+        pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED,
+                  text_format("may start on %s", text_string(node->name)));
 }
 
 static void forget_oldest(struct cluster *cluster)

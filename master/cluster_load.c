@@ -44,7 +44,8 @@ static int load_header(struct load *load, struct error *why)
     if (next(load, KONTOR__V1__SNAPSHOT_RECORD__RECORD_HEADER, why) != 0)
         return why->code;
     header = load->record->header;
-    if (header->version != SNAPSHOT_VERSION)
+    if (header->version != SNAPSHOT_VERSION &&
+        header->version != SNAPSHOT_VERSION_OLD)
         return error_set(why, ERROR_DATA_LOSS,
                          "snapshot has version %u, this program reads %d",
                          header->version, SNAPSHOT_VERSION);
@@ -257,6 +258,24 @@ static int seat(struct cluster *cluster, struct pod *pod, struct error *why)
     return 0;
 }
 
+/* A placement that was given up. */
+static bool take_departure(struct cluster *cluster, struct pod *pod,
+                           const Kontor__V1__PodRecord *record)
+{
+    struct node *node = nodes_find(&cluster->nodes, record->leaving_node_id);
+    bool there = record->leaving_generation == pod->facts.generation;
+
+    if (record->leaving_node_id == 0)
+        return true;
+    if (!node || node->state == KONTOR__V1__NODE_STATE__NODE_LOST ||
+        record->leaving_generation == 0 ||
+        record->leaving_generation > pod->facts.generation ||
+        (there && pod->facts.node_id != 0 && !pod_ended(pod)))
+        return false;
+    departure_begin(&node->leaving, node->id, pod, record->leaving_generation);
+    return true;
+}
+
 static int load_pods(struct load *load, struct error *why)
 {
     struct cluster *cluster = load->cluster;
@@ -277,6 +296,9 @@ static int load_pods(struct load *load, struct error *why)
                        number_of(record->pod->name, spec->message->app),
                        spec_take(spec));
         take_facts(&pod->facts, record->pod, record->node_id);
+        if (!take_departure(cluster, pod, record))
+            return error_set(why, ERROR_DATA_LOSS,
+                             "snapshot's pod record %u leaves wrongly", i);
         if (seat(cluster, pod, why) != 0)
             return why->code;
     }

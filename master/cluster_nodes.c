@@ -71,6 +71,7 @@ struct node *nodes_add(struct nodes *nodes, uint64_t id, const char *name)
     node->state = KONTOR__V1__NODE_STATE__NODE_READY;
     list_init(&node->changed);
     list_init(&node->pods);
+    departures_init(&node->leaving);
     list_append(&nodes->all, &node->all);
     map_insert(&nodes->by_id, &node->by_id, map_hash_id(id));
     map_insert(&nodes->by_name, &node->by_name,
@@ -141,6 +142,45 @@ void node_take(struct nodes *nodes, struct node *node, struct pod *pod)
     nodes_touch(nodes, node);
     if (nodes->watcher.taken)
         nodes->watcher.taken(nodes->watcher.data, node, pod);
+}
+
+static int by_id(const void *left, const void *right)
+{
+    const struct pod *a = *(struct pod *const *)left;
+    const struct pod *b = *(struct pod *const *)right;
+
+    return a->facts.id < b->facts.id ? -1 : 1;
+}
+
+struct pod **node_pods(const struct node *node, size_t *count)
+{
+    struct pod **pods = memory_array(node->pod_count + 1, sizeof(struct pod *));
+
+    *count = 0;
+    list_for_each(link, next, &node->pods) pods[(*count)++] =
+        container_of(link, struct pod, queue);
+    qsort(pods, *count, sizeof(struct pod *), by_id);
+    return pods;
+}
+
+struct pod **node_pods_leaving(const struct node *node, size_t *count)
+{
+    struct pod **pods =
+        memory_array(node->leaving.count + 1, sizeof(struct pod *));
+
+    *count = 0;
+    list_for_each(link, next, &node->leaving.list) pods[(*count)++] =
+        container_of(link, struct departure, link)->pod;
+    qsort(pods, *count, sizeof(struct pod *), by_id);
+    return pods;
+}
+
+bool node_crowded(const struct node *node)
+{
+    struct resources all = node->allocated;
+
+    resources_add(&all, &node->leaving.wants);
+    return node->leaving.count > 0 && !resources_fit(&node->capacity, &all);
 }
 
 static enum placement_closed closed_of(const struct node *node)

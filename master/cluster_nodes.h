@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/list.h"
+#include "master/cluster_departures.h"
 #include "master/cluster_pods.h"
 #include "master/placement/placement.h"
 
@@ -50,6 +51,7 @@ struct node {
     size_t label_count;
     struct resources capacity;
     struct resources allocated;
+    struct departures leaving;
     uint32_t pod_count;
     uint32_t subnet_number; /* 1 ... */
     int32_t state;          /* Kontor__V1__NodeState */
@@ -94,6 +96,15 @@ struct node *nodes_take_changed(struct nodes *nodes);
 /* Put a pod on a node, and take it off. */
 void node_put(struct nodes *nodes, struct node *node, struct pod *pod);
 void node_take(struct nodes *nodes, struct node *node, struct pod *pod);
+
+/* Its pods, or those that are leaving it, in order of id: the order on lists
+ * is not part of the state. An array of *count, free()d by the caller. */
+struct pod **node_pods(const struct node *node, size_t *count);
+struct pod **node_pods_leaving(const struct node *node, size_t *count);
+
+/* There is not room on the machine for all that is there beside what the state
+ * has there: something has to go first. */
+bool node_crowded(const struct node *node);
 
 /* What placement is to know of a node. Its name is borrowed. */
 struct placement_node node_placement(const struct node *node);

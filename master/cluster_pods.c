@@ -1,6 +1,7 @@
 #include "master/cluster_pods.h"
 
 #include "base/memory.h"
+#include "master/cluster_departures.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -141,6 +142,7 @@ void pods_remove(struct pods *pods, struct specs *specs, struct pod *pod)
         pods->ended_count--;
     else
         app->living--;
+    departure_end(pod);
     list_remove(&pod->queue);
     list_remove(&pod->all);
     list_remove(&pod->of_app);
@@ -159,6 +161,12 @@ bool pod_phase_ended(int32_t phase)
     return phase == KONTOR__V1__POD_PHASE__POD_SUCCEEDED ||
            phase == KONTOR__V1__POD_PHASE__POD_FAILED ||
            phase == KONTOR__V1__POD_PHASE__POD_STOPPED;
+}
+
+bool pod_is_movable(const struct pod *pod)
+{
+    return !pod_ended(pod) && pod->facts.node_id != 0 &&
+           !pod->facts.stop_requested && !pod->departure && !pod_runs_once(pod);
 }
 
 struct pod_facts pod_facts_copy(const struct pod_facts *facts)

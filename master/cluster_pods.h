@@ -57,7 +57,8 @@ struct pod {
     struct list queue;
     struct list of_app;
     struct app *app;
-    uint32_t number; /* the name is app-number */
+    struct departure *departure; /* owned; NULL: none */
+    uint32_t number;             /* the name is app-number */
 };
 
 struct pods {
@@ -104,6 +105,16 @@ static inline bool pod_ended(const struct pod *pod)
 {
     return pod_phase_ended(pod->facts.phase);
 }
+
+/* One that must not run twice. */
+static inline bool pod_runs_once(const struct pod *pod)
+{
+    return pod->facts.spec->message->restart ==
+           KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+}
+
+/* It is on a node and may be asked to go to another one now. */
+bool pod_is_movable(const struct pod *pod);
 
 /* A copy with references of its own, and the end of one. */
 struct pod_facts pod_facts_copy(const struct pod_facts *facts);

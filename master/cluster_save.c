@@ -64,6 +64,16 @@ record_of(Kontor__V1__SnapshotRecord__RecordCase which)
     return record;
 }
 
+static uint32_t version_of(const struct cluster *cluster)
+{
+    list_for_each(link, next, &cluster->nodes.all)
+    {
+        if (container_of(link, struct node, all)->leaving.count > 0)
+            return SNAPSHOT_VERSION;
+    }
+    return SNAPSHOT_VERSION_OLD;
+}
+
 static int save_header(struct save *save, struct error *why)
 {
     const struct cluster *cluster = save->cluster;
@@ -72,7 +82,7 @@ static int save_header(struct save *save, struct error *why)
         record_of(KONTOR__V1__SNAPSHOT_RECORD__RECORD_HEADER);
     char network[POD_NETWORK_TEXT_MAX];
 
-    header.version = SNAPSHOT_VERSION;
+    header.version = version_of(cluster);
     header.index = cluster->index;
     header.next_pod_id = cluster->next_pod_id;
     header.next_node_id = cluster->next_node_id;
@@ -116,6 +126,7 @@ static int save_nodes(struct save *save, struct error *why)
         node_view_fill(&view, save->cluster, node);
         view.node.allocated = NULL; /* these follow from the pods */
         view.node.pods = 0;
+        view.node.leaving = 0;
         record.node = &view.node;
         record.subnet_number = node->subnet_number;
         record.routed_index = node->routed_index;
@@ -142,8 +153,8 @@ static int save_pods(struct save *save, struct error *why)
 
     list_for_each(link, next, &save->cluster->pods.all)
     {
-        const struct pod_facts *facts =
-            &container_of(link, struct pod, all)->facts;
+        const struct pod *pod = container_of(link, struct pod, all);
+        const struct pod_facts *facts = &pod->facts;
         Kontor__V1__PodRecord record = KONTOR__V1__POD_RECORD__INIT;
         struct pod_view view;
 
@@ -152,6 +163,10 @@ static int save_pods(struct save *save, struct error *why)
         record.pod = &view.pod;
         record.node_id = facts->node_id;
         record.spec_number = facts->spec->number;
+        if (pod->departure) {
+            record.leaving_node_id = pod->departure->node_id;
+            record.leaving_generation = pod->departure->generation;
+        }
         out.pod = &record;
         if (record_write(&save->writer, &out, why) != 0)
             return why->code;

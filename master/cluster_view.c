@@ -64,6 +64,7 @@ void node_view_fill(struct node_view *view, const struct cluster *cluster,
     info->state = (Kontor__V1__NodeState)node->state;
     info->cordoned = node->cordoned;
     info->pods = node->pod_count;
+    info->leaving = node->leaving.count;
     info->registered_at_ms = node->registered_at_ms;
 }
 

@@ -190,6 +190,19 @@ static void node_changed(struct dispatch *dispatch, const struct event *event)
         link_fail(link, &why);
 }
 
+/* A pod has to end where it was before; when it has, that is an event, and it
+ * is created where it is now. False: it leaves nowhere. */
+static bool order_to_leave(struct dispatch *dispatch, uint64_t pod_id)
+{
+    const struct pod *pod = pods_find(&dispatch->cluster->pods, pod_id);
+    const struct departure *departure = pod ? pod->departure : NULL;
+    struct link *link = departure ? find(dispatch, departure->node_id) : NULL;
+
+    if (link)
+        link_order_delete(link, pod_id, departure->generation);
+    return departure;
+}
+
 /* What one event means for the nodes. */
 static void act_on(struct dispatch *dispatch, const struct event *event)
 {
@@ -198,8 +211,12 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
 
     switch ((Kontor__V1__EventKind)event->kind) {
     case KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED:
-        if (link)
+        if (!order_to_leave(dispatch, event->pod.id) && link)
             link_order_create(link, event->pod.id);
+        return;
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED:
+    case KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED:
+        order_to_leave(dispatch, event->pod.id);
         return;
     case KONTOR__V1__EVENT_KIND__EVENT_POD_STOP_REQUESTED:
         if (link)
@@ -218,8 +235,6 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
         return;
     case KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS:
-    case KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED:
-    case KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED:
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_PROGRESS:
     case _KONTOR__V1__EVENT_KIND_IS_INT_SIZE:

@@ -90,6 +90,8 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status);
 /* We know it ourselves: a pod has ended on the node, or was refused. */
 void link_report_ended(struct link *link, const struct pod *pod,
                        Kontor__V1__PodPhase phase, const char *reason);
+/* Nothing is there of what was to leave. */
+void link_report_departed(struct link *link, const struct departure *departure);
 void link_propose_reports(struct link *link);
 void link_forget_reports(struct link *link);
 

@@ -85,14 +85,19 @@ void link_forget_orders(struct link *link)
 
 /* ---- comparing ---- */
 
-/* What the node has and what the state says of it. False: it is not there in
- * the present generation. */
+/* What the node has and what the state says of it. False: it is not there, in
+ * the present generation or in the one that it leaves. */
 static bool compare_one(struct link *link, const Kontor__V1__PodStatus *status)
 {
     const struct cluster *cluster = link->dispatch->cluster;
     const struct pod *pod = pods_find(&cluster->pods, status->pod_id);
     bool gone = pod_phase_ended((int32_t)status->phase);
 
+    if (departure_is(pod, link->node_id, status->generation)) {
+        if (status->phase != KONTOR__V1__POD_PHASE__POD_STOPPING)
+            link_order_delete(link, status->pod_id, status->generation);
+        return !gone;
+    }
     if (!pod || pod->facts.node_id != link->node_id ||
         pod->facts.generation != status->generation) {
         link_order_delete(link, status->pod_id, status->generation);
@@ -121,10 +126,32 @@ static int by_number(const void *left, const void *right)
 /* A pod that should be on the node and is not. */
 static void compare_missing(struct link *link, const struct pod *pod)
 {
-    if (pod->facts.stop_requested)
+    if (pod->departure)
+        ; /* its turn comes when that has ended */
+    else if (pod->facts.stop_requested)
         link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
     else
         link_order_create(link, pod->facts.id);
+}
+
+/* What was to leave the node and is not there. A creation under way may have
+ * been overtaken by the list. */
+static void compare_leaving(struct link *link, const struct node *node,
+                            const uint64_t *there, size_t count)
+{
+    list_for_each(item, next, &node->leaving.list)
+    {
+        const struct departure *departure =
+            container_of(item, struct departure, link);
+        const struct pod *pod = departure->pod;
+
+        if (bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
+            continue;
+        if (link->rpc_kind == LINK_RPC_CREATE)
+            link->listed_at_ms = 0; /* compare again */
+        else
+            link_report_departed(link, departure);
+    }
 }
 
 void link_compare(struct link *link,
@@ -146,6 +173,7 @@ void link_compare(struct link *link,
         if (!bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
             compare_missing(link, pod);
     }
+    compare_leaving(link, node, there, count);
     free(there);
 }
 
@@ -231,7 +259,8 @@ static struct pod *still_wanted(struct link *link, uint64_t pod_id)
 {
     struct pod *pod = pods_find(&link->dispatch->cluster->pods, pod_id);
 
-    if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id)
+    if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id ||
+        pod->departure)
         return NULL;
     if (!pod->facts.stop_requested)
         return pod;
@@ -271,6 +300,14 @@ static void send_creates(struct link *link)
         call_node(link, LINK_RPC_CREATE, &request.base);
 }
 
+/* Room that the state gave away already may still be in use by what leaves;
+ * that waits for nothing, and what it reports brings us here again. */
+static bool has_room(const struct link *link)
+{
+    return !node_crowded(
+        nodes_find(&link->dispatch->cluster->nodes, link->node_id));
+}
+
 void link_flush(struct link *link)
 {
     uint64_t now_ms;
@@ -282,7 +319,7 @@ void link_flush(struct link *link)
         send_routes(link, now_ms);
     else if (waiting(&link->deletes) > 0)
         send_deletes(link);
-    else if (waiting(&link->creates) > 0)
+    else if (waiting(&link->creates) > 0 && has_room(link))
         send_creates(link);
 }
 
@@ -322,6 +359,16 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
             ((const Kontor__V1__SetRoutesResponse *)message)->version;
 }
 
+/* What was to leave may never have been there: its node reports nothing. */
+static void look_for_leaving(struct link *link)
+{
+    const struct node *node =
+        nodes_find(&link->dispatch->cluster->nodes, link->node_id);
+
+    if (node->leaving.count > 0)
+        link->listed_at_ms = 0; /* compare soon */
+}
+
 static void on_rpc_ended(struct call *call, const struct error *why)
 {
     struct link *link = call_data(call);
@@ -335,6 +382,8 @@ static void on_rpc_ended(struct call *call, const struct error *why)
     }
     if (why->code != 0)
         creates_refused(link, why);
+    if (kind == LINK_RPC_DELETE)
+        look_for_leaving(link);
     clear(&link->sent);
     link_touch(link);
 }

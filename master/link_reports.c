@@ -101,6 +101,9 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status)
     const struct dispatch *dispatch = link->dispatch;
     const struct pod *pod = pods_find(&dispatch->cluster->pods, status->pod_id);
 
+    if (departure_is(pod, link->node_id, status->generation) &&
+        pod_phase_ended((int32_t)status->phase))
+        queue(link, status);
     if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id ||
         pod->facts.generation != status->generation) {
         /* An order of an earlier connection that came late started it. */
@@ -130,6 +133,16 @@ void link_report_ended(struct link *link, const struct pod *pod,
     queue(link, &status);
 }
 
+void link_report_departed(struct link *link, const struct departure *departure)
+{
+    Kontor__V1__PodStatus status = KONTOR__V1__POD_STATUS__INIT;
+
+    status.pod_id = departure->pod->facts.id;
+    status.generation = departure->generation;
+    status.phase = KONTOR__V1__POD_PHASE__POD_STOPPED;
+    queue(link, &status);
+}
+
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
                        const struct error *why)
 {
@@ -152,8 +165,8 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
         if (list_empty(&report->queued))
             forget(link, report);
     }
-    if (why->code == 0 && !list_empty(&link->queued))
-        link_touch(link); /* else the next tick tries again */
+    if (why->code == 0)
+        link_touch(link); /* more to report, or room; else the next tick */
 }
 
 void link_propose_reports(struct link *link)

@@ -7,7 +7,13 @@
 #include "base/buffer.h"
 #include "kontor/v1/command.pb-c.h"
 
-enum { SNAPSHOT_VERSION = 1, RECORD_MAX_BYTES = 256 << 10 };
+/* The older version is written where no placement is being left, which is all
+ * that a release before cannot read. */
+enum {
+    SNAPSHOT_VERSION_OLD = 1,
+    SNAPSHOT_VERSION = 2,
+    RECORD_MAX_BYTES = 256 << 10
+};
 
 struct record_writer {
     int fd; /* borrowed */

@@ -187,6 +187,47 @@ struct cluster_result do_cordon(struct cluster *cluster, uint64_t node_id,
     return apply_message(cluster, &command);
 }
 
+struct cluster_result do_drain(struct cluster *cluster, uint64_t node_id,
+                               const struct move *moves, size_t count,
+                               bool force)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_MOVE_PODS);
+    Kontor__V1__MovePods in = KONTOR__V1__MOVE_PODS__INIT;
+    Kontor__V1__MovePods__Move messages[8];
+    Kontor__V1__MovePods__Move *pointers[8];
+
+    assert(count <= 8);
+    for (size_t i = 0; i < count; i++) {
+        kontor__v1__move_pods__move__init(&messages[i]);
+        messages[i].pod_id = moves[i].pod_id;
+        messages[i].generation = moves[i].generation;
+        messages[i].node_id = moves[i].node_id;
+        pointers[i] = &messages[i];
+    }
+    in.moves = pointers;
+    in.n_moves = count;
+    in.drain_node_id = node_id;
+    in.force = force;
+    command.format = 1;
+    command.move_pods = &in;
+    return apply_message(cluster, &command);
+}
+
+struct cluster_result do_moves(struct cluster *cluster,
+                               const struct move *moves, size_t count)
+{
+    return do_drain(cluster, 0, moves, count, false);
+}
+
+struct cluster_result do_move(struct cluster *cluster, uint64_t pod_id,
+                              uint32_t generation, uint64_t node_id)
+{
+    const struct move move = {pod_id, generation, node_id};
+
+    return do_moves(cluster, &move, 1);
+}
+
 int save_to_file(struct cluster *cluster)
 {
     int fd = memfd_create("snapshot", MFD_CLOEXEC);

@@ -25,6 +25,12 @@ struct create {
     Kontor__V1__RestartPolicy restart;
 };
 
+struct move {
+    uint64_t pod_id;
+    uint32_t generation;
+    uint64_t node_id;
+};
+
 /* Serialise and apply at cluster->index + 1. */
 struct cluster_result apply_message(struct cluster *cluster,
                                     const Kontor__V1__Command *command);
@@ -43,6 +49,15 @@ struct cluster_result do_state(struct cluster *cluster, uint64_t node_id,
                                Kontor__V1__NodeState state);
 struct cluster_result do_cordon(struct cluster *cluster, uint64_t node_id,
                                 bool cordoned);
+
+struct cluster_result do_move(struct cluster *cluster, uint64_t pod_id,
+                              uint32_t generation, uint64_t node_id);
+/* All or none. */
+struct cluster_result do_moves(struct cluster *cluster,
+                               const struct move *moves, size_t count);
+struct cluster_result do_drain(struct cluster *cluster, uint64_t node_id,
+                               const struct move *moves, size_t count,
+                               bool force);
 
 /* The snapshot's bytes in an anonymous file, at its start. */
 int save_to_file(struct cluster *cluster);

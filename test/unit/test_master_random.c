@@ -41,13 +41,54 @@ static void create_something(struct cluster *cluster, struct random *random)
               });
 }
 
+static void move_something(struct cluster *cluster, struct random *random)
+{
+    struct move moves[3];
+    size_t count = random_below(random, 3) + 1;
+    uint64_t drained = random_below(random, 4 * NODES);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct pod *pod;
+
+        moves[i] = (struct move){
+            .pod_id = random_below(random, cluster->next_pod_id + 2),
+            .node_id = random_below(random, NODES + 2),
+        };
+        pod = pods_find(&cluster->pods, moves[i].pod_id);
+        moves[i].generation =
+            (pod ? pod->facts.generation : 0) + (random_below(random, 8) == 0);
+    }
+    if (drained < 2)
+        do_drain(cluster, drained + 1, moves, count, drained);
+    else
+        do_moves(cluster, moves, count);
+}
+
+/* A node says that what is leaving it has ended, one way or another. */
+static void end_departure(struct cluster *cluster, struct random *random)
+{
+    const struct node *node =
+        nodes_find(&cluster->nodes, random_below(random, NODES) + 1);
+    size_t count;
+
+    if (node && node->leaving.count > 0) {
+        struct pod **pods = node_pods_leaving(node, &count);
+        const struct pod *pod = pods[random_below(random, count)];
+
+        do_report(cluster, node->id, pod->facts.id, pod->departure->generation,
+                  KONTOR__V1__POD_PHASE__POD_SUCCEEDED +
+                      (Kontor__V1__PodPhase)random_below(random, 3));
+        free(pods);
+    }
+}
+
 static void step(struct cluster *cluster, struct random *random)
 {
     uint64_t pod = random_below(random, cluster->next_pod_id + 2);
     uint64_t node = random_below(random, NODES + 2);
     char name[8];
 
-    switch (random_below(random, 12)) {
+    switch (random_below(random, 16)) {
     case 0:
         snprintf(name, sizeof name, "n%d", (int)node % NODES + 1);
         do_register(cluster, name,
@@ -72,6 +113,13 @@ static void step(struct cluster *cluster, struct random *random)
         do_report(cluster, node, pod, (uint32_t)random_below(random, 3),
                   (Kontor__V1__PodPhase)random_below(random, 11));
         return;
+    case 9:
+    case 10:
+        move_something(cluster, random);
+        return;
+    case 11:
+        end_departure(cluster, random);
+        return;
     default:
         create_something(cluster, random);
     }
@@ -81,12 +129,16 @@ static void step(struct cluster *cluster, struct random *random)
 static void check_room(const struct cluster *cluster)
 {
     struct resources sums[NODES + 1] = {0};
+    struct resources leaving[NODES + 1] = {0};
     unsigned counts[NODES + 1] = {0};
 
     for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
          pod = pods_after(&cluster->pods, pod->facts.id)) {
         uint64_t node = pod->facts.node_id;
 
+        if (pod->departure)
+            resources_add(&leaving[pod->departure->node_id],
+                          &pod->facts.spec->want);
         if (pod_ended(pod) || node == 0)
             continue;
         assert_true(node <= NODES);
@@ -99,7 +151,23 @@ static void check_room(const struct cluster *cluster)
         assert_true(resources_fit(&node->capacity, &sums[id]));
         assert_memory_equal(&node->allocated, &sums[id], sizeof sums[id]);
         assert_int_equal(node->pod_count, counts[id]);
+        assert_memory_equal(&node->leaving.wants, &leaving[id],
+                            sizeof leaving[id]);
+        if (node->state == KONTOR__V1__NODE_STATE__NODE_LOST)
+            assert_int_equal(node->leaving.count, 0);
     }
+}
+
+/* What is left is an older placement, and the pod runs nowhere else yet. */
+static void check_departure(const struct pod *pod)
+{
+    bool here = pod->facts.node_id != 0 && !pod_ended(pod);
+
+    if (!pod->departure)
+        return;
+    assert_true(pod->departure->generation <= pod->facts.generation);
+    if (here)
+        assert_true(pod->departure->generation < pod->facts.generation);
 }
 
 /* Pending pods are on no node and on a queue, others the other way round. */
@@ -115,6 +183,7 @@ static void check_pods(const struct cluster *cluster)
         assert_true(pod->facts.id > last);
         last = pod->facts.id;
         ended += pod_ended(pod);
+        check_departure(pod);
         assert_false(list_empty(&pod->queue));
         if (!pod_ended(pod))
             assert_true(pending == (pod->facts.node_id == 0));
