@@ -56,7 +56,7 @@ static uint64_t *try_all(struct apply *apply, const Kontor__V1__MovePods *in)
         from[i] = pod ? pod->facts.node_id : 0;
         if (try(cluster, in->moves[i]))
             continue;
-        error_set(&apply->result->error, ERROR_ABORTED,
+        error_set(&apply->result->error, ERROR_FAILED_PRECONDITION,
                   "pod %" PRIu64 " or where it was to go has changed since "
                   "that was planned: nothing was moved",
                   in->moves[i]->pod_id);

@@ -91,6 +91,9 @@ void service_get_pod(struct call *call, const ProtobufCMessage *request);
 void service_list_pods(struct call *call, const ProtobufCMessage *request);
 void service_get_node(struct call *call, const ProtobufCMessage *request);
 void service_list_nodes(struct call *call, const ProtobufCMessage *request);
+void service_plan(struct call *call, const ProtobufCMessage *request);
+void service_drain(struct call *call, const ProtobufCMessage *request);
+void service_rebalance(struct call *call, const ProtobufCMessage *request);
 void service_why(struct call *call, const ProtobufCMessage *request);
 void service_watch(struct call *call, const ProtobufCMessage *request);
 void service_logs(struct call *call, const ProtobufCMessage *request);
@@ -102,6 +105,9 @@ void service_remove_master(struct call *call, const ProtobufCMessage *request);
 void service_transfer_leadership(struct call *call,
                                  const ProtobufCMessage *request);
 void service_backup(struct call *call, const ProtobufCMessage *request);
+
+/* How many moves one command may have, as asked for. */
+size_t service_moves_max(const Kontor__V1__RebalanceRequest *request);
 
 /* Place what arrived in this loop turn, all together. */
 void service_schedule_step(struct master *master);

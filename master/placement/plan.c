@@ -44,6 +44,15 @@ struct placement *placement_copy(const struct placement *placement)
     return copy;
 }
 
+size_t placement_nodes_used(const struct placement *placement)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < placement->count; i++)
+        used += placement->nodes[i]->resident_count > 0;
+    return used;
+}
+
 void placement_move(struct placement *placement,
                     const struct placement_move *move)
 {

@@ -22,6 +22,9 @@ struct placement_moves {
  * pods' specs and nodes' names are borrowed as there. O(nodes and pods). */
 struct placement *placement_copy(const struct placement *placement);
 
+/* How many nodes have pods. O(nodes). */
+size_t placement_nodes_used(const struct placement *placement);
+
 /* Close a node and place its pods elsewhere, together, in `placement` itself,
  * which is a copy. */
 struct placement_moves placement_drain(struct placement *placement,

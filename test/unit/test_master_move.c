@@ -187,9 +187,10 @@ static void moves_are_all_done_or_none(void **state)
     (void)state;
     do_create(cluster, (struct create){.want = half, .node_id = 3});
     result = do_moves(cluster, bad, 3); /* no room for a third */
-    assert_int_equal(result.error.code, ERROR_ABORTED);
+    assert_int_equal(result.error.code, ERROR_FAILED_PRECONDITION);
     assert_non_null(strstr(result.error.message, "pod 3 "));
-    assert_int_equal(do_moves(cluster, twice, 2).error.code, ERROR_ABORTED);
+    assert_int_equal(do_moves(cluster, twice, 2).error.code,
+                     ERROR_FAILED_PRECONDITION);
     for (uint64_t id = 1; id <= 2; id++) {
         expect(cluster, id, PHASE(RUNNING), 1, 1);
         expect_gone(cluster, id);
@@ -225,16 +226,22 @@ static void some_pods_are_not_moved(void **state)
     static const struct move of_old[] = {{3, 9, 2}};
 
     (void)state;
-    assert_int_equal(do_move(cluster, 1, 1, 2).error.code, ERROR_ABORTED);
+    assert_int_equal(do_move(cluster, 1, 1, 2).error.code,
+                     ERROR_FAILED_PRECONDITION);
     do_create(cluster, (struct create){.want = half, .node_id = 3});
-    assert_int_equal(do_move(cluster, 3, 1, 3).error.code, ERROR_ABORTED);
-    assert_int_equal(do_move(cluster, 3, 1, 9).error.code, ERROR_ABORTED);
-    assert_int_equal(do_moves(cluster, of_old, 1).error.code, ERROR_ABORTED);
+    assert_int_equal(do_move(cluster, 3, 1, 3).error.code,
+                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(do_move(cluster, 3, 1, 9).error.code,
+                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(do_moves(cluster, of_old, 1).error.code,
+                     ERROR_FAILED_PRECONDITION);
     do_cordon(cluster, 2, true);
-    assert_int_equal(do_move(cluster, 3, 1, 2).error.code, ERROR_ABORTED);
+    assert_int_equal(do_move(cluster, 3, 1, 2).error.code,
+                     ERROR_FAILED_PRECONDITION);
     do_cordon(cluster, 2, false);
     assert_int_equal(do_move(cluster, 3, 1, 2).error.code, 0);
-    assert_int_equal(do_move(cluster, 3, 2, 3).error.code, ERROR_ABORTED);
+    assert_int_equal(do_move(cluster, 3, 2, 3).error.code,
+                     ERROR_FAILED_PRECONDITION);
     do_report(cluster, 3, 3, 1, PHASE(STOPPED));
     assert_int_equal(do_move(cluster, 3, 2, 3).error.code, 0);
     cluster_free(cluster);

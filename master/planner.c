@@ -1,0 +1,210 @@
+#include "master/planner.h"
+
+#include "base/memory.h"
+#include "master/placement/rebalance.h"
+
+void plan_init(struct plan *plan, const struct placer *placer)
+{
+    *plan = (struct plan){.cluster = placer->cluster,
+                          .copy = placement_copy(placer->view)};
+    plan->nodes_before = placement_nodes_used(plan->copy);
+}
+
+void plan_fini(struct plan *plan)
+{
+    placement_free(plan->copy);
+    free(plan->pods);
+}
+
+static void reserve(struct plan *plan, size_t count)
+{
+    plan->pods = memory_array(count + 1, sizeof *plan->pods);
+}
+
+static void add(struct plan *plan, struct plan_pod pod)
+{
+    plan->pods[plan->count++] = pod;
+    plan->fates[pod.fate]++;
+}
+
+/* ---- one after the other, as the placer does ---- */
+
+/* Pods that wait for a node, in this order. What fits nowhere is only told
+ * when `all`. */
+static void place_each(struct plan *plan, const struct plan_pod *pods,
+                       size_t count, bool all)
+{
+    struct placement_hold **holds =
+        memory_array(count + 1, sizeof(struct placement_hold *));
+
+    for (size_t i = 0; i < count; i++) {
+        const struct pod *pod = pods[i].pod;
+        struct placement_request request =
+            placer_request(pod->facts.spec->message);
+        struct plan_pod out = pods[i];
+
+        out.to_id = placement_choose(plan->copy, &request);
+        out.fate = out.to_id ? PLAN_PLACED : PLAN_PENDING;
+        if (out.to_id)
+            holds[i] = placement_hold(plan->copy, out.to_id, &request);
+        if (out.to_id || all)
+            add(plan, out);
+        else
+            plan->fates[PLAN_PENDING]++;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!holds[i])
+            continue;
+        placement_put(plan->copy, placement_hold_node(holds[i]),
+                      pods[i].pod->facts.id, pods[i].pod->facts.spec->message);
+        placement_unhold(plan->copy, holds[i]);
+    }
+    free(holds);
+    plan->nodes_after = placement_nodes_used(plan->copy);
+}
+
+void plan_schedule(struct plan *plan, const Kontor__V1__PodSpec *spec)
+{
+    struct placement_request request = placer_request(spec);
+    uint64_t to_id = placement_choose(plan->copy, &request);
+
+    reserve(plan, 1);
+    add(plan, (struct plan_pod){.to_id = to_id,
+                                .fate = to_id ? PLAN_PLACED : PLAN_PENDING});
+    if (to_id)
+        placement_put(plan->copy, to_id, plan->cluster->next_pod_id, spec);
+    plan->nodes_after = placement_nodes_used(plan->copy);
+}
+
+void plan_lose(struct plan *plan, const struct node *node)
+{
+    struct placement_node seen = node_placement(node);
+    size_t count, waiting = 0;
+    struct pod **pods = node_pods(node, &count);
+    struct plan_pod *moving = memory_array(count + 1, sizeof *moving);
+
+    reserve(plan, count);
+    seen.closed = PLACEMENT_LOST;
+    placement_set(plan->copy, &seen);
+    for (size_t i = 0; i < count; i++) {
+        struct plan_pod pod = {
+            .pod = pods[i], .from_id = node->id, .fate = PLAN_FAILS};
+
+        placement_take(plan->copy, node->id, pods[i]->facts.id);
+        if (pods[i]->facts.stop_requested)
+            continue; /* it has stopped then */
+        if (pod_runs_once(pods[i]))
+            add(plan, pod);
+        else
+            moving[waiting++] = pod;
+    }
+    place_each(plan, moving, waiting, true);
+    free(moving);
+    free(pods);
+}
+
+static size_t list_pending(const struct list *queue, struct plan_pod *out)
+{
+    size_t count = 0;
+
+    list_for_each(link, next, queue) out[count++] =
+        (struct plan_pod){.pod = container_of(link, struct pod, queue)};
+    return count;
+}
+
+void plan_add(struct plan *plan, const struct resources *capacity)
+{
+    const struct pods *pods = &plan->cluster->pods;
+    struct placement_node node = {.id = plan->cluster->next_node_id,
+                                  .name = "new",
+                                  .capacity = *capacity,
+                                  .free = *capacity};
+    struct plan_pod *pending =
+        memory_array(pods->by_id.count + 1, sizeof *pending);
+    size_t count = list_pending(&pods->displaced, pending);
+
+    count += list_pending(&pods->fresh, pending + count);
+    reserve(plan, count);
+    placement_set(plan->copy, &node);
+    place_each(plan, pending, count, false);
+    free(pending);
+}
+
+/* ---- together ---- */
+
+/* Add what moves of placement say. */
+static void add_moves(struct plan *plan, const struct placement_moves *moves)
+{
+    for (size_t i = 0; i < moves->count; i++) {
+        const struct placement_move *move = &moves->moves[i];
+
+        add(plan, (struct plan_pod){
+                      .pod = pods_find(&plan->cluster->pods, move->pod_id),
+                      .from_id = move->from_id,
+                      .to_id = move->to_id,
+                      .fate = move->to_id ? PLAN_PLACED : PLAN_PENDING,
+                  });
+    }
+}
+
+void plan_drain(struct plan *plan, const struct node *node, bool force)
+{
+    size_t count;
+    struct pod **pods = node_pods(node, &count);
+    struct placement_moves moves;
+
+    reserve(plan, count);
+    for (size_t i = 0; i < count; i++) {
+        if (!pod_runs_once(pods[i]) && !pods[i]->facts.stop_requested)
+            continue;
+        placement_take(plan->copy, node->id, pods[i]->facts.id);
+        if (!pods[i]->facts.stop_requested)
+            add(plan, (struct plan_pod){
+                          .pod = pods[i],
+                          .from_id = node->id,
+                          .fate = force ? PLAN_FAILS : PLAN_STAYS,
+                      });
+    }
+    moves = placement_drain(plan->copy, node->id);
+    add_moves(plan, &moves);
+    free(moves.moves);
+    free(pods);
+    plan->nodes_after =
+        placement_nodes_used(plan->copy) + (plan->fates[PLAN_STAYS] > 0);
+}
+
+/* Something on the node is not to be moved, or its room not to be relied on. */
+static bool is_unsettled(const struct node *node)
+{
+    if (node->leaving.count > 0)
+        return true;
+    list_for_each(link, next, &node->pods)
+    {
+        if (!pod_is_movable(container_of(link, struct pod, queue)))
+            return true;
+    }
+    return false;
+}
+
+void plan_rebalance(struct plan *plan, size_t moves_max)
+{
+    struct placement_moves moves;
+
+    list_for_each(link, next, &plan->cluster->nodes.all)
+    {
+        const struct node *node = container_of(link, struct node, all);
+        struct placement_node seen = node_placement(node);
+
+        if (!is_unsettled(node))
+            continue;
+        seen.closed = PLACEMENT_CORDONED;
+        placement_set(plan->copy, &seen);
+    }
+    moves = placement_rebalance(plan->copy, moves_max);
+    for (size_t i = 0; i < moves.count; i++)
+        placement_move(plan->copy, &moves.moves[i]);
+    reserve(plan, moves.count);
+    add_moves(plan, &moves);
+    free(moves.moves);
+    plan->nodes_after = placement_nodes_used(plan->copy);
+}

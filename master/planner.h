@@ -1,0 +1,48 @@
+/* planner.h - what would become of pods, tried out on a copy of the leader's
+ * view, with room that is held for proposals under way.
+ *
+ * Pure. Valid until the state changes. O(nodes and pods) for the copy. */
+#pragma once
+
+#include "master/placement/plan.h"
+#include "master/placer.h"
+
+enum plan_fate {
+    PLAN_PLACED,  /* it gets a node */
+    PLAN_PENDING, /* it fits nowhere */
+    PLAN_FAILS,   /* it may run only once, and ends */
+    PLAN_STAYS,   /* it may run only once, and goes on */
+    PLAN_FATES
+};
+
+struct plan_pod {
+    const struct pod *pod; /* borrowed; NULL: it is not there yet */
+    uint64_t from_id;      /* 0: none */
+    uint64_t to_id;        /* 0: none */
+    enum plan_fate fate;
+};
+
+struct plan {
+    const struct cluster *cluster; /* borrowed */
+    struct placement *copy;        /* owned; as it would be */
+    struct plan_pod *pods;         /* owned */
+    size_t count;
+    size_t fates[PLAN_FATES]; /* how many of each */
+    size_t nodes_before;      /* that have pods */
+    size_t nodes_after;
+};
+
+void plan_init(struct plan *plan, const struct placer *placer);
+void plan_fini(struct plan *plan);
+
+/* Each once, after plan_init(). */
+
+void plan_schedule(struct plan *plan, const Kontor__V1__PodSpec *spec);
+/* With `force` what may run only once fails. */
+void plan_drain(struct plan *plan, const struct node *node, bool force);
+void plan_lose(struct plan *plan, const struct node *node);
+/* A node more: who of the pending pods would be placed. */
+void plan_add(struct plan *plan, const struct resources *capacity);
+/* Moves in an order in which each fits. What is about to end or to move, or
+ * may run only once, keeps its node out of it. */
+void plan_rebalance(struct plan *plan, size_t moves_max);

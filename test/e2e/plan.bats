@@ -1,0 +1,128 @@
+# plan.bats - what would happen, and pods that are moved: plan, drain, rebalance.
+
+bats_require_minimum_version 1.5.0
+load lib.bash
+
+setup_file() {
+    work_make
+    registry_up
+    image_push
+    cluster_up --nodes 3
+}
+
+teardown_file() {
+    cluster_down
+    registry_down
+    work_remove
+}
+
+# A small pod that serves its name on port 8000: `serve NAME [OPTIONS]`.
+serve() {
+    local name=$1
+    shift
+    kctl schedule "$IMAGE" --cpu 100m --mem 32M --stop-grace 2s --name "$name" \
+        "$@" -- sh -c "mkdir /www; echo $name >/www/index.html; exec httpd -f -p 8000 -h /www"
+}
+
+# The state that plans must not change.
+state() {
+    kctl get pods -a -o json
+    kctl get nodes -o json
+}
+
+@test "plans say where pods would go, and change nothing" {
+    serve first --node n1
+    serve second --node n2
+    kctl schedule "$IMAGE" --cpu 100m --mem 32M --name job --restart never -d \
+        --node n1 -- sleep 1000
+    await_pod job-1 'phase == "running"'
+    state >"$BATS_TEST_TMPDIR/before"
+    expect 0 plan schedule "$IMAGE" --cpu 100m --mem 32M --name next
+    [[ $output == *"next"*"1 would be placed"* ]]
+    expect 3 plan schedule "$IMAGE" --cpu 1000 --name next
+    [[ $output == *"next"*"cpu"*"1 would be pending"* ]]
+    expect 3 plan drain n2 # who asked for n2 fits nowhere else
+    [[ $output == *"second-1"*"n2"*"-"* ]]
+    expect 3 plan lose n1
+    [[ $output == *"job-1"*"may run only once: it fails"* ]]
+    expect 0 plan add cpu=8,mem=32G
+    [[ $output == *"0 would be placed"* ]]
+    expect 0 rebalance --dry-run
+    kctl plan lose n1 -o json | python3 -c '
+import json, sys
+plan = json.load(sys.stdin)
+assert plan["failing"] == 1 and plan["pending"] == 1, plan'
+    state >"$BATS_TEST_TMPDIR/after"
+    cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+    kctl stop first-1
+    kctl stop second-1
+    kctl stop job-1
+    await_pod job-1 'phase == "stopped"'
+}
+
+@test "bad plans are refused" {
+    expect 4 plan drain nowhere
+    [[ $output == *'no node is called "nowhere"'* ]]
+    expect 2 plan add cpu=8
+    [[ $output == *"a node has cpu and mem"* ]]
+    expect 2 plan add cpu=8,memory=1G
+    [[ $output == *'"memory" is none of cpu, mem, disk and net'* ]]
+    expect 2 plan schedule
+    expect 4 node drain nowhere
+}
+
+@test "a drained node is empty, and the app answers from another one" {
+    serve web
+    local from to
+    from=$(pod_field web-1 .node)
+    kctl plan drain "$from" | grep -Eq "^web-1 +$from +n[0-9]"
+    expect 0 node drain "$from" --timeout 30s
+    [[ $output == *"web-1"*"$from  is drained"* ]]
+    to=$(pod_field web-1 .node)
+    [ "$from" != "$to" ]
+    await_pod web-1 'phase == "running" and status["generation"] == 2'
+    kctl exec web-1 -- wget -qO- http://127.0.0.1:8000/ | grep -qx web
+    kctl get nodes | grep -Eq "^$from +Ready,cordoned"
+    [ "$(kctl describe node "$from" -o json | field .node.pods)" = 0 ]
+    kctl events | grep -q "moved from $from to $to"
+    kctl uncordon "$from"
+    kctl stop web-1
+    await_pod web-1 'phase == "stopped"'
+}
+
+@test "a job stays on a drained node, or fails when forced" {
+    kctl schedule "$IMAGE" --cpu 100m --mem 32M --name once --restart never -d \
+        --stop-grace 1s --node n2 -- sleep 1000
+    await_pod once-1 'phase == "running"'
+    expect 124 node drain n2 --timeout 2s
+    [[ $output == *"once-1  is still there: it may run only once"* ]]
+    expect 0 node drain n2 --force --timeout 20s
+    await_pod once-1 'phase == "failed" and "drained" in status["reason"]'
+    kctl uncordon n2
+}
+
+@test "pods are rebalanced onto fewer nodes" {
+    kctl cordon n3
+    kctl cordon n2
+    serve left
+    kctl uncordon n2
+    kctl cordon n1
+    serve right
+    kctl uncordon n1
+    kctl uncordon n3
+    [ "$(pod_field left-1 .node) $(pod_field right-1 .node)" = "n1 n2" ]
+    expect 0 rebalance --dry-run
+    [[ $output == *"left-1"*"n1"*"n3"*"2 nodes have pods, 1 would have"* ]]
+    [ "$(pod_field left-1 .node) $(pod_field right-1 .node)" = "n1 n2" ]
+    expect 0 rebalance --max-moves 1
+    [[ $output == *"0 pods move; 2 nodes had pods, 2 have"* ]]
+    expect 0 rebalance
+    [[ $output == *"2 pods move; 2 nodes had pods, 1 have"* ]]
+    for name in left right; do
+        await_pod $name-1 'phase == "running" and status["generation"] == 2'
+        [ "$(pod_field $name-1 .node)" = n3 ]
+        kctl exec $name-1 -- wget -qO- http://127.0.0.1:8000/ | grep -qx $name
+    done
+    expect 0 rebalance
+    [[ $output == *"0 pods move; 1 nodes had pods, 1 have"* ]]
+}
