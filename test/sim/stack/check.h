@@ -23,6 +23,7 @@ struct tally {
     uint64_t acknowledged, reads, events, retries, pods_started, pods_moved;
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons;
+    uint64_t drains, rebalances;
 };
 extern struct tally tally;
 

@@ -8,6 +8,7 @@
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
+#include "test/sim/stack/knode.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,6 +36,7 @@ struct fate {
     bool stop_acknowledged;
     /* Position + 1 of the host, by generation. */
     uint8_t placed[GENERATIONS_MAX];
+    uint64_t lost;   /* generations whose node was lost: a bit for each */
     uint32_t ran_on; /* a bit for each host */
 };
 
@@ -207,13 +209,15 @@ static void check_placed(const struct cluster *cluster,
     if (facts->generation > 1 && runs_once(facts))
         FAIL("%s: pod %" PRIu64 " may run once and is placed again", self(),
              facts->id);
-    if (node->cordoned)
+    if (!*placed && node->cordoned)
         FAIL("%s: pod %" PRIu64 " is placed on %s, which is cordoned", self(),
              facts->id, node->name->bytes);
+    /* Moved, it waits to be gone from elsewhere. */
+    tally.pods_moved += !*placed && !text_is(facts->reason, "");
     *placed = there;
 }
 
-/* Only a lost node loses its pods. */
+/* Only a lost node loses its pods, or one that is drained. */
 static void check_unplaced(const struct cluster *cluster,
                            const struct pod_facts *facts)
 {
@@ -226,9 +230,26 @@ static void check_unplaced(const struct cluster *cluster,
         return; /* nobody of those who run saw it placed */
     node =
         nodes_find_name(&cluster->nodes, world.hosts[host - 1].identity.name);
-    if (!node || node->state != KONTOR__V1__NODE_STATE__NODE_LOST)
-        FAIL("%s: pod %" PRIu64 " is taken from a node that is not lost",
+    if (!node ||
+        (node->state != KONTOR__V1__NODE_STATE__NODE_LOST && !node->cordoned))
+        FAIL("%s: pod %" PRIu64 " is taken from a node that is neither lost "
+             "nor drained",
              self(), facts->id);
+}
+
+/* What was placed there may go on out of sight. */
+static void note_lost(const struct cluster *cluster, const struct event *event)
+{
+    const struct node *node =
+        nodes_find_name(&cluster->nodes, event->subject->bytes);
+    unsigned host = MASTERS_MAX + (unsigned)atoi(node->name->bytes + 1);
+
+    if (node->state != KONTOR__V1__NODE_STATE__NODE_LOST)
+        return;
+    for (uint64_t id = 1; id <= state.newest_pod; id++)
+        for (unsigned i = 0; i < GENERATIONS_MAX; i++)
+            if (state.fates[id].placed[i] == host)
+                state.fates[id].lost |= UINT64_C(1) << i;
 }
 
 static void check_events(const struct cluster *cluster, uint64_t from)
@@ -240,6 +261,8 @@ static void check_events(const struct cluster *cluster, uint64_t from)
             check_placed(cluster, &event->pod);
         else if (event->kind == KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED)
             check_unplaced(cluster, &event->pod);
+        else if (event->kind == KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE)
+            note_lost(cluster, event);
     }
 }
 
@@ -317,6 +340,25 @@ void check_state_turn(struct host *host, const struct master *master)
 
 /* ---- nodes ---- */
 
+/* It runs nowhere else, but where the state had given its node up for lost. */
+static void check_alone(const struct host *host, uint64_t pod_id,
+                        const struct fate *fate)
+{
+    struct knode_pod held;
+
+    for (unsigned i = 0; i < world.traits.nodes; i++) {
+        const struct knode *other = knode_at(i);
+
+        for (unsigned k = 0; knode_pod(other, k, &held); k++)
+            if (MASTERS_MAX + i != host->position && held.pod_id == pod_id &&
+                !pod_phase_ended(held.phase) &&
+                !(fate->lost >> held.generation % GENERATIONS_MAX & 1))
+                FAIL("pod %" PRIu64 " starts on %s and is still on %s", pod_id,
+                     host->identity.name,
+                     world.hosts[MASTERS_MAX + i].identity.name);
+    }
+}
+
 void check_started(const struct host *node, uint64_t pod_id,
                    uint32_t generation, bool never_again)
 {
@@ -327,6 +369,8 @@ void check_started(const struct host *node, uint64_t pod_id,
     if (fate->placed[generation % GENERATIONS_MAX] != node->position + 1)
         FAIL("%s starts pod %" PRIu64 " generation %u, which is not its own",
              name, pod_id, generation);
+    if (!(fate->lost >> generation % GENERATIONS_MAX & 1))
+        check_alone(node, pod_id, fate);
     fate->ran_on |= 1u << node->position;
     if (never_again && (fate->ran_on & (fate->ran_on - 1)))
         FAIL("%s starts pod %" PRIu64 ", which ran elsewhere and may not twice",

@@ -4,9 +4,10 @@
  * 1. Masters apply the same at the same index, and have the same bytes then:
  *    looked at every so many indexes, and whenever a snapshot was loaded.
  * 2. No node is over-committed. A pod is placed anew only when its node was
- *    lost, one that may not run twice never.
+ *    lost or drained, one that may not run twice never.
  * 3. A request is done once: one pod for each request id.
- * 4. Nodes start only what was placed on them, in that generation.
+ * 4. Nodes start only what was placed on them, in that generation, and what
+ *    runs nowhere else but on nodes that were given up for lost.
  * 5. Those who watch are told of every event, in order, whoever leads.
  * 6. What was acknowledged is there for ever after; a read sees all that was
  *    acknowledged, or read, before it was asked. */

@@ -148,9 +148,11 @@ static void print_tally(uint64_t took_ms)
            tally.snapshots, tally.installs, tally.changes, tally.transfers);
     printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
-           " moved, %" PRIu64 " logs, %" PRIu64 " cordons\n",
+           " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
+           " drains, %" PRIu64 " rebalances\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
-           tally.pods_started, tally.pods_moved, tally.logs, tally.cordons);
+           tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
+           tally.drains, tally.rebalances);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
            " replaced\n",

@@ -26,6 +26,8 @@ enum step {
     REMOVING,
     TRANSFERRING,
     CORDONING,
+    DRAINING,
+    REBALANCING,
 };
 
 static struct {
@@ -35,8 +37,9 @@ static struct {
     uv_timer_t impatience;
     enum step step;
     struct kmaster *whom;
-    unsigned node; /* to be cordoned, or not any more */
+    unsigned node; /* to be cordoned or drained, or not cordoned any more */
     bool cordons;
+    bool forces;                    /* pods that may run only once to end */
     uint64_t id;                    /* of that request */
     uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
@@ -263,6 +266,32 @@ static void ask_cordon(void)
         &request.base);
 }
 
+static void ask_drain(void)
+{
+    Kontor__V1__DrainRequest request = KONTOR__V1__DRAIN_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = admin.id;
+    id.low = 4;
+    request.request_id = &id;
+    request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
+    request.force = admin.forces;
+    ask("/kontor.v1.Cluster/Drain", &kontor__v1__drain_response__descriptor,
+        &request.base);
+}
+
+static void ask_rebalance(void)
+{
+    Kontor__V1__RebalanceRequest request = KONTOR__V1__REBALANCE_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = admin.id;
+    id.low = 5;
+    request.request_id = &id;
+    ask("/kontor.v1.Cluster/Rebalance",
+        &kontor__v1__rebalance_response__descriptor, &request.base);
+}
+
 static void ask_again(void)
 {
     switch (admin.step) {
@@ -283,6 +312,12 @@ static void ask_again(void)
         return;
     case CORDONING:
         ask_cordon();
+        return;
+    case DRAINING:
+        ask_drain();
+        return;
+    case REBALANCING:
+        ask_rebalance();
         return;
     }
 }
@@ -360,6 +395,15 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         admin.cordoned[admin.node] = admin.cordons;
         rest();
         return;
+    case DRAINING:
+        tally.drains++;
+        admin.cordoned[admin.node] = true;
+        rest();
+        return;
+    case REBALANCING:
+        tally.rebalances++;
+        rest();
+        return;
     }
 }
 
@@ -383,7 +427,7 @@ static void on_ended(struct call *call, const struct error *why)
         rest();
     else if (admin.step == REMOVING && why->code == ERROR_NOT_FOUND)
         admin.step = FINDING; /* told by one that had yet to hear of it */
-    else if ((admin.step == CORDONING ||
+    else if ((admin.step >= CORDONING ||
               (admin.step == REMOVING && admin.tries == 1)) &&
              is_refusal(why->code))
         rest();
@@ -432,6 +476,14 @@ static void choose_node(unsigned node)
     admin.id = random_next(&world.random);
 }
 
+static void choose_drain(unsigned node)
+{
+    admin.step = DRAINING;
+    admin.node = node;
+    admin.forces = world_chance(30);
+    admin.id = random_next(&world.random);
+}
+
 /* One more that can be done without. */
 static bool may_remove(void)
 {
@@ -449,8 +501,13 @@ static void choose_change(void)
         admin.step = TRANSFERRING;
         if (choice < 20)
             admin.whom = any_member();
-    } else if (choice < 45) {
+    } else if (choice < 39) {
         choose_node((unsigned)world_between(0, world.traits.nodes - 1));
+    } else if (choice < 45) {
+        choose_drain((unsigned)world_between(0, world.traits.nodes - 1));
+    } else if (choice < 50) {
+        admin.step = REBALANCING;
+        admin.id = random_next(&world.random);
     } else if (choice < 72 && may_remove()) {
         admin.step = FINDING;
         admin.whom = any_member();

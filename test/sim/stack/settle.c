@@ -95,6 +95,8 @@ static const char *node_missing(const struct cluster *cluster, unsigned i)
     if (node->cordoned != operator_cordoned(i))
         return MISSING("node %s is %s cordoned", name,
                        node->cordoned ? "still" : "not");
+    if (node->leaving.count > 0)
+        return MISSING("%u pods have not left %s", node->leaving.count, name);
     for (unsigned k = 0; knode_pod(knode_at(i), k, &held); k++) {
         const struct pod *pod = pods_find(&cluster->pods, held.pod_id);
 
