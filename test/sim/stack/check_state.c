@@ -340,6 +340,12 @@ void check_state_turn(struct host *host, const struct master *master)
 
 /* ---- nodes ---- */
 
+/* Its node was lost after it was placed there. */
+static bool is_given_up(const struct fate *fate, uint32_t generation)
+{
+    return fate->lost >> generation % GENERATIONS_MAX & 1;
+}
+
 /* It runs nowhere else, but where the state had given its node up for lost. */
 static void check_alone(const struct host *host, uint64_t pod_id,
                         const struct fate *fate)
@@ -352,11 +358,26 @@ static void check_alone(const struct host *host, uint64_t pod_id,
         for (unsigned k = 0; knode_pod(other, k, &held); k++)
             if (MASTERS_MAX + i != host->position && held.pod_id == pod_id &&
                 !pod_phase_ended(held.phase) &&
-                !(fate->lost >> held.generation % GENERATIONS_MAX & 1))
+                !is_given_up(fate, held.generation))
                 FAIL("pod %" PRIu64 " starts on %s and is still on %s", pod_id,
                      host->identity.name,
                      world.hosts[MASTERS_MAX + i].identity.name);
     }
+}
+
+void check_accepted(const struct host *host)
+{
+    const struct knode *node = knode_at(host->position - MASTERS_MAX);
+    uint64_t sum_milli = 0;
+    struct knode_pod held;
+
+    for (unsigned k = 0; knode_pod(node, k, &held); k++)
+        if (!pod_phase_ended(held.phase) &&
+            !is_given_up(fate_of(held.pod_id), held.generation))
+            sum_milli += held.cpu_milli;
+    if (sum_milli > KNODE_CPU_MILLI)
+        FAIL("%s has pods that take %" PRIu64 "m of cpu together",
+             host->identity.name, sum_milli);
 }
 
 void check_started(const struct host *node, uint64_t pod_id,
@@ -369,7 +390,7 @@ void check_started(const struct host *node, uint64_t pod_id,
     if (fate->placed[generation % GENERATIONS_MAX] != node->position + 1)
         FAIL("%s starts pod %" PRIu64 " generation %u, which is not its own",
              name, pod_id, generation);
-    if (!(fate->lost >> generation % GENERATIONS_MAX & 1))
+    if (!is_given_up(fate, generation))
         check_alone(node, pod_id, fate);
     fate->ran_on |= 1u << node->position;
     if (never_again && (fate->ran_on & (fate->ran_on - 1)))

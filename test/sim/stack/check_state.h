@@ -7,7 +7,8 @@
  *    lost or drained, one that may not run twice never.
  * 3. A request is done once: one pod for each request id.
  * 4. Nodes start only what was placed on them, in that generation, and what
- *    runs nowhere else but on nodes that were given up for lost.
+ *    runs nowhere else but on nodes that were given up for lost. They have
+ *    room for all that is there and not given up.
  * 5. Those who watch are told of every event, in order, whoever leads.
  * 6. What was acknowledged is there for ever after; a read sees all that was
  *    acknowledged, or read, before it was asked. */
@@ -22,6 +23,8 @@ void check_state_fini(void);
 
 void check_state_turn(struct host *host, const struct master *master);
 
+/* A node takes one pod more. */
+void check_accepted(const struct host *node);
 /* A node's pod begins to run. */
 void check_started(const struct host *node, uint64_t pod_id,
                    uint32_t generation, bool never_again);

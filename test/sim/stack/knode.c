@@ -29,6 +29,7 @@ struct kpod {
     int32_t phase;
     int32_t restart; /* Kontor__V1__RestartPolicy */
     uint32_t restarts;
+    uint32_t cpu_milli;
     bool deleted;
     uint64_t due_ms; /* its next phase, by the node's clock; 0: none */
     char reason[32];
@@ -72,7 +73,7 @@ bool knode_pod(const struct knode *knode, unsigned i, struct knode_pod *out)
     if (i >= knode->pod_count)
         return false;
     *out = (struct knode_pod){knode->pods[i].id, knode->pods[i].generation,
-                              knode->pods[i].phase};
+                              knode->pods[i].phase, knode->pods[i].cpu_milli};
     return true;
 }
 
@@ -243,7 +244,9 @@ static void take_create(struct knode *knode, const Kontor__V1__PodOrder *order)
         .id = order->pod_id,
         .generation = order->generation,
         .restart = (int32_t)order->spec->restart,
+        .cpu_milli = order->spec->resources->cpu_milli,
     };
+    check_accepted(knode->host);
     enter_phase(knode, pod, KONTOR__V1__POD_PHASE__POD_PLACED, PHASE_MS);
 }
 
@@ -254,6 +257,8 @@ static void take_delete(struct knode *knode, const Kontor__V1__PodOrder *order)
     if (!pod || order->generation < pod->generation || pod->deleted)
         return;
     pod->deleted = true;
+    if (pod_phase_ended(pod->phase))
+        pod->cpu_milli = 0; /* that only its folder goes */
     enter_phase(knode, pod, KONTOR__V1__POD_PHASE__POD_STOPPING, PHASE_MS);
 }
 
@@ -495,7 +500,7 @@ static void ask(struct knode *knode)
 
     id.high = random_next(&world.random);
     id.low = 2;
-    capacity.cpu_milli = 4000;
+    capacity.cpu_milli = KNODE_CPU_MILLI;
     capacity.memory_bytes = UINT64_C(4) << 30;
     request.request_id = &id;
     request.name = knode->host->identity.name;

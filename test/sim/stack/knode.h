@@ -29,6 +29,9 @@ struct knode_pod {
     uint64_t pod_id;
     uint32_t generation;
     int32_t phase; /* Kontor__V1__PodPhase */
+    uint32_t cpu_milli;
 };
+enum { KNODE_CPU_MILLI = 4000 };
+
 /* Its pods, one after the other; false after the last. */
 bool knode_pod(const struct knode *knode, unsigned i, struct knode_pod *out);
