@@ -18,9 +18,10 @@ enum {
     REGISTER_AGAIN_MS = 10000,
     REGISTER_TIMEOUT_MS = 3000,
     REGISTER_RETRY_MS = 300,
-    PHASE_MS = 400, /* that a pod spends in one, at most */
-    LIFE_MS = 8000, /* of one that ends by itself, at most */
-    LATE_MS = 1500, /* an answer, at most */
+    PHASE_MS = 400,  /* that a pod spends in one, at most */
+    GRACE_MS = 3000, /* that some take to stop, at most */
+    LIFE_MS = 8000,  /* of one that ends by itself, at most */
+    LATE_MS = 1500,  /* an answer, at most */
 };
 
 struct kpod {
@@ -259,7 +260,8 @@ static void take_delete(struct knode *knode, const Kontor__V1__PodOrder *order)
     pod->deleted = true;
     if (pod_phase_ended(pod->phase))
         pod->cpu_milli = 0; /* that only its folder goes */
-    enter_phase(knode, pod, KONTOR__V1__POD_PHASE__POD_STOPPING, PHASE_MS);
+    enter_phase(knode, pod, KONTOR__V1__POD_PHASE__POD_STOPPING,
+                world_chance(30) ? GRACE_MS : PHASE_MS);
 }
 
 /* ---- answers, now and then late ---- */

@@ -324,6 +324,14 @@ static void ask_again(void)
 
 /* ---- what follows from answers ---- */
 
+static void choose_node(unsigned node)
+{
+    admin.step = CORDONING;
+    admin.node = node;
+    admin.cordons = !admin.cordoned[node];
+    admin.id = random_next(&world.random);
+}
+
 static void join(const Kontor__V1__MastersResponse *told)
 {
     struct kmaster *kmaster = admin.whom;
@@ -399,6 +407,8 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         tally.drains++;
         admin.cordoned[admin.node] = true;
         rest();
+        if (world_chance(50)) /* open again while pods are leaving */
+            choose_node(admin.node);
         return;
     case REBALANCING:
         tally.rebalances++;
@@ -466,14 +476,6 @@ static struct kmaster *any_other(void)
         if (!kmaster_is_member(&kmasters[i]))
             return &kmasters[i];
     return NULL;
-}
-
-static void choose_node(unsigned node)
-{
-    admin.step = CORDONING;
-    admin.node = node;
-    admin.cordons = !admin.cordoned[node];
-    admin.id = random_next(&world.random);
 }
 
 static void choose_drain(unsigned node)
