@@ -19,72 +19,118 @@ static struct pod *find_movable(const struct cluster *cluster,
 
 /* ---- all or nothing ---- */
 
-/* Count a pod on another node. */
-static void recount(struct cluster *cluster, struct pod *pod, struct node *to)
+/* All pods are taken off their nodes, then put on the others: who makes room
+ * for whom does not matter. What is taken counts as the next generation, of
+ * which nobody has been told. */
+struct trial {
+    struct cluster *cluster;
+    const Kontor__V1__MovePods *moves;
+    uint64_t *from; /* owned; the nodes that they were taken off */
+    size_t taken;
+    size_t put;
+};
+
+static struct pod *pod_of(const struct trial *trial, size_t i)
 {
-    node_take(&cluster->nodes, nodes_find(&cluster->nodes, pod->facts.node_id),
-              pod);
-    node_put(&cluster->nodes, to, pod);
-    pod->facts.node_id = to->id;
+    return pods_find(&trial->cluster->pods, trial->moves->moves[i]->pod_id);
 }
 
-/* Try one move: its pod, now counted on the other node in the next generation,
- * of which nobody has been told. NULL: it cannot be. */
-static struct pod *try(struct cluster *cluster,
-                       const Kontor__V1__MovePods__Move *move)
+static bool take_next(struct trial *trial)
 {
-    struct pod *pod = find_movable(cluster, move);
-    struct node *to = nodes_find(&cluster->nodes, move->node_id);
+    struct nodes *nodes = &trial->cluster->nodes;
+    const Kontor__V1__MovePods__Move *move = trial->moves->moves[trial->taken];
+    struct pod *pod = find_movable(trial->cluster, move);
 
-    if (!pod || !to || to->id == pod->facts.node_id ||
-        !node_accepts(to, pod->facts.spec))
-        return NULL;
-    recount(cluster, pod, to);
+    if (!pod || pod->facts.node_id == move->node_id ||
+        pod->facts.generation == UINT32_MAX)
+        return false;
+    trial->from[trial->taken++] = pod->facts.node_id;
+    node_take(nodes, nodes_find(nodes, pod->facts.node_id), pod);
+    pod->facts.node_id = 0;
     pod->facts.generation++;
-    return pod;
+    return true;
 }
 
-/* The nodes that the pods came from, or NULL and nothing is changed. */
-static uint64_t *try_all(struct apply *apply, const Kontor__V1__MovePods *in)
+static bool put_next(struct trial *trial)
 {
-    struct cluster *cluster = apply->cluster;
-    uint64_t *from = memory_array(in->n_moves + 1, sizeof *from);
+    struct nodes *nodes = &trial->cluster->nodes;
+    struct node *to =
+        nodes_find(nodes, trial->moves->moves[trial->put]->node_id);
+    struct pod *pod = pod_of(trial, trial->put);
 
-    for (size_t i = 0; i < in->n_moves; i++) {
-        struct pod *pod = pods_find(&cluster->pods, in->moves[i]->pod_id);
+    if (!to || !node_accepts(to, pod->facts.spec))
+        return false;
+    node_put(nodes, to, pod);
+    pod->facts.node_id = to->id;
+    trial->put++;
+    return true;
+}
 
-        from[i] = pod ? pod->facts.node_id : 0;
-        if (try(cluster, in->moves[i]))
-            continue;
-        error_set(&apply->result->error, ERROR_FAILED_PRECONDITION,
-                  "pod %" PRIu64 " or where it was to go has changed since "
-                  "that was planned: nothing was moved",
-                  in->moves[i]->pod_id);
-        while (i-- > 0) {
-            pod = pods_find(&cluster->pods, in->moves[i]->pod_id);
-            recount(cluster, pod, nodes_find(&cluster->nodes, from[i]));
-            pod->facts.generation--;
-        }
-        free(from);
-        return NULL;
+static void put_back(struct trial *trial)
+{
+    struct nodes *nodes = &trial->cluster->nodes;
+
+    while (trial->taken-- > 0) {
+        struct pod *pod = pod_of(trial, trial->taken);
+        uint64_t from = trial->from[trial->taken];
+
+        if (pod->facts.node_id)
+            node_take(nodes, nodes_find(nodes, pod->facts.node_id), pod);
+        node_put(nodes, nodes_find(nodes, from), pod);
+        pod->facts.node_id = from;
+        pod->facts.generation--;
     }
-    return from;
 }
 
 static void move_all(struct apply *apply, const Kontor__V1__MovePods *in)
 {
     struct cluster *cluster = apply->cluster;
-    uint64_t *from = try_all(apply, in);
+    struct trial trial = {
+        .cluster = cluster,
+        .moves = in,
+        .from = memory_array(in->n_moves + 1, sizeof *trial.from)};
 
-    for (size_t i = 0; from && i < in->n_moves; i++) {
-        struct pod *pod = pods_find(&cluster->pods, in->moves[i]->pod_id);
+    while (trial.taken < in->n_moves && take_next(&trial))
+        ;
+    while (trial.taken == in->n_moves && trial.put < in->n_moves &&
+           put_next(&trial))
+        ;
+    if (trial.put < in->n_moves) {
+        size_t failed = trial.taken < in->n_moves ? trial.taken : trial.put;
 
-        pod_moved(apply, pod, nodes_find(&cluster->nodes, from[i]));
+        error_set(&apply->result->error, ERROR_FAILED_PRECONDITION,
+                  "pod %" PRIu64 " or where it was to go has changed since "
+                  "that was planned: nothing was moved",
+                  in->moves[failed]->pod_id);
+        put_back(&trial);
+    } else {
+        for (size_t i = 0; i < in->n_moves; i++)
+            pod_moved(apply, pod_of(&trial, i),
+                      nodes_find(&cluster->nodes, trial.from[i]));
     }
-    free(from);
+    free(trial.from);
 }
 
 /* ---- a node is drained ---- */
+
+/* One pod that goes elsewhere, if it still can. */
+static void drain_to(struct apply *apply, struct node *node,
+                     const Kontor__V1__MovePods__Move *move)
+{
+    struct nodes *nodes = &apply->cluster->nodes;
+    struct pod *pod = find_movable(apply->cluster, move);
+    struct node *to = nodes_find(nodes, move->node_id);
+
+    if (!pod || !to || pod->facts.node_id != node->id || to == node ||
+        pod->facts.generation == UINT32_MAX ||
+        !node_accepts(to, pod->facts.spec))
+        return;
+    node_take(nodes, node, pod);
+    node_put(nodes, to, pod);
+    pod->facts.node_id = to->id;
+    pod->facts.generation++;
+    pod_moved(apply, pod, node);
+}
 
 static void drain(struct apply *apply, const Kontor__V1__MovePods *in)
 {
@@ -100,12 +146,8 @@ static void drain(struct apply *apply, const Kontor__V1__MovePods *in)
     }
     apply->result->subject_id = node->id;
     node_cordon(apply, node, true);
-    for (size_t i = 0; i < in->n_moves; i++) {
-        struct pod *pod = find_movable(cluster, in->moves[i]);
-
-        if (pod && pod->facts.node_id == node->id && try(cluster, in->moves[i]))
-            pod_moved(apply, pod, node);
-    }
+    for (size_t i = 0; i < in->n_moves; i++)
+        drain_to(apply, node, in->moves[i]);
     pods = node_pods(node, &count);
     for (size_t i = 0; i < count; i++) {
         if (pods[i]->facts.stop_requested ||

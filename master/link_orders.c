@@ -96,7 +96,8 @@ static bool compare_one(struct link *link, const Kontor__V1__PodStatus *status)
     if (departure_is(pod, link->node_id, status->generation)) {
         if (status->phase != KONTOR__V1__POD_PHASE__POD_STOPPING)
             link_order_delete(link, status->pod_id, status->generation);
-        return !gone;
+        link_report(link, status);
+        return true;
     }
     if (!pod || pod->facts.node_id != link->node_id ||
         pod->facts.generation != status->generation) {

@@ -186,6 +186,43 @@ static bool is_unsettled(const struct node *node)
     return false;
 }
 
+struct numbered_move {
+    struct placement_move move;
+    size_t number;
+};
+
+static int by_pod(const void *left, const void *right)
+{
+    const struct numbered_move *a = left;
+    const struct numbered_move *b = right;
+
+    if (a->move.pod_id != b->move.pod_id)
+        return a->move.pod_id < b->move.pod_id ? -1 : 1;
+    return a->number < b->number ? -1 : 1;
+}
+
+/* A pod that is moved several times goes to its last place only. By its id. */
+static void join_moves(struct placement_moves *moves)
+{
+    struct numbered_move *all = memory_array(moves->count + 1, sizeof *all);
+    size_t count = 0;
+
+    for (size_t i = 0; i < moves->count; i++)
+        all[i] = (struct numbered_move){moves->moves[i], i};
+    qsort(all, moves->count, sizeof *all, by_pod);
+    for (size_t first = 0, last; first < moves->count; first = last + 1) {
+        last = first;
+        while (last + 1 < moves->count &&
+               all[last + 1].move.pod_id == all[first].move.pod_id)
+            last++;
+        all[first].move.to_id = all[last].move.to_id;
+        if (all[first].move.to_id != all[first].move.from_id)
+            moves->moves[count++] = all[first].move;
+    }
+    moves->count = count;
+    free(all);
+}
+
 void plan_rebalance(struct plan *plan, size_t moves_max)
 {
     struct placement_moves moves;
@@ -203,6 +240,7 @@ void plan_rebalance(struct plan *plan, size_t moves_max)
     moves = placement_rebalance(plan->copy, moves_max);
     for (size_t i = 0; i < moves.count; i++)
         placement_move(plan->copy, &moves.moves[i]);
+    join_moves(&moves);
     reserve(plan, moves.count);
     add_moves(plan, &moves);
     free(moves.moves);

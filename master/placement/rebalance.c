@@ -183,8 +183,7 @@ static bool repack(struct rebalance *work, const struct spot *full,
                        work->trial_count < work->pod_count;
          i++)
         used += fill_node(work, empty[i].entry);
-    if (work->trial_count < work->pod_count ||
-        work->moves.count + work->trial_count > work->moves_max)
+    if (work->trial_count < work->pod_count)
         return false;
     for (size_t i = 0; i < work->trial_count; i++)
         placement_move(work->placement, &work->trial[i]);
@@ -276,6 +275,19 @@ static size_t list_full_nodes(const struct placement *placement, unsigned pass,
     return count;
 }
 
+/* How many of the nodes can be emptied with the moves that are left. */
+static size_t affordable(const struct rebalance *work, const struct spot *full,
+                         size_t count)
+{
+    size_t moves = work->moves.count;
+    size_t part = 0;
+
+    while (part < count &&
+           moves + full[part].entry->resident_count <= work->moves_max)
+        moves += full[part++].entry->resident_count;
+    return part;
+}
+
 /* True when something was gained. */
 static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
                      struct spot *empty)
@@ -288,10 +300,13 @@ static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
     for (size_t at = 0, part; at < full_count && empty_count > 0; at += part) {
         part = empty_count + 1 < full_count - at ? empty_count + 1
                                                  : full_count - at;
-        if (!repack(work, full + at, part, empty, empty_count))
-            continue;
-        gained = true;
-        empty_count = list_empty_nodes(work->placement, empty);
+        part = affordable(work, full + at, part);
+        if (part == 0)
+            part = 1; /* another one may have fewer pods */
+        else if (repack(work, full + at, part, empty, empty_count)) {
+            gained = true;
+            empty_count = list_empty_nodes(work->placement, empty);
+        }
     }
     return gained;
 }

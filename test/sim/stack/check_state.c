@@ -357,8 +357,7 @@ static void check_alone(const struct host *host, uint64_t pod_id,
 
         for (unsigned k = 0; knode_pod(other, k, &held); k++)
             if (MASTERS_MAX + i != host->position && held.pod_id == pod_id &&
-                !pod_phase_ended(held.phase) &&
-                !is_given_up(fate, held.generation))
+                !held.over && !is_given_up(fate, held.generation))
                 FAIL("pod %" PRIu64 " starts on %s and is still on %s", pod_id,
                      host->identity.name,
                      world.hosts[MASTERS_MAX + i].identity.name);
@@ -372,8 +371,7 @@ void check_accepted(const struct host *host)
     struct knode_pod held;
 
     for (unsigned k = 0; knode_pod(node, k, &held); k++)
-        if (!pod_phase_ended(held.phase) &&
-            !is_given_up(fate_of(held.pod_id), held.generation))
+        if (!held.over && !is_given_up(fate_of(held.pod_id), held.generation))
             sum_milli += held.cpu_milli;
     if (sum_milli > KNODE_CPU_MILLI)
         FAIL("%s has pods that take %" PRIu64 "m of cpu together",

@@ -32,6 +32,7 @@ struct kpod {
     uint32_t restarts;
     uint32_t cpu_milli;
     bool deleted;
+    bool over;       /* it had ended before that */
     uint64_t due_ms; /* its next phase, by the node's clock; 0: none */
     char reason[32];
 };
@@ -74,7 +75,9 @@ bool knode_pod(const struct knode *knode, unsigned i, struct knode_pod *out)
     if (i >= knode->pod_count)
         return false;
     *out = (struct knode_pod){knode->pods[i].id, knode->pods[i].generation,
-                              knode->pods[i].phase, knode->pods[i].cpu_milli};
+                              knode->pods[i].phase, knode->pods[i].cpu_milli,
+                              knode->pods[i].over ||
+                                  pod_phase_ended(knode->pods[i].phase)};
     return true;
 }
 
@@ -258,8 +261,7 @@ static void take_delete(struct knode *knode, const Kontor__V1__PodOrder *order)
     if (!pod || order->generation < pod->generation || pod->deleted)
         return;
     pod->deleted = true;
-    if (pod_phase_ended(pod->phase))
-        pod->cpu_milli = 0; /* that only its folder goes */
+    pod->over = pod_phase_ended(pod->phase); /* only its folder goes */
     enter_phase(knode, pod, KONTOR__V1__POD_PHASE__POD_STOPPING,
                 world_chance(30) ? GRACE_MS : PHASE_MS);
 }

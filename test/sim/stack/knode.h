@@ -30,6 +30,7 @@ struct knode_pod {
     uint32_t generation;
     int32_t phase; /* Kontor__V1__PodPhase */
     uint32_t cpu_milli;
+    bool over; /* nothing of it runs */
 };
 enum { KNODE_CPU_MILLI = 4000 };
 
