@@ -163,6 +163,12 @@ bool pod_phase_ended(int32_t phase)
            phase == KONTOR__V1__POD_PHASE__POD_STOPPED;
 }
 
+bool pod_runs_once(const struct pod *pod)
+{
+    return pod->facts.spec->message->restart ==
+           KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+}
+
 bool pod_is_movable(const struct pod *pod)
 {
     return !pod_ended(pod) && pod->facts.node_id != 0 &&

@@ -107,12 +107,7 @@ static inline bool pod_ended(const struct pod *pod)
 }
 
 /* One that must not run twice. */
-static inline bool pod_runs_once(const struct pod *pod)
-{
-    return pod->facts.spec->message->restart ==
-           KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
-}
-
+bool pod_runs_once(const struct pod *pod);
 /* It is on a node and may be asked to go to another one now. */
 bool pod_is_movable(const struct pod *pod);
 

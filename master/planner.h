@@ -43,6 +43,6 @@ void plan_drain(struct plan *plan, const struct node *node, bool force);
 void plan_lose(struct plan *plan, const struct node *node);
 /* A node more: who of the pending pods would be placed. */
 void plan_add(struct plan *plan, const struct resources *capacity);
-/* Moves that fit when all are done together. What is about to end or to move, or
- * may run only once, keeps its node out of it. */
+/* Moves that fit when all are done together. What is about to end or to move,
+ * or may run only once, keeps its node out of it. */
 void plan_rebalance(struct plan *plan, size_t moves_max);

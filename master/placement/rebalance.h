@@ -11,6 +11,7 @@
 #include "master/placement/plan.h"
 
 /* Moves, in an order in which each fits; none when nothing is gained. Not more
- * than `moves_max`; a pod may be moved several times. `placement` stays as it is. */
+ * than `moves_max`; a pod may be moved several times. `placement` stays as it
+ * is. */
 struct placement_moves placement_rebalance(const struct placement *placement,
                                            size_t moves_max);
