@@ -101,6 +101,42 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     kctl uncordon n2
 }
 
+# The node's pods that have yet to end there.
+leaving() {
+    [ "$(kctl describe node "$1" -o json | field .node.leaving)" = "$2" ]
+}
+
+# The last test but one: that master stays dead.
+@test "the leader dies under a drain: it goes on, and the pod runs once" {
+    kctl schedule "$IMAGE" --cpu 100m --mem 32M --name slow --stop-grace 3s \
+        --node n1 -d -- sh -c 'trap "" TERM; sleep 1000 & wait; sleep 1000'
+    await_pod slow-1 'phase == "running"'
+    kctl schedule "$IMAGE" --cpu 100m --mem 32M --name deaf --stop-grace 3s \
+        -- sh -c 'trap "" TERM; while :; do sleep 1; done'
+    local node leader drain
+    node=$(pod_field deaf-1 .node)
+    kctl node drain "$node" --timeout 30s >"$BATS_TEST_TMPDIR/drain" 2>&1 3>&- &
+    drain=$!
+    await 3 leaving "$node" "$([ "$node" = n1 ] && echo 2 || echo 1)"
+    leader=$(kctl masters | awk '$3 == "leader" {print $1}')
+    kill -9 "$(python3 -c '
+import json, sys
+state = json.load(open(sys.argv[1]))
+print(*(m["pid"] for m in state["masters"] if m["name"] == sys.argv[2]))' \
+        "$WORK/cluster/state.json" "$leader")"
+    leaving "$node" "$([ "$node" = n1 ] && echo 2 || echo 1)"
+    wait "$drain"
+    grep -q "$node  is drained" "$BATS_TEST_TMPDIR/drain"
+    await_pod deaf-1 'phase == "running" and status["generation"] == 2'
+    [ "$(pod_field deaf-1 .node)" != "$node" ]
+    # Who asked for this node waits for it.
+    kctl uncordon "$node"
+    await_pod slow-1 'phase == "running" and pod["node"] == "n1"'
+    kctl stop slow-1
+    kctl stop deaf-1
+    await_pod deaf-1 'phase == "stopped"'
+}
+
 @test "pods are rebalanced onto fewer nodes" {
     kctl cordon n3
     kctl cordon n2
