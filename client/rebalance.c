@@ -63,7 +63,8 @@ static int watch(struct rebalance *op, struct error *why)
 {
     char line[PROGRESS_LINE_MAX];
     uint32_t nodes;
-    uint64_t leaving, now_ms;
+    uint64_t leaving = 0;
+    uint64_t now_ms;
 
     while (look(op, &nodes, &leaving, why) == 0) {
         if (leaving == 0)

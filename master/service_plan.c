@@ -144,12 +144,9 @@ static int count_asked(const Kontor__V1__PlanRequest *request)
            (request->rebalance != NULL);
 }
 
-/* Fills `plan`, which is not made when it fails. */
-static int make_plan(struct master *master, struct plan *plan,
-                     const Kontor__V1__PlanRequest *request,
+static int make_plan(struct plan *plan, const Kontor__V1__PlanRequest *request,
                      struct checked_spec *checked, struct error *why)
 {
-    const struct cluster *cluster = master->cluster;
     struct resources capacity = resources_of(request->add);
     const struct node *node = NULL;
 
@@ -163,11 +160,10 @@ static int make_plan(struct master *master, struct plan *plan,
     if (request->add && check_capacity(&capacity, why) != 0)
         return why->code;
     if ((request->drain || request->lose[0]) &&
-        find_node(cluster,
+        find_node(plan->cluster,
                   request->drain ? request->drain->node : request->lose, &node,
                   why) != 0)
         return why->code;
-    plan_init(plan, &master->placer);
     if (request->schedule)
         plan_schedule(plan, &checked->spec);
     else if (request->drain)
@@ -186,15 +182,15 @@ static void answer(struct master *master, struct call *call,
 {
     const Kontor__V1__PlanRequest *request =
         (const Kontor__V1__PlanRequest *)message;
-    struct checked_spec checked;
+    struct checked_spec checked = {.spec = KONTOR__V1__POD_SPEC__INIT};
     struct plan plan;
     struct error why;
 
-    if (make_plan(master, &plan, request, &checked, &why) != 0) {
+    plan_init(&plan, &master->placer);
+    if (make_plan(&plan, request, &checked, &why) != 0)
         service_fail(call, &why);
-        return;
-    }
-    answer_with(call, &plan, &checked.spec, request->page_size);
+    else
+        answer_with(call, &plan, &checked.spec, request->page_size);
     plan_fini(&plan);
 }
 
