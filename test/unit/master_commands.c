@@ -194,10 +194,10 @@ struct cluster_result do_drain(struct cluster *cluster, uint64_t node_id,
     Kontor__V1__Command command =
         command_of(cluster, KONTOR__V1__COMMAND__OPERATION_MOVE_PODS);
     Kontor__V1__MovePods in = KONTOR__V1__MOVE_PODS__INIT;
-    Kontor__V1__MovePods__Move messages[8];
-    Kontor__V1__MovePods__Move *pointers[8];
+    Kontor__V1__MovePods__Move messages[MOVES_MAX];
+    Kontor__V1__MovePods__Move *pointers[MOVES_MAX];
 
-    assert(count <= 8);
+    assert(count <= MOVES_MAX);
     for (size_t i = 0; i < count; i++) {
         kontor__v1__move_pods__move__init(&messages[i]);
         messages[i].pod_id = moves[i].pod_id;

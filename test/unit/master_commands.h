@@ -25,6 +25,8 @@ struct create {
     Kontor__V1__RestartPolicy restart;
 };
 
+enum { MOVES_MAX = 1024 }; /* in one command */
+
 struct move {
     uint64_t pod_id;
     uint32_t generation;

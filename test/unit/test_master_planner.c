@@ -1,0 +1,236 @@
+/* What is planned is what happens: plans of random clusters are carried out by
+ * commands, and change nothing before. */
+#include "base/memory.h"
+#include "base/random.h"
+#include "master/planner.h"
+#include "master_commands.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NODES = 12, PODS = 40, SEEDS = 60 };
+
+static const struct wanted capacity = {16000, 64 << 20, 0, 0};
+
+struct world {
+    struct cluster *cluster;
+    struct placer placer;
+};
+
+/* Three in four have empty nodes; one node may be closed. A few pods are jobs,
+ * a few are stopping, those that found no room are pending. */
+static void world_init(struct world *world, uint64_t seed)
+{
+    static const uint32_t sizes[] = {1000, 2000, 3000, 4000, 6000};
+    struct random random = {seed};
+    bool full = seed % 4 == 0;
+    char name[16];
+
+    world->cluster = cluster_new();
+    for (int i = 1; i <= NODES; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        do_register(world->cluster, name, capacity);
+    }
+    for (uint64_t i = 1; i <= (full ? 3 : 1) * PODS; i++) {
+        uint32_t cpu = sizes[random_below(&random, ARRAY_LEN(sizes))];
+
+        do_create(
+            world->cluster,
+            (struct create){
+                .want = {cpu, cpu << 8, 0, 0},
+                .node_id = random_below(&random, full ? NODES : NODES - 3) + 1,
+                .restart = random_below(&random, 30) == 0
+                               ? KONTOR__V1__RESTART_POLICY__RESTART_NEVER
+                               : KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS,
+            });
+        if (random_below(&random, 60) == 0)
+            do_stop(world->cluster, i, NO_REQUEST);
+    }
+    if (random_below(&random, 2))
+        do_cordon(world->cluster, random_below(&random, NODES) + 1, true);
+    placer_init(&world->placer, world->cluster);
+    placer_refresh(&world->placer);
+}
+
+static void world_fini(struct world *world)
+{
+    placer_fini(&world->placer);
+    cluster_free(world->cluster);
+}
+
+static size_t nodes_used(const struct cluster *cluster)
+{
+    size_t used = 0;
+
+    list_for_each(link, next, &cluster->nodes.all) used +=
+        container_of(link, struct node, all)->pod_count > 0;
+    return used;
+}
+
+static const struct node *node_at(const struct world *world, uint64_t id)
+{
+    return nodes_find(&world->cluster->nodes, id);
+}
+
+/* What the service would propose. */
+static size_t moves_of(const struct plan *plan, struct move *moves)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->pods[i].to_id)
+            moves[count++] = (struct move){
+                .pod_id = plan->pods[i].pod->facts.id,
+                .generation = plan->pods[i].pod->facts.generation,
+                .node_id = plan->pods[i].to_id,
+            };
+    return count;
+}
+
+static void expect_done(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct plan_pod *planned = &plan->pods[i];
+        uint64_t now = planned->pod->facts.node_id;
+
+        if (planned->fate == PLAN_STAYS)
+            assert_int_equal(now, planned->from_id);
+        else if (planned->fate == PLAN_FAILS)
+            assert_true(pod_ended(planned->pod));
+        else
+            assert_int_equal(now, planned->to_id);
+    }
+}
+
+static void a_drain_does_what_was_planned(void **state)
+{
+    size_t fates[PLAN_FATES] = {0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct move moves[MOVES_MAX];
+        struct world world;
+        struct plan plan;
+        bool force = seed % 2;
+        const struct node *node;
+
+        world_init(&world, seed);
+        node = node_at(&world, seed % (NODES - 2) + 1);
+        plan_init(&plan, &world.placer);
+        assert_int_equal(plan.nodes_before, nodes_used(world.cluster));
+        plan_drain(&plan, node, force);
+        do_drain(world.cluster, node->id, moves, moves_of(&plan, moves), force);
+        expect_done(&plan);
+        for (int i = 0; i < PLAN_FATES; i++)
+            fates[i] += plan.fates[i];
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+    for (int i = 0; i < PLAN_FATES; i++)
+        assert_true(fates[i] > 0); /* all were seen */
+}
+
+static void a_rebalance_does_what_was_planned(void **state)
+{
+    size_t gained = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        size_t moves_max = seed % 3 ? MOVES_MAX : 12;
+        struct move moves[MOVES_MAX];
+        struct world world;
+        struct plan plan;
+
+        world_init(&world, seed);
+        plan_init(&plan, &world.placer);
+        plan_rebalance(&plan, moves_max);
+        assert_true(plan.count <= moves_max);
+        assert_true(plan.nodes_after <= plan.nodes_before);
+        assert_int_equal(
+            do_moves(world.cluster, moves, moves_of(&plan, moves)).error.code,
+            0);
+        expect_done(&plan);
+        assert_int_equal(nodes_used(world.cluster), plan.nodes_after);
+        gained += plan.nodes_before - plan.nodes_after;
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+    assert_true(gained > SEEDS / 2);
+}
+
+/* As the placer would place them, one after the other. */
+static void a_loss_does_what_was_planned(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world world;
+        struct plan plan;
+        const struct node *node;
+
+        world_init(&world, seed);
+        node = node_at(&world, seed % (NODES - 2) + 1);
+        plan_init(&plan, &world.placer);
+        plan_lose(&plan, node);
+        do_state(world.cluster, node->id, KONTOR__V1__NODE_STATE__NODE_LOST);
+        for (size_t i = 0; i < plan.count; i++) {
+            const struct pod *pod = plan.pods[i].pod;
+            struct placement_request request =
+                placer_request(pod->facts.spec->message);
+            uint64_t to;
+
+            placer_refresh(&world.placer);
+            if (pod_ended(pod))
+                continue;
+            to = placement_choose(world.placer.view, &request);
+            assert_int_equal(to, plan.pods[i].to_id);
+            do_place(world.cluster, pod->facts.id, to);
+        }
+        expect_done(&plan);
+        assert_int_equal(nodes_used(world.cluster), plan.nodes_after);
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+}
+
+static void a_node_more_takes_pending_pods(void **state)
+{
+    struct resources more = {{16000, 64 << 20, 0, 0}};
+    struct world world;
+    struct plan plan;
+
+    (void)state;
+    world.cluster = cluster_new();
+    do_register(world.cluster, "n1", capacity);
+    for (int i = 0; i < 4; i++)
+        do_create(world.cluster,
+                  (struct create){.want = {9000, 1 << 20, 0, 0}, .node_id = 1});
+    placer_init(&world.placer, world.cluster);
+    placer_refresh(&world.placer);
+    plan_init(&plan, &world.placer);
+    plan_add(&plan, &more);
+    assert_int_equal(plan.count, 1);
+    assert_int_equal(plan.pods[0].pod->facts.id, 2);
+    assert_int_equal(plan.pods[0].from_id, 0);
+    assert_int_equal(plan.pods[0].to_id, world.cluster->next_node_id);
+    assert_int_equal(plan.fates[PLAN_PENDING], 2);
+    assert_int_equal(plan.nodes_before, 1);
+    assert_int_equal(plan.nodes_after, 2);
+    plan_fini(&plan);
+    world_fini(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_drain_does_what_was_planned),
+        cmocka_unit_test(a_rebalance_does_what_was_planned),
+        cmocka_unit_test(a_loss_does_what_was_planned),
+        cmocka_unit_test(a_node_more_takes_pending_pods),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
