@@ -215,6 +215,24 @@ static void phase_unknown(Kontor__V1__SnapshotRecord *record)
     record->pod->pod->status->phase = (Kontor__V1__PodPhase)42;
 }
 
+static void leaves_unknown(Kontor__V1__SnapshotRecord *record)
+{
+    record->pod->leaving_node_id = 99;
+    record->pod->leaving_generation = 1;
+}
+
+static void leaves_lost(Kontor__V1__SnapshotRecord *record)
+{
+    record->pod->leaving_node_id = 2;
+    record->pod->leaving_generation = 1;
+}
+
+static void leaves_where_it_is(Kontor__V1__SnapshotRecord *record)
+{
+    record->pod->leaving_node_id = 1;
+    record->pod->leaving_generation = record->pod->pod->status->generation;
+}
+
 static void same_pod_twice(Kontor__V1__SnapshotRecord *record)
 {
     record->pod->pod->id = 1;
@@ -262,6 +280,9 @@ static const struct damage damages[] = {
     {"a pod on an unknown node", RECORD(POD), node_unknown},
     {"a pod without a spec", RECORD(POD), spec_unknown},
     {"a pod in an unknown phase", RECORD(POD), phase_unknown},
+    {"a pod that leaves an unknown node", RECORD(POD), leaves_unknown},
+    {"a pod that leaves a lost node", RECORD(POD), leaves_lost},
+    {"a pod that leaves where it is", RECORD(POD), leaves_where_it_is},
     {"a pod twice", RECORD(POD), same_pod_twice},
     {"two pods of one name", RECORD(POD), pods_called_alike},
     {"two nodes of one name", RECORD(NODE), nodes_called_alike},
