@@ -150,6 +150,7 @@ const struct verb verb_rebalance = {
         "A pod that is moved is stopped as by kctl stop and then started on "
         "its new node.\nPods with --restart never, or with rules on where they "
         "may be, stay, and so does\ntheir node. All moves are decided in one "
-        "step, or none.",
+        "step, or none. The search is a short\none: in a large cluster another "
+        "call may find more.",
     .run = run,
 };

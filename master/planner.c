@@ -3,6 +3,9 @@
 #include "base/memory.h"
 #include "master/placement/rebalance.h"
 
+/* Some 40 ms: meanwhile the leader does nothing else, heartbeats neither. */
+enum { REBALANCE_STEPS_MAX = 8000000 };
+
 void plan_init(struct plan *plan, const struct placer *placer)
 {
     *plan = (struct plan){.cluster = placer->cluster,
@@ -225,6 +228,7 @@ static void join_moves(struct placement_moves *moves)
 
 void plan_rebalance(struct plan *plan, size_t moves_max)
 {
+    const struct rebalance_limits limits = {moves_max, REBALANCE_STEPS_MAX};
     struct placement_moves moves;
 
     list_for_each(link, next, &plan->cluster->nodes.all)
@@ -237,7 +241,7 @@ void plan_rebalance(struct plan *plan, size_t moves_max)
         seen.closed = PLACEMENT_CORDONED;
         placement_set(plan->copy, &seen);
     }
-    moves = placement_rebalance(plan->copy, moves_max);
+    moves = placement_rebalance(plan->copy, &limits);
     for (size_t i = 0; i < moves.count; i++)
         placement_move(plan->copy, &moves.moves[i]);
     join_moves(&moves);

@@ -10,6 +10,9 @@ enum {
     BIN_PODS_MAX = 256, /* put into one node at once */
     TRIES_MAX = 3000,   /* for one node */
     TOLERATED_PART = 128,
+    UNLIKE_MAX = 128,  /* shapes in what is repacked at once, or else ... */
+    TOGETHER_MIN = 32, /* ... fewer nodes are taken, down to so many */
+    SORT_STEPS = 32,   /* what a pod costs that is sorted and moved */
 };
 
 /* Pods of one shape that wait for a node. */
@@ -30,6 +33,8 @@ struct rebalance {
     struct placement *placement; /* a copy, moved along */
     struct placement_moves moves;
     size_t moves_max;
+    uint64_t steps_left;
+    size_t together;        /* nodes that are repacked at once, at most */
     struct loose_pod *pods; /* of the nodes that are emptied now */
     size_t pod_count;
     struct pile *piles; /* the most awkward first */
@@ -37,6 +42,15 @@ struct rebalance {
     struct placement_move *trial; /* moves of this round */
     size_t trial_count;
 };
+
+/* False: there are no more. */
+static bool spend(struct rebalance *work, uint64_t steps)
+{
+    bool enough = steps <= work->steps_left;
+
+    work->steps_left -= enough ? steps : work->steps_left;
+    return enough;
+}
 
 /* ---- one node, as full as it goes ---- */
 
@@ -65,7 +79,8 @@ static void fill(struct filling *filling, const struct resources *room,
         struct pile *pile = &work->piles[i];
         struct resources rest;
 
-        if (filling->least <= filling->tolerated || filling->tries == 0)
+        if (filling->least <= filling->tolerated || filling->tries == 0 ||
+            !spend(work, 1))
             return;
         if (pile->count == 0 || !resources_fit(room, &pile->want))
             continue;
@@ -178,7 +193,13 @@ static bool repack(struct rebalance *work, const struct spot *full,
                                    pod->pod_id, full[i].entry->node.id};
         }
     }
+    if (!spend(work, work->pod_count * SORT_STEPS))
+        return false;
     pile_up(work);
+    if (work->pile_count > UNLIKE_MAX && full_count > TOGETHER_MIN) {
+        work->together = full_count / 2; /* each costs all the others' time */
+        return false;
+    }
     for (size_t i = 0; i < empty_count && used + 1 < full_count &&
                        work->trial_count < work->pod_count;
          i++)
@@ -300,22 +321,31 @@ static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
     for (size_t at = 0, part; at < full_count && empty_count > 0; at += part) {
         part = empty_count + 1 < full_count - at ? empty_count + 1
                                                  : full_count - at;
+        if (part > work->together)
+            part = work->together;
         part = affordable(work, full + at, part);
+        if (!spend(work, 1))
+            break;
         if (part == 0)
             part = 1; /* another one may have fewer pods */
         else if (repack(work, full + at, part, empty, empty_count)) {
             gained = true;
             empty_count = list_empty_nodes(work->placement, empty);
+        } else if (part > work->together) {
+            part = 0; /* once more, with fewer */
         }
     }
     return gained;
 }
 
-struct placement_moves placement_rebalance(const struct placement *placement,
-                                           size_t moves_max)
+struct placement_moves
+placement_rebalance(const struct placement *placement,
+                    const struct rebalance_limits *limits)
 {
     struct rebalance work = {.placement = placement_copy(placement),
-                             .moves_max = moves_max};
+                             .moves_max = limits->moves,
+                             .together = SIZE_MAX,
+                             .steps_left = limits->steps};
     struct spot *full = memory_array(placement->count + 1, sizeof *full);
     struct spot *empty = memory_array(placement->count + 1, sizeof *empty);
     unsigned idle = 0; /* passes without a gain */
@@ -326,7 +356,9 @@ struct placement_moves placement_rebalance(const struct placement *placement,
     work.pods = memory_array(pods + 1, sizeof *work.pods);
     work.piles = memory_array(pods + 1, sizeof *work.piles);
     work.trial = memory_array(pods + 1, sizeof *work.trial);
-    for (unsigned pass = 0; pass < PASSES_MAX && idle < 2; pass++)
+    for (unsigned pass = 0;
+         pass < PASSES_MAX && idle < 2 && spend(&work, placement->count);
+         pass++)
         idle = one_pass(&work, pass, full, empty) ? 0 : idle + 1;
     free(work.pods);
     free(work.piles);

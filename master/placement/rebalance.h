@@ -10,8 +10,15 @@
 
 #include "master/placement/plan.h"
 
-/* Moves, in an order in which each fits; none when nothing is gained. Not more
- * than `moves_max`; a pod may be moved several times. `placement` stays as it
- * is. */
-struct placement_moves placement_rebalance(const struct placement *placement,
-                                           size_t moves_max);
+struct rebalance_limits {
+    size_t moves;
+    /* Looks at a pod or a shape, some nanoseconds each. What was found until
+     * they are used up is the answer; another call goes on from there. */
+    uint64_t steps;
+};
+
+/* Moves, in an order in which each fits; none when nothing is gained. A pod may
+ * be moved several times. `placement` stays as it is. */
+struct placement_moves
+placement_rebalance(const struct placement *placement,
+                    const struct rebalance_limits *limits);

@@ -567,8 +567,8 @@ static void measure_rebalance(const struct workload *trace, double bound,
     struct stage stage =
         stage_new(trace, nodes_used(trace, BATCH) + SPARE, BATCH);
     uint64_t began = spent_ns();
-    struct placement_moves moves =
-        placement_rebalance(stage.placement, SIZE_MAX);
+    struct placement_moves moves = placement_rebalance(
+        stage.placement, &(struct rebalance_limits){SIZE_MAX, UINT64_MAX});
     uint64_t ns = spent_ns() - began;
     double ratio = (double)nodes_after(&stage, trace, &moves) / bound;
     char ours[32], what[64];

@@ -119,8 +119,8 @@ static void rebalancing_takes_fewer_nodes(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 50; seed++) {
         struct world world = world_new(seed, 60);
-        struct placement_moves moves =
-            placement_rebalance(world.placement, SIZE_MAX);
+        struct placement_moves moves = placement_rebalance(
+            world.placement, &(struct rebalance_limits){SIZE_MAX, UINT64_MAX});
         unsigned before = nodes_used(&world);
         uint64_t sum = 0;
 
@@ -138,7 +138,8 @@ static void rebalancing_takes_fewer_nodes(void **state)
 static void no_more_moves_than_allowed(void **state)
 {
     struct world world = world_new(7, 60);
-    struct placement_moves moves = placement_rebalance(world.placement, 20);
+    struct placement_moves moves = placement_rebalance(
+        world.placement, &(struct rebalance_limits){20, UINT64_MAX});
 
     (void)state;
     assert_true(moves.count > 0 && moves.count <= 20);
@@ -156,7 +157,8 @@ static void pods_with_rules_stay(void **state)
     (void)state;
     for (size_t i = 0; i < world.pod_count; i++)
         world.pods[i].spec.spread = host;
-    moves = placement_rebalance(world.placement, SIZE_MAX);
+    moves = placement_rebalance(
+        world.placement, &(struct rebalance_limits){SIZE_MAX, UINT64_MAX});
     assert_int_equal(moves.count, 0);
     free(moves.moves);
     world_free(&world);
