@@ -122,11 +122,11 @@ static int save_state(void *data, int fd, struct error *why)
 }
 
 /* Ids that were given after the backup may be in use on nodes, for pods that
- * nobody here knows of. Every one took a command, so they are no more than
- * the indices. */
+ * nobody here knows of: no more nodes than there are indices, each took a
+ * command, and no more pods than so many commands could make. */
 static void leave_out_ids(struct cluster *cluster)
 {
-    cluster->next_pod_id += RECOVER_INDICES;
+    cluster->next_pod_id += RECOVER_INDICES * PODS_PER_COMMAND_MAX;
     cluster->next_node_id += RECOVER_INDICES;
 }
 

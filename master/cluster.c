@@ -55,6 +55,12 @@ static void operate(struct apply *apply, const Kontor__V1__Command *command)
     case KONTOR__V1__COMMAND__OPERATION_SET_CORDON:
         apply_set_cordon(apply, command->set_cordon);
         return;
+    case KONTOR__V1__COMMAND__OPERATION_CREATE_PODS:
+        apply_create_pods(apply, command->create_pods);
+        return;
+    case KONTOR__V1__COMMAND__OPERATION_SCALE_APP:
+        apply_scale_app(apply, command->scale_app);
+        return;
     case KONTOR__V1__COMMAND__OPERATION_MOVE_PODS:
         apply_move_pods(apply, command->move_pods);
         return;

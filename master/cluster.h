@@ -18,7 +18,8 @@
  * 4. A write with a remembered request id is answered again, not done again.
  * 5. A command that cannot be done, or read, changes nothing but that the
  *    refusal is remembered.
- * 6. A command of a newer format than this program knows is not applied. */
+ * 6. A command of a newer format than this program knows is not applied.
+ * 7. Of a gang either no pod was ever placed or all that live were. */
 #pragma once
 
 #include "master/cluster_events.h"
@@ -41,7 +42,13 @@ struct cluster {
 /* The newest Command.format that is known here. A release writes no newer one
  * than the release before it knows, so that masters one release apart run
  * together. */
-enum { CLUSTER_FORMAT = 1 };
+enum {
+    CLUSTER_FORMAT_GROUPS = 1, /* CreatePods, ScaleApp, gangs in PlacePods */
+    CLUSTER_FORMAT = CLUSTER_FORMAT_GROUPS
+};
+
+/* Pods that one command makes or stops, at most. */
+enum { PODS_PER_COMMAND_MAX = 10000 };
 
 struct cluster *cluster_new(void);
 void cluster_free(struct cluster *cluster);

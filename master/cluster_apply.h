@@ -5,7 +5,7 @@
 #include "master/cluster.h"
 
 enum {
-    PLACEMENTS_PER_COMMAND_MAX = 4096,
+    PLACEMENTS_PER_COMMAND_MAX = 16384, /* with a gang among them */
     REPORTS_PER_COMMAND_MAX = 4096,
     MOVES_PER_COMMAND_MAX = 32768, /* 32 bytes each at most */
 };
@@ -29,9 +29,29 @@ void apply_set_node_state(struct apply *apply,
 void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in);
 void apply_move_pods(struct apply *apply, const Kontor__V1__MovePods *in);
 
+void apply_create_pods(struct apply *apply, const Kontor__V1__CreatePods *in);
+void apply_scale_app(struct apply *apply, const Kontor__V1__ScaleApp *in);
+
+/* May `count` pods of this spec be made? The first one's number, or 0 and
+ * result->error. `named`: refused while a pod of the app lives. */
+uint32_t pods_admit(struct apply *apply, const Kontor__V1__PodSpec *spec,
+                    bool named, size_t count);
+/* A new pod on that node, if it takes it; or pending, for that reason. Takes
+ * the references to `spec` and `reason`. */
+struct pod *pod_make(struct apply *apply, struct spec *spec, uint32_t number,
+                     uint64_t node_id, struct text *reason);
+void pod_stop(struct apply *apply, struct pod *pod);
+
+/* Place a gang as the placements from the first on say, if they are all of it
+ * and every node takes its share. Returns how many placements were its. */
+size_t gang_place(struct apply *apply,
+                  Kontor__V1__PlacePods__Placement *const *placements,
+                  size_t count);
+
 /* The changes a pod goes through, each with its event. */
-/* The node is open, is the one asked for and has room. */
-bool node_accepts(const struct node *node, const struct spec *spec);
+/* `count` pods of this spec still find room on this node, which takes them. */
+bool node_accepts(const struct node *node, const struct spec *spec,
+                  size_t count);
 bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node);
 /* Its node is lost or drained, says `how`: one that was to stop has stopped,
  * one that must not run twice has failed, others are pending. */

@@ -58,7 +58,7 @@ static bool put_next(struct trial *trial)
         nodes_find(nodes, trial->moves->moves[trial->put]->node_id);
     struct pod *pod = pod_of(trial, trial->put);
 
-    if (!to || !node_accepts(to, pod->facts.spec))
+    if (!to || !node_accepts(to, pod->facts.spec, 1))
         return false;
     node_put(nodes, to, pod);
     pod->facts.node_id = to->id;
@@ -123,7 +123,7 @@ static void drain_to(struct apply *apply, struct node *node,
 
     if (!pod || !to || pod->facts.node_id != node->id || to == node ||
         pod->facts.generation == UINT32_MAX ||
-        !node_accepts(to, pod->facts.spec))
+        !node_accepts(to, pod->facts.spec, 1))
         return;
     node_take(nodes, node, pod);
     node_put(nodes, to, pod);

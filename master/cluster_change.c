@@ -52,13 +52,15 @@ static void forget_run(struct pod_facts *facts)
     facts->finished_at_ms = 0;
 }
 
-bool node_accepts(const struct node *node, const struct spec *spec)
+bool node_accepts(const struct node *node, const struct spec *spec,
+                  size_t count)
 {
     struct placement_node view = node_placement(node);
     const char *asked = spec->message->node;
 
-    return view.closed == PLACEMENT_OPEN &&
-           resources_fit(&view.free, &spec->want) &&
+    for (; count > 0 && resources_fit(&view.free, &spec->want); count--)
+        view.free = resources_less(&view.free, &spec->want);
+    return count == 0 && view.closed == PLACEMENT_OPEN &&
            (asked[0] == '\0' || strcmp(asked, view.name) == 0);
 }
 
@@ -67,10 +69,11 @@ bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
     struct pod_facts *facts = &pod->facts;
 
     assert(facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING);
-    if (facts->generation == UINT32_MAX || !node_accepts(node, facts->spec))
+    if (facts->generation == UINT32_MAX || !node_accepts(node, facts->spec, 1))
         return false;
     node_put(&apply->cluster->nodes, node, pod);
     forget_run(facts);
+    pod->gang = 0;
     facts->node_id = node->id;
     facts->generation++;
     facts->phase = KONTOR__V1__POD_PHASE__POD_PLACED;
@@ -167,6 +170,7 @@ void pod_end(struct apply *apply, struct pod *pod, int32_t phase)
     list_append(&cluster->pods.ended, &pod->queue);
     cluster->pods.ended_count++;
     pod->app->living--;
+    pod->gang = 0;
     facts->phase = phase;
     facts->pid = 0;
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED,

@@ -228,6 +228,9 @@ static bool pod_valid(const struct cluster *cluster,
     if (number == 0 || least == 0 || number < least)
         return false;
     pending = pod->status->phase == KONTOR__V1__POD_PHASE__POD_PENDING;
+    if (record->gang > number ||
+        (record->gang && (!pending || pod->status->generation)))
+        return false;
     ended = pod_phase_ended((int32_t)pod->status->phase);
     if (record->node_id == 0)
         return pending || ended;
@@ -295,6 +298,7 @@ static int load_pods(struct load *load, struct error *why)
         pod = pods_add(&cluster->pods, record->pod->id, spec->message->app,
                        number_of(record->pod->name, spec->message->app),
                        spec_take(spec));
+        pod->gang = record->gang;
         take_facts(&pod->facts, record->pod, record->node_id);
         if (!take_departure(cluster, pod, record))
             return error_set(why, ERROR_DATA_LOSS,

@@ -59,6 +59,7 @@ struct pod {
     struct app *app;
     struct departure *departure; /* owned; NULL: none */
     uint32_t number;             /* the name is app-number */
+    uint32_t gang; /* that of the first it waits with; 0: with none */
 };
 
 struct pods {
@@ -99,6 +100,15 @@ struct pod *pods_add(struct pods *pods, uint64_t id, const char *app,
 
 /* Forget a pod that is on no node. */
 void pods_remove(struct pods *pods, struct specs *specs, struct pod *pod);
+
+/* The pods that wait together for room stand one after the other in `fresh`;
+ * `pod` is one. Is it the first? */
+bool pod_leads_gang(const struct pods *pods, const struct pod *pod);
+/* The one after it, or NULL. */
+struct pod *pod_gang_next(const struct pods *pods, const struct pod *pod);
+
+/* How many of the app's pods live and were not asked to stop. O(its pods). */
+size_t app_staying(const struct app *app);
 
 bool pod_phase_ended(int32_t phase);
 static inline bool pod_ended(const struct pod *pod)

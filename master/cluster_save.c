@@ -71,6 +71,11 @@ static uint32_t version_of(const struct cluster *cluster)
         if (container_of(link, struct node, all)->leaving.count > 0)
             return SNAPSHOT_VERSION;
     }
+    list_for_each(link, next, &cluster->pods.fresh)
+    {
+        if (container_of(link, struct pod, queue)->gang)
+            return SNAPSHOT_VERSION;
+    }
     return SNAPSHOT_VERSION_OLD;
 }
 
@@ -167,6 +172,7 @@ static int save_pods(struct save *save, struct error *why)
             record.leaving_node_id = pod->departure->node_id;
             record.leaving_generation = pod->departure->generation;
         }
+        record.gang = pod->gang;
         out.pod = &record;
         if (record_write(&save->writer, &out, why) != 0)
             return why->code;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-    BATCH_MAX = 512,    /* placements in one command */
+    BATCH_MAX = 512,    /* placements in one command, or a gang more */
     TOO_LARGE_MAX = 64, /* wants that a pass remembers as not fitting */
 };
 
@@ -21,14 +21,19 @@ struct placed {
 struct placer_batch {
     struct replica_proposal proposal;
     struct placer *placer; /* NULL: it has been closed */
+    uint32_t format;
     size_t count;
-    struct placed placed[BATCH_MAX];
+    size_t capacity;
+    struct placed *placed; /* owned */
 };
 
-/* What a pass found not to fit: what wants as much does not fit either, where
- * only room matters. */
+/* What a pass found not to fit: as many, or more, of what wants as much do not
+ * fit either, where only room matters. */
 struct too_large {
-    struct resources wants[TOO_LARGE_MAX];
+    struct {
+        struct resources want;
+        size_t pods;
+    } known[TOO_LARGE_MAX];
     size_t count;
 };
 
@@ -111,48 +116,122 @@ struct placement_request placer_request(const Kontor__V1__PodSpec *spec)
     };
 }
 
-static bool known_too_large(const struct too_large *known,
-                            const struct resources *want)
+/* ---- pending pods ---- */
+
+static bool known_too_large(const struct too_large *too_large,
+                            const struct resources *want, size_t pods)
 {
-    for (size_t i = 0; i < known->count; i++) {
-        if (resources_fit(want, &known->wants[i]))
+    for (size_t i = 0; i < too_large->count; i++) {
+        if (pods >= too_large->known[i].pods &&
+            resources_fit(want, &too_large->known[i].want))
             return true;
     }
     return false;
 }
 
+static void batch_add(struct placer_batch *batch, uint64_t pod_id,
+                      struct placement_hold *hold)
+{
+    if (batch->count == batch->capacity) {
+        batch->capacity = batch->capacity ? batch->capacity * 2 : 16;
+        batch->placed = memory_resize(batch->placed,
+                                      batch->capacity * sizeof *batch->placed);
+    }
+    batch->placed[batch->count++] = (struct placed){pod_id, hold};
+}
+
+/* The pods of the gang that `first` leads. */
+static size_t gang_size(const struct placer *placer, const struct pod *first)
+{
+    size_t size = 0;
+
+    for (const struct pod *pod = first; pod;
+         pod = pod_gang_next(&placer->cluster->pods, pod))
+        size++;
+    return size;
+}
+
+/* Hold room for all pods of a gang, in holds[]; or for none: how many fit. */
+static size_t hold_gang(struct placer *placer,
+                        const struct placement_request *request, size_t size,
+                        struct placement_hold **holds)
+{
+    struct placement_request *requests = memory_array(size, sizeof *requests);
+    size_t fit = size; /* equals are placed in their order */
+
+    for (size_t i = 0; i < size; i++)
+        requests[i] = *request;
+    placement_place_gang(placer->view, requests, size, holds, &fit);
+    free(requests);
+    return fit;
+}
+
+/* False: they do not all fit. */
+static bool place_gang(struct placer *placer, const struct pod *first,
+                       size_t size, struct placer_batch *batch)
+{
+    struct placement_request request =
+        placer_request(first->facts.spec->message);
+    struct placement_hold **holds =
+        memory_array(size, sizeof(struct placement_hold *));
+    bool fit = hold_gang(placer, &request, size, holds) == size;
+    const struct pod *pod = first;
+
+    for (size_t i = 0; fit && i < size; i++) {
+        batch_add(batch, pod->facts.id, holds[i]);
+        pod = pod_gang_next(&placer->cluster->pods, pod);
+    }
+    if (fit)
+        batch->format = CLUSTER_FORMAT_GROUPS;
+    free(holds);
+    return fit;
+}
+
+static bool place_one(struct placer *placer, const struct pod *pod,
+                      struct placer_batch *batch)
+{
+    struct placement_request request = placer_request(pod->facts.spec->message);
+    uint64_t node_id = placement_choose(placer->view, &request);
+
+    if (node_id)
+        batch_add(batch, pod->facts.id,
+                  placement_hold(placer->view, node_id, &request));
+    return node_id != 0;
+}
+
 /* Choose for the pods of one queue until the batch is full. */
 static void place_queue(struct placer *placer, struct list *queue,
-                        struct placer_batch *batch, struct too_large *known)
+                        struct placer_batch *batch, struct too_large *too_large)
 {
-    list_for_each(link, next, queue)
-    {
+    for (struct list *link = queue->next;
+         link != queue && batch->count < BATCH_MAX;) {
         const struct pod *pod = container_of(link, struct pod, queue);
-        const struct spec *spec = pod->facts.spec;
-        struct placement_request request = placer_request(spec->message);
-        uint64_t node_id;
-        bool ruled;
+        size_t size = pod->gang ? gang_size(placer, pod) : 1;
+        struct placement_request request =
+            placer_request(pod->facts.spec->message);
+        bool ruled = placement_is_ruled(placer->view, &request);
+        bool placed;
 
-        if (batch->count == BATCH_MAX)
-            return;
-        ruled = placement_is_ruled(placer->view, &request);
-        if (!ruled && known_too_large(known, &request.want))
+        for (size_t i = 0; i < size; i++)
+            link = link->next;
+        if (!ruled && known_too_large(too_large, &request.want, size))
             continue;
-        node_id = placement_choose(placer->view, &request);
-        if (node_id == 0) {
-            if (!ruled && known->count < TOO_LARGE_MAX)
-                known->wants[known->count++] = request.want;
-            continue;
+        placed = pod->gang ? place_gang(placer, pod, size, batch)
+                           : place_one(placer, pod, batch);
+        if (!placed && !ruled && too_large->count < TOO_LARGE_MAX) {
+            too_large->known[too_large->count].want = request.want;
+            too_large->known[too_large->count++].pods = size;
         }
-        batch->placed[batch->count++] = (struct placed){
-            pod->facts.id, placement_hold(placer->view, node_id, &request)};
     }
 }
 
 static bool fits_now(struct placer *placer, const struct pod *pod)
 {
     struct placement_request request = placer_request(pod->facts.spec->message);
+    size_t size;
 
+    if (pod->gang)
+        return placer_gang_room(placer, pod, &size) == size;
     return pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
            placement_choose(placer->view, &request) != 0;
 }
@@ -171,6 +250,12 @@ void placer_return(struct placer *placer, struct placement_hold *hold,
     placement_unhold(placer->view, hold);
 }
 
+static void batch_free(struct placer_batch *batch)
+{
+    free(batch->placed);
+    free(batch);
+}
+
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
                        const struct error *why)
 {
@@ -183,39 +268,40 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
         for (size_t i = 0; i < batch->count; i++)
             placer_return(placer, batch->placed[i].hold,
                           batch->placed[i].pod_id);
-        if (why->code != 0 || batch->count == BATCH_MAX)
+        if (why->code != 0 || batch->count >= BATCH_MAX)
             placer->look_again = true;
         placer->batch = NULL;
     }
-    free(batch);
+    batch_free(batch);
 }
 
 static void propose_batch(struct placer *placer, struct placer_batch *batch)
 {
-    static const Kontor__V1__PlacePods__Placement empty =
-        KONTOR__V1__PLACE_PODS__PLACEMENT__INIT;
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__PlacePods operation = KONTOR__V1__PLACE_PODS__INIT;
-    Kontor__V1__PlacePods__Placement messages[BATCH_MAX];
-    Kontor__V1__PlacePods__Placement *pointers[BATCH_MAX];
+    Kontor__V1__PlacePods__Placement *messages =
+        memory_array(batch->count, sizeof *messages);
 
+    operation.placements = memory_array(batch->count, sizeof(void *));
+    operation.n_placements = batch->count;
     for (size_t i = 0; i < batch->count; i++) {
-        messages[i] = empty;
+        kontor__v1__place_pods__placement__init(&messages[i]);
         messages[i].pod_id = batch->placed[i].pod_id;
         messages[i].node_id = placement_hold_node(batch->placed[i].hold);
-        pointers[i] = &messages[i];
+        operation.placements[i] = &messages[i];
     }
-    operation.placements = pointers;
-    operation.n_placements = batch->count;
+    command.format = batch->format;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_PLACE_PODS;
     command.place_pods = &operation;
     propose(placer->replica, &batch->proposal, &command);
+    free(operation.placements);
+    free(messages);
 }
 
 void placer_step(struct placer *placer)
 {
     struct pods *pods = &placer->cluster->pods;
-    struct too_large known = {.count = 0};
+    struct too_large too_large = {.count = 0};
     struct placer_batch *batch;
 
     if (!placer->look_again || placer->batch)
@@ -224,10 +310,10 @@ void placer_step(struct placer *placer)
     if (list_empty(&pods->displaced) && list_empty(&pods->fresh))
         return;
     batch = memory_new(sizeof *batch);
-    place_queue(placer, &pods->displaced, batch, &known);
-    place_queue(placer, &pods->fresh, batch, &known);
+    place_queue(placer, &pods->displaced, batch, &too_large);
+    place_queue(placer, &pods->fresh, batch, &too_large);
     if (batch->count == 0) {
-        free(batch);
+        batch_free(batch);
         return;
     }
     batch->placer = placer;
@@ -260,4 +346,23 @@ struct placement_verdict *placer_why(struct placer *placer,
         placement_set(placer->view, &seen);
     }
     return verdicts;
+}
+
+size_t placer_gang_room(struct placer *placer, const struct pod *pod,
+                        size_t *size)
+{
+    const struct pods *pods = &placer->cluster->pods;
+    struct placement_request request = placer_request(pod->facts.spec->message);
+    struct placement_hold **holds;
+    size_t fit;
+
+    while (!pod_leads_gang(pods, pod))
+        pod = container_of(pod->queue.prev, struct pod, queue);
+    *size = gang_size(placer, pod);
+    holds = memory_array(*size, sizeof(struct placement_hold *));
+    fit = hold_gang(placer, &request, *size, holds);
+    for (size_t i = 0; i < *size; i++)
+        placement_unhold(placer->view, holds[i]);
+    free(holds);
+    return fit;
 }

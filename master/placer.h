@@ -32,10 +32,11 @@ void placer_refresh(struct placer *placer);
  * leader, at the end of a loop turn. O(pending pods) when room appeared. */
 void placer_step(struct placer *placer);
 
-/* What was proposed for a pod is applied, or has failed: give back the room that
- * was kept for it (NULL: it was found to fit nowhere), and look at the pending
- * pods again when that helps: the pod did not take the room, so others may; or
- * it is pending, and room has appeared since. `pod_id` 0: there is no pod. */
+/* What was proposed for a pod is applied, or has failed: give back the room
+ * that was kept for it (NULL: it was found to fit nowhere), and look at the
+ * pending pods again when that helps: the pod did not take the room, so others
+ * may; or it is pending, and room has appeared since. `pod_id` 0: there is no
+ * pod. */
 void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id);
 
@@ -51,3 +52,12 @@ struct placement_request placer_request(const Kontor__V1__PodSpec *spec);
 struct placement_verdict *placer_why(struct placer *placer,
                                      const struct pod *pod, size_t *count,
                                      char summary[PLACEMENT_SUMMARY_MAX]);
+
+/* Of a gang that waits, `pod` among it, how many pods fit now; *size: of all.
+ * O(size). */
+size_t placer_gang_room(struct placer *placer, const struct pod *pod,
+                        size_t *size);
+
+/* Why a gang is pending: of how many pods, how many fit. */
+#define PLACER_GANG_WAITS \
+    "one of a gang of %u pods, of which %zu fit: it waits until all do"

@@ -7,8 +7,8 @@
 #include "base/buffer.h"
 #include "kontor/v1/command.pb-c.h"
 
-/* The older version is written where no placement is being left, which is all
- * that a release before cannot read. */
+/* The older version is written where no placement is being left and no pod
+ * waits for its gang, which is all that a release before cannot read. */
 enum {
     SNAPSHOT_VERSION_OLD = 1,
     SNAPSHOT_VERSION = 2,

@@ -25,6 +25,10 @@ static const struct method methods[] = {
      MESSAGES(schedule_request, schedule_response),
      .roles = WRITERS,
      .handle = service_schedule},
+    {.name = "Scale",
+     MESSAGES(scale_request, scale_response),
+     .roles = WRITERS,
+     .handle = service_scale},
     {.name = "Stop",
      MESSAGES(stop_request, stop_response),
      .roles = WRITERS,
@@ -284,8 +288,8 @@ static void answer_write(struct write *write)
     service_fail(write->call, &why);
 }
 
-/* The pod that the command at `index` made; 0 for none, as when it was refused
- * or had been done before. */
+/* The first pod that the command at `index` made; 0 for none, as when it was
+ * refused or had been done before. */
 static uint64_t made_by(const struct write *write, uint64_t index)
 {
     const struct request *request =
@@ -294,14 +298,28 @@ static uint64_t made_by(const struct write *write, uint64_t index)
     return request && request->index == index ? request->subject_id : 0;
 }
 
+/* Of the pods for which there was no room, all alike, one stands for all. */
+static void return_room(const struct write *write, uint64_t first)
+{
+    struct placer *placer = &write->master->placer;
+    bool told = false;
+
+    for (uint32_t i = 0; i < write->pods; i++) {
+        if (write->holds[i] || !told)
+            placer_return(placer, write->holds[i], first ? first + i : 0);
+        told |= !write->holds[i];
+    }
+    if (write->operation == KONTOR__V1__COMMAND__OPERATION_SCALE_APP)
+        placer->look_again = true; /* it may have made more than was thought */
+}
+
 static void on_committed(struct replica_proposal *proposal, uint64_t index,
                          const struct error *why)
 {
     struct write *write = container_of(proposal, struct write, proposal);
     struct master *master = write->master;
 
-    placer_return(&master->placer, write->hold,
-                  why->code == 0 ? made_by(write, index) : 0);
+    return_room(write, why->code == 0 ? made_by(write, index) : 0);
     if (!write->call)
         ; /* nobody waits for the answer */
     else if (why->code == 0)
@@ -311,7 +329,18 @@ static void on_committed(struct replica_proposal *proposal, uint64_t index,
                       write->length);
     else
         service_fail(write->call, why);
+    free(write->holds);
     free(write);
+}
+
+uint64_t *service_held_nodes(const struct write *write)
+{
+    uint64_t *node_ids = memory_array(write->pods + 1, sizeof *node_ids);
+
+    for (uint32_t i = 0; write->holds && i < write->pods; i++)
+        if (write->holds[i])
+            node_ids[i] = placement_hold_node(write->holds[i]);
+    return node_ids;
 }
 
 void service_propose(struct write *write, Kontor__V1__Command *command)

@@ -62,9 +62,12 @@ struct write {
     struct call *call; /* NULL: the caller has gone */
     service_written_cb *written;
     struct request_id id;
-    uint32_t operation;          /* Kontor__V1__Command__OperationCase */
-    struct placement_hold *hold; /* room that is kept for it, or NULL */
-    struct list arrived;         /* to be placed at the end of the turn */
+    uint32_t operation;            /* Kontor__V1__Command__OperationCase */
+    struct placement_hold **holds; /* owned; room that is kept for it, for the
+                                      pods from its subject on; may be NULL */
+    uint32_t pods;                 /* of them */
+    bool gang;
+    struct list arrived; /* to be placed at the end of the turn */
     size_t length;
     uint8_t request[]; /* serialised, to be brought to another leader */
 };
@@ -81,9 +84,14 @@ struct write *service_write(struct call *call, const ProtobufCMessage *request,
 /* Propose, and answer when it is committed. Frees the write in the end. */
 void service_propose(struct write *write, Kontor__V1__Command *command);
 
+/* The nodes that room is held on for a write's pods, 0 where there is none; the
+ * caller's to free. */
+uint64_t *service_held_nodes(const struct write *write);
+
 /* ---- the methods, one file a theme ---- */
 
 void service_schedule(struct call *call, const ProtobufCMessage *request);
+void service_scale(struct call *call, const ProtobufCMessage *request);
 void service_stop(struct call *call, const ProtobufCMessage *request);
 void service_cordon(struct call *call, const ProtobufCMessage *request);
 void service_register_node(struct call *call, const ProtobufCMessage *request);

@@ -7,22 +7,42 @@
 #include "master/spec_check.h"
 
 #include <assert.h>
+#include <stdio.h>
 
-/* Placed at once; more make another batch. */
-enum { ARRIVALS_MAX = 512 };
+/* Calls, and pods, that are placed at once; more make another batch. */
+enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024 };
+
+/* Those that have a node now, of so many from `first` on. */
+static uint32_t count_placed(const struct cluster *cluster, uint64_t first,
+                             uint32_t pods)
+{
+    uint32_t placed = 0;
+
+    for (uint32_t i = 0; i < pods; i++) {
+        const struct pod *pod = pods_find(&cluster->pods, first + i);
+
+        placed += pod && pod->facts.node_id != 0;
+    }
+    return placed;
+}
 
 static void written(struct write *write, const struct request *request)
 {
     struct master *master = write->master;
-    const struct pod *pod =
-        pods_find(&master->cluster->pods, request->subject_id);
+    const struct cluster *cluster = master->cluster;
+    const struct pod *pod = pods_find(&cluster->pods, request->subject_id);
+    const struct pod *last =
+        pods_find(&cluster->pods, request->subject_id + write->pods - 1);
     Kontor__V1__ScheduleResponse response = KONTOR__V1__SCHEDULE_RESPONSE__INIT;
     struct pod_view view;
 
     response.index = request->index;
     response.term = replica_status(master->replica).term;
+    response.placed = count_placed(cluster, request->subject_id, write->pods);
+    if (last)
+        response.last_pod = last->facts.name->bytes;
     if (pod) {
-        pod_view_fill(&view, master->cluster, &pod->facts);
+        pod_view_fill(&view, cluster, &pod->facts);
         response.pod = &view.pod;
     }
     service_reply(write->call, &response.base);
@@ -51,57 +71,118 @@ static void arrival_init(struct arrival *arrival, struct write *write)
     (void)code;
 }
 
-/* Propose a pod, which frees the write in the end. */
-static void arrival_propose(struct arrival *arrival,
-                            const struct placement_request *wanted,
-                            struct placement_hold *hold)
+static void propose_pod(struct arrival *arrival, const char *reason)
 {
     struct write *write = arrival->write;
-    const struct placer *placer = &write->master->placer;
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePod operation = KONTOR__V1__CREATE_POD__INIT;
-    char reason[PLACEMENT_SUMMARY_MAX];
+    CLEANUP(free_pointer) char *text = memory_string(reason);
 
     operation.spec = &arrival->checked.spec;
     operation.named = arrival->checked.named;
-    write->hold = hold;
-    if (hold)
-        operation.node_id = placement_hold_node(hold);
-    else
-        operation.reason = placement_summarise(placer->view, wanted, reason);
+    operation.reason = text;
+    if (write->holds[0])
+        operation.node_id = placement_hold_node(write->holds[0]);
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_CREATE_POD;
     command.create_pod = &operation;
     service_propose(write, &command);
 }
 
-static size_t count_arrivals(const struct master *master)
+static void propose_pods(struct arrival *arrival, const char *reason)
+{
+    struct write *write = arrival->write;
+    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
+    Kontor__V1__CreatePods operation = KONTOR__V1__CREATE_PODS__INIT;
+    CLEANUP(free_pointer) char *text = memory_string(reason);
+    CLEANUP(free_pointer)
+    uint64_t *node_ids = service_held_nodes(write);
+
+    operation.spec = &arrival->checked.spec;
+    operation.named = arrival->checked.named;
+    operation.gang = write->gang;
+    operation.reason = text;
+    operation.node_ids = node_ids;
+    operation.n_node_ids = write->pods;
+    command.format = CLUSTER_FORMAT_GROUPS;
+    command.operation_case = KONTOR__V1__COMMAND__OPERATION_CREATE_PODS;
+    command.create_pods = &operation;
+    service_propose(write, &command);
+}
+
+/* Propose what was placed, which frees the write in the end. */
+static void arrival_propose(struct arrival *arrival, size_t gang_fit)
+{
+    struct write *write = arrival->write;
+    struct placement_request wanted = placer_request(&arrival->checked.spec);
+    char reason[PLACEMENT_SUMMARY_MAX] = "";
+
+    if (write->gang && gang_fit < write->pods)
+        snprintf(reason, sizeof reason, PLACER_GANG_WAITS, write->pods,
+                 gang_fit);
+    else if (!write->holds[write->pods - 1]) /* equals: the last to be placed */
+        placement_summarise(write->master->placer.view, &wanted, reason);
+    if (write->pods == 1)
+        propose_pod(arrival, reason);
+    else
+        propose_pods(arrival, reason);
+}
+
+/* How many of the first that arrived are placed at once: a gang is by itself,
+ * whose room is given back when it does not fit. */
+static size_t count_arrivals(const struct master *master, size_t *pods)
 {
     size_t count = 0;
 
-    list_for_each(link, next, &master->arrivals) count += count < ARRIVALS_MAX;
+    *pods = 0;
+    list_for_each(link, next, &master->arrivals)
+    {
+        const struct write *write = container_of(link, struct write, arrived);
+
+        if (count == ARRIVALS_MAX || *pods >= ARRIVED_PODS_MAX ||
+            (write->gang && count > 0))
+            break;
+        count++;
+        *pods += write->pods;
+        if (write->gang)
+            break;
+    }
     return count;
 }
 
 static void place_some(struct master *master)
 {
-    size_t count = count_arrivals(master);
+    size_t pods, at = 0, taken = 0;
+    size_t count = count_arrivals(master, &pods);
+    size_t fit = pods;
     CLEANUP(free_pointer)
     struct arrival *arrivals = memory_array(count, sizeof *arrivals);
-    struct placement_request wanted[ARRIVALS_MAX];
-    struct placement_hold *holds[ARRIVALS_MAX];
-    size_t at = 0;
+    CLEANUP(free_pointer)
+    struct placement_request *wanted = memory_array(pods, sizeof *wanted);
+    CLEANUP(free_pointer)
+    struct placement_hold **holds =
+        memory_array(pods, sizeof(struct placement_hold *));
 
     list_for_each(link, next, &master->arrivals)
     {
-        if (at == count)
+        struct arrival *arrival = &arrivals[taken];
+
+        if (taken++ == count)
             break;
-        arrival_init(&arrivals[at], container_of(link, struct write, arrived));
-        wanted[at] = placer_request(&arrivals[at].checked.spec);
-        at++;
+        arrival_init(arrival, container_of(link, struct write, arrived));
+        for (uint32_t k = 0; k < arrival->write->pods; k++)
+            wanted[at++] = placer_request(&arrival->checked.spec);
     }
-    placement_place_all(master->placer.view, wanted, count, holds);
+    if (arrivals[0].write->gang) /* where equals stop to fit: so many do */
+        placement_place_gang(master->placer.view, wanted, pods, holds, &fit);
+    else
+        placement_place_all(master->placer.view, wanted, pods, holds);
+    at = 0;
     for (size_t i = 0; i < count; i++) {
-        arrival_propose(&arrivals[i], &wanted[i], holds[i]);
+        struct write *write = arrivals[i].write;
+
+        write->holds = memory_copy(&holds[at], write->pods * sizeof *holds);
+        at += write->pods;
+        arrival_propose(&arrivals[i], fit);
         kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
     }
 }
@@ -110,6 +191,46 @@ void service_schedule_step(struct master *master)
 {
     while (!list_empty(&master->arrivals))
         place_some(master);
+}
+
+/* ---- what is asked ---- */
+
+static uint32_t pods_asked(const Kontor__V1__ScheduleRequest *request)
+{
+    return request->replicas ? request->replicas : 1;
+}
+
+static int check_replicas(const Kontor__V1__ScheduleRequest *request,
+                          struct error *why)
+{
+    if (request->replicas <= PODS_PER_COMMAND_MAX)
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "replicas is %u: 1 to %d pods can be made at one time",
+                     request->replicas, PODS_PER_COMMAND_MAX);
+}
+
+/* A gang that would not fit if it had all nodes to itself never will. One that
+ * was made, and whose request is sent again, is answered again. */
+static int check_gang(const struct master *master,
+                      const Kontor__V1__ScheduleRequest *request,
+                      struct error *why)
+{
+    struct placement_request wanted = placer_request(request->spec);
+    uint32_t pods = pods_asked(request);
+    size_t room;
+
+    if (requests_find(&master->cluster->requests,
+                      (struct request_id){request->request_id->high,
+                                          request->request_id->low}))
+        return 0;
+    room = placement_ceiling(master->placer.view, &wanted, pods);
+    if (room >= pods)
+        return 0;
+    return error_set(why, ERROR_FAILED_PRECONDITION,
+                     "a gang of %u pods is larger than the cluster: with "
+                     "nothing else on its nodes %zu of them would fit",
+                     pods, room);
 }
 
 void service_schedule(struct call *call, const ProtobufCMessage *message)
@@ -122,7 +243,8 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     struct write *write;
     struct error why;
 
-    if (spec_check(request.spec, &checked, &why) != 0) {
+    if (spec_check(request.spec, &checked, &why) != 0 ||
+        check_replicas(&request, &why) != 0) {
         service_fail(call, &why);
         return;
     }
@@ -132,6 +254,12 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
         forward_call(&master->forwarder, call, &request.base);
         return;
     }
+    if (request.gang && check_gang(master, &request, &why) != 0) {
+        service_fail(call, &why);
+        return;
+    }
     write = service_write(call, &request.base, &id, written);
+    write->pods = pods_asked(&request);
+    write->gang = request.gang && write->pods > 1;
     list_append(&master->arrivals, &write->arrived);
 }

@@ -33,9 +33,17 @@ static void tell(const struct master *master, const struct spec *spec,
 }
 
 /* One line on where it is. */
-static struct text *summary_of(const struct cluster *cluster,
-                               const struct pod *pod, const char *placing)
+static struct text *summary_of(struct master *master, const struct pod *pod,
+                               const char *placing)
 {
+    const struct cluster *cluster = master->cluster;
+    size_t size, fit;
+
+    if (pod->gang) {
+        fit = placer_gang_room(&master->placer, pod, &size);
+        return text_format(PLACER_GANG_WAITS "; %s", (unsigned)size, fit,
+                           placing);
+    }
     if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
         return text_new(placing);
     return pod_status_text(cluster, &pod->facts);
@@ -71,7 +79,7 @@ static void answer(struct master *master, struct call *call,
         tell(master, pod->facts.spec, &verdicts[i], &tellings[i]);
         response.verdicts[response.n_verdicts++] = &tellings[i].message;
     }
-    summary = summary_of(cluster, pod, placing);
+    summary = summary_of(master, pod, placing);
     if (summary)
         response.summary = summary->bytes;
     pod_view_fill(&view, cluster, &pod->facts);

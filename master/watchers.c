@@ -5,15 +5,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 struct watcher {
     struct list link;
     struct watchers *watchers;
     struct call *call;
-    uint64_t cursor; /* sequence of the next event to look at */
-    uint64_t until;  /* end there; UINT64_MAX: never */
-    uint64_t pod_id; /* 0: all */
-    uint64_t index;  /* everything up to here was sent */
+    uint64_t cursor;            /* sequence of the next event to look at */
+    uint64_t until;             /* end there; UINT64_MAX: never */
+    uint64_t pod_id;            /* 0: all */
+    char app[APP_NAME_MAX + 1]; /* empty: all */
+    uint64_t index;             /* everything up to here was sent */
 };
 
 void watchers_init(struct watchers *watchers, struct cluster *cluster)
@@ -29,9 +31,12 @@ void watchers_reset(struct watchers *watchers, struct cluster *cluster)
     watchers->cluster = cluster;
 }
 
-static bool wants(const struct watcher *watcher, const struct event *event)
+static bool wants(const struct watcher *watcher, const struct pod_facts *pod)
 {
-    return watcher->pod_id == 0 || watcher->pod_id == event->pod.id;
+    if (watcher->pod_id != 0 && watcher->pod_id != pod->id)
+        return false;
+    return watcher->app[0] == '\0' ||
+           (pod->spec && strcmp(pod->spec->message->app, watcher->app) == 0);
 }
 
 /* The call has been or is being ended; nothing of it may be touched. */
@@ -78,7 +83,7 @@ static void pump(struct watcher *watcher)
         watcher->cursor++;
         /* An index is done with when a greater one comes. */
         watcher->index = event->index - 1;
-        if (!wants(watcher, event))
+        if (!wants(watcher, &event->pod))
             continue;
         event_view_fill(&view, cluster, event);
         call_send(watcher->call, &view.event.base, &why);
@@ -116,6 +121,10 @@ static int seek(const struct watchers *watchers, struct watcher *watcher,
                              request->pod);
         watcher->pod_id = pod->facts.id;
     }
+    if (request->app[0] && !app_name_valid(request->app))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "\"%.80s\" cannot be an app's name", request->app);
+    snprintf(watcher->app, sizeof watcher->app, "%s", request->app);
     watcher->until = request->until_now ? cluster->events.next : UINT64_MAX;
     watcher->cursor = cluster->events.next;
     watcher->index = request->from_now ? cluster->index : request->after_index;
@@ -179,8 +188,7 @@ void watchers_progress(struct watchers *watchers, const struct pod *pod,
             call_queued_bytes(watcher->call) < CALL_QUEUE_HIGH_BYTES;
         struct error why;
 
-        if (is_abreast &&
-            (watcher->pod_id == 0 || watcher->pod_id == pod->facts.id))
+        if (is_abreast && wants(watcher, &pod->facts))
             call_send(watcher->call, &event.base, &why);
     }
 }

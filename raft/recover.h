@@ -16,7 +16,8 @@
 
 #define RECOVER_TERMS UINT64_C(1000000)
 /* The same for indices, so that who watched the old cluster beyond the backup
- * misses nothing of the new one: at 20,000 writes a second, 13 hours. */
+ * misses nothing of the new one: at 20,000 writes a second, 13 hours. Ids that
+ * commands may have given leave out as many times what one command can give. */
 #define RECOVER_INDICES UINT64_C(1000000000)
 
 /* Ids of a restored cluster's founders begin so much above the newest id of

@@ -36,33 +36,50 @@ command_of(const struct cluster *cluster,
     return command;
 }
 
+/* A spec and all that it points at. Not to be moved. */
+struct made_spec {
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Resources resources;
+    Kontor__V1__ContainerSpec container;
+    Kontor__V1__ContainerSpec *containers[1];
+    char app[64], pin[64], image[32];
+};
+
+static Kontor__V1__PodSpec *make_spec(struct made_spec *made,
+                                      const struct create *create)
+{
+    kontor__v1__pod_spec__init(&made->spec);
+    kontor__v1__resources__init(&made->resources);
+    kontor__v1__container_spec__init(&made->container);
+    snprintf(made->app, sizeof made->app, "%s",
+             create->app ? create->app : "web");
+    snprintf(made->pin, sizeof made->pin, "%s", create->pin ? create->pin : "");
+    snprintf(made->image, sizeof made->image, "registry.local:5000/web:1");
+    made->resources.cpu_milli = create->want.cpu_milli;
+    made->resources.memory_bytes = create->want.memory_bytes;
+    made->resources.disk_bytes = create->want.disk_bytes;
+    made->resources.net_bits = create->want.net_bits;
+    made->container.image = made->image;
+    made->containers[0] = &made->container;
+    made->spec.app = made->app;
+    made->spec.node = made->pin;
+    made->spec.resources = &made->resources;
+    made->spec.containers = made->containers;
+    made->spec.n_containers = 1;
+    made->spec.restart = create->restart;
+    return &made->spec;
+}
+
 struct cluster_result do_create(struct cluster *cluster, struct create create)
 {
     Kontor__V1__Command command =
         command_of(cluster, KONTOR__V1__COMMAND__OPERATION_CREATE_POD);
     Kontor__V1__CreatePod in = KONTOR__V1__CREATE_POD__INIT;
-    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
-    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
-    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
-    Kontor__V1__ContainerSpec *containers[] = {&container};
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
-    char app[64], pin[64], image[] = "registry.local:5000/web:1";
     char reason[] = "nothing fits";
+    struct made_spec made;
 
-    snprintf(app, sizeof app, "%s", create.app ? create.app : "web");
-    snprintf(pin, sizeof pin, "%s", create.pin ? create.pin : "");
-    resources.cpu_milli = create.want.cpu_milli;
-    resources.memory_bytes = create.want.memory_bytes;
-    resources.disk_bytes = create.want.disk_bytes;
-    resources.net_bits = create.want.net_bits;
-    container.image = image;
-    spec.app = app;
-    spec.node = pin;
-    spec.resources = &resources;
-    spec.containers = containers;
-    spec.n_containers = 1;
-    spec.restart = create.restart;
-    in.spec = &spec;
+    in.spec = make_spec(&made, &create);
     in.node_id = create.node_id;
     in.named = create.named;
     if (!create.node_id)
@@ -70,6 +87,67 @@ struct cluster_result do_create(struct cluster *cluster, struct create create)
     id.low = create.request;
     command.request_id = &id;
     command.create_pod = &in;
+    return apply_message(cluster, &command);
+}
+
+/* Messages hold plain pointers; nothing writes through them. */
+static uint64_t *copy_ids(struct nodes_chosen nodes)
+{
+    uint64_t *ids = memory_array(nodes.count + 1, sizeof *ids);
+
+    for (size_t i = 0; i < nodes.count; i++)
+        ids[i] = nodes.ids[i];
+    return ids;
+}
+
+struct cluster_result do_create_many(struct cluster *cluster,
+                                     struct create create,
+                                     struct nodes_chosen nodes, bool gang)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_CREATE_PODS);
+    Kontor__V1__CreatePods in = KONTOR__V1__CREATE_PODS__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    char reason[] = "nothing fits";
+    struct made_spec made;
+    struct cluster_result result;
+
+    in.spec = make_spec(&made, &create);
+    in.node_ids = copy_ids(nodes);
+    in.n_node_ids = nodes.count;
+    in.named = create.named;
+    in.gang = gang;
+    in.reason = reason;
+    id.low = create.request;
+    command.format = CLUSTER_FORMAT_GROUPS;
+    command.request_id = &id;
+    command.create_pods = &in;
+    result = apply_message(cluster, &command);
+    free(in.node_ids);
+    return result;
+}
+
+struct cluster_result do_scale(struct cluster *cluster, const char *app,
+                               uint32_t replicas, struct nodes_chosen nodes,
+                               uint64_t request)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_SCALE_APP);
+    Kontor__V1__ScaleApp in = KONTOR__V1__SCALE_APP__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    CLEANUP(free_pointer) char *name = memory_string(app);
+    CLEANUP(free_pointer) uint64_t *ids = copy_ids(nodes);
+    char reason[] = "nothing fits";
+
+    in.app = name;
+    in.replicas = replicas;
+    in.node_ids = ids;
+    in.n_node_ids = nodes.count;
+    in.reason = reason;
+    id.low = request;
+    command.format = CLUSTER_FORMAT_GROUPS;
+    command.request_id = &id;
+    command.scale_app = &in;
     return apply_message(cluster, &command);
 }
 
@@ -88,22 +166,35 @@ struct cluster_result do_stop(struct cluster *cluster, uint64_t pod_id,
     return apply_message(cluster, &command);
 }
 
-struct cluster_result do_place(struct cluster *cluster, uint64_t pod_id,
-                               uint64_t node_id)
+struct cluster_result do_place_many(struct cluster *cluster,
+                                    const struct chosen *chosen, size_t count)
 {
     Kontor__V1__Command command =
         command_of(cluster, KONTOR__V1__COMMAND__OPERATION_PLACE_PODS);
     Kontor__V1__PlacePods in = KONTOR__V1__PLACE_PODS__INIT;
-    Kontor__V1__PlacePods__Placement placement =
-        KONTOR__V1__PLACE_PODS__PLACEMENT__INIT;
-    Kontor__V1__PlacePods__Placement *placements[] = {&placement};
+    CLEANUP(free_pointer)
+    Kontor__V1__PlacePods__Placement *placements =
+        memory_array(count + 1, sizeof *placements);
+    CLEANUP(free_pointer)
+    Kontor__V1__PlacePods__Placement **pointers =
+        memory_array(count + 1, sizeof(void *));
 
-    placement.pod_id = pod_id;
-    placement.node_id = node_id;
-    in.placements = placements;
-    in.n_placements = 1;
+    for (size_t i = 0; i < count; i++) {
+        kontor__v1__place_pods__placement__init(&placements[i]);
+        placements[i].pod_id = chosen[i].pod_id;
+        placements[i].node_id = chosen[i].node_id;
+        pointers[i] = &placements[i];
+    }
+    in.placements = pointers;
+    in.n_placements = count;
     command.place_pods = &in;
     return apply_message(cluster, &command);
+}
+
+struct cluster_result do_place(struct cluster *cluster, uint64_t pod_id,
+                               uint64_t node_id)
+{
+    return do_place_many(cluster, &(struct chosen){pod_id, node_id}, 1);
 }
 
 struct cluster_result do_report(struct cluster *cluster, uint64_t node_id,

@@ -33,11 +33,32 @@ struct move {
     uint64_t node_id;
 };
 
+/* Where each of many goes. */
+struct nodes_chosen {
+    const uint64_t *ids;
+    size_t count;
+};
+
+/* One placement of a PlacePods. */
+struct chosen {
+    uint64_t pod_id;
+    uint64_t node_id;
+};
+
 /* Serialise and apply at cluster->index + 1. */
 struct cluster_result apply_message(struct cluster *cluster,
                                     const Kontor__V1__Command *command);
 
 struct cluster_result do_create(struct cluster *cluster, struct create create);
+/* Of `create` all but its node counts. */
+struct cluster_result do_create_many(struct cluster *cluster,
+                                     struct create create,
+                                     struct nodes_chosen nodes, bool gang);
+struct cluster_result do_scale(struct cluster *cluster, const char *app,
+                               uint32_t replicas, struct nodes_chosen nodes,
+                               uint64_t request);
+struct cluster_result do_place_many(struct cluster *cluster,
+                                    const struct chosen *chosen, size_t count);
 struct cluster_result do_stop(struct cluster *cluster, uint64_t pod_id,
                               uint64_t request);
 struct cluster_result do_place(struct cluster *cluster, uint64_t pod_id,

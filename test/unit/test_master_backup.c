@@ -365,9 +365,10 @@ static void the_restored_state_is_the_saved_one(void **state)
     if (snapshot_open(folder, index + RECOVER_INDICES, &fd, &why) != 0 ||
         cluster_load(&copy, fd, &why) != 0)
         fail_msg("%s", why.message);
-    assert_int_equal(copy->next_pod_id, 2 + RECOVER_INDICES);
+    assert_int_equal(copy->next_pod_id,
+                     2 + RECOVER_INDICES * PODS_PER_COMMAND_MAX);
     assert_int_equal(copy->next_node_id, 2 + RECOVER_INDICES);
-    copy->next_pod_id -= RECOVER_INDICES;
+    copy->next_pod_id -= RECOVER_INDICES * PODS_PER_COMMAND_MAX;
     copy->next_node_id -= RECOVER_INDICES;
     assert_true(same_state(copy, leader()->cluster));
     assert_non_null(requests_find(&copy->requests, (struct request_id){0, 7}));

@@ -82,13 +82,87 @@ static void end_departure(struct cluster *cluster, struct random *random)
     }
 }
 
+enum { GROUP_MAX = 5 };
+
+/* The gangs that were made in this run. */
+static struct {
+    uint64_t first;
+    uint64_t count;
+} gangs[2 * STEPS];
+static size_t gang_count;
+
+/* Of each all pods that live were placed once, or none. */
+static void check_gangs_whole(const struct cluster *cluster)
+{
+    for (size_t i = 0; i < gang_count; i++) {
+        unsigned living = 0, placed = 0;
+
+        for (uint64_t id = 0; id < gangs[i].count; id++) {
+            const struct pod *pod =
+                pods_find(&cluster->pods, gangs[i].first + id);
+
+            living += pod && !pod_ended(pod);
+            placed += pod && !pod_ended(pod) && pod->facts.generation > 0;
+        }
+        assert_true(placed == 0 || placed == living);
+    }
+}
+
+static void create_group(struct cluster *cluster, struct random *random)
+{
+    uint64_t nodes[GROUP_MAX], next = cluster->next_pod_id;
+    bool gang = random_below(random, 3) > 0;
+
+    for (int i = 0; i < GROUP_MAX; i++)
+        nodes[i] = 1 + random_below(random, NODES);
+    do_create_many(
+        cluster,
+        (struct create){.app = random_below(random, 2) ? "web" : "gang",
+                        .want = some_want(random),
+                        .request = random_below(random, 300)},
+        (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1)},
+        gang);
+    if (gang && cluster->next_pod_id > next) {
+        gangs[gang_count].first = next;
+        gangs[gang_count++].count = cluster->next_pod_id - next;
+    }
+}
+
+static void scale_something(struct cluster *cluster, struct random *random)
+{
+    uint64_t nodes[GROUP_MAX];
+
+    for (int i = 0; i < GROUP_MAX; i++)
+        nodes[i] = random_below(random, NODES + 2);
+    do_scale(cluster, random_below(random, 2) ? "web" : "gang",
+             (uint32_t)random_below(random, 60),
+             (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1)},
+             random_below(random, 300));
+}
+
+/* Pods one after the other, some of a gang and some not. */
+static void place_row(struct cluster *cluster, struct random *random)
+{
+    struct chosen chosen[2 * GROUP_MAX];
+    size_t count = 0;
+    uint64_t after = random_below(random, cluster->next_pod_id);
+
+    for (const struct pod *pod = pods_after(&cluster->pods, after);
+         pod && count < ARRAY_LEN(chosen);
+         pod = pods_after(&cluster->pods, pod->facts.id))
+        if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+            chosen[count++] =
+                (struct chosen){pod->facts.id, 1 + random_below(random, NODES)};
+    do_place_many(cluster, chosen, count);
+}
+
 static void step(struct cluster *cluster, struct random *random)
 {
     uint64_t pod = random_below(random, cluster->next_pod_id + 2);
     uint64_t node = random_below(random, NODES + 2);
     char name[8];
 
-    switch (random_below(random, 16)) {
+    switch (random_below(random, 18)) {
     case 0:
         snprintf(name, sizeof name, "n%d", (int)node % NODES + 1);
         do_register(cluster, name,
@@ -119,6 +193,15 @@ static void step(struct cluster *cluster, struct random *random)
         return;
     case 11:
         end_departure(cluster, random);
+        return;
+    case 12:
+        create_group(cluster, random);
+        return;
+    case 13:
+        scale_something(cluster, random);
+        return;
+    case 14:
+        place_row(cluster, random);
         return;
     default:
         create_something(cluster, random);
@@ -194,6 +277,27 @@ static void check_pods(const struct cluster *cluster)
     assert_true(last < cluster->next_pod_id);
 }
 
+/* Those that wait for each other stand in a row and were never placed. */
+static void check_gangs(const struct cluster *cluster)
+{
+    for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
+         pod = pods_after(&cluster->pods, pod->facts.id)) {
+        const struct pod *next = pods_after(&cluster->pods, pod->facts.id);
+
+        if (pod->gang == 0)
+            continue;
+        assert_int_equal(pod->facts.phase, KONTOR__V1__POD_PHASE__POD_PENDING);
+        assert_int_equal(pod->facts.generation, 0);
+        if (pod->number == pod->gang)
+            assert_true(pod_leads_gang(&cluster->pods, pod));
+        while (next && next->app == pod->app && next->gang != pod->gang &&
+               pod_ended(next))
+            next = pods_after(&cluster->pods, next->facts.id);
+        if (next && next->app == pod->app && next->gang == pod->gang)
+            assert_ptr_equal(pod_gang_next(&cluster->pods, pod), next);
+    }
+}
+
 static void promises_are_kept(void **state)
 {
     (void)state;
@@ -201,11 +305,14 @@ static void promises_are_kept(void **state)
         struct random random = {seed};
         struct cluster *cluster = cluster_new();
 
+        gang_count = 0;
         for (int i = 0; i < STEPS; i++) {
             step(cluster, &random);
             if (i % CHECK_EVERY == 0) {
                 check_room(cluster);
                 check_pods(cluster);
+                check_gangs(cluster);
+                check_gangs_whole(cluster);
             }
         }
         check_room(cluster);
@@ -225,6 +332,7 @@ static void every_master_agrees(void **state)
         struct cluster *b = cluster_new();
         struct error why;
 
+        gang_count = 0;
         for (int i = 0; i < STEPS; i++) {
             step(a, &left);
             step(b, &right);
@@ -235,6 +343,7 @@ static void every_master_agrees(void **state)
                 assert_int_equal(cluster_load(&b, fd, &why), 0);
                 check_room(b);
                 check_pods(b);
+                check_gangs(b);
             }
         }
         assert_true(same_state(a, b));

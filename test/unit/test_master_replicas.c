@@ -1,0 +1,331 @@
+/* Requests for many pods, over real connections: replicas, scale, gangs. */
+#include "base/memory.h"
+#include "master/service.h"
+#include "master_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* To the only master. */
+static struct channel *admin;
+
+static int set_up(void **state)
+{
+    (void)state;
+    world_start(1, 1);
+    admin = world_channel(0, "admin");
+    return 0;
+}
+
+/* ---- requests in one line ---- */
+
+struct ask {
+    const char *app; /* NULL: named after the image */
+    uint32_t cpu_milli;
+    uint32_t replicas;
+    bool gang;
+    uint64_t id;
+};
+
+static void *schedule(struct ask ask, struct error *why)
+{
+    Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+    Kontor__V1__ContainerSpec *containers[] = {&container};
+    CLEANUP(free_pointer) char *app = memory_string(ask.app ? ask.app : "");
+
+    container.image = (char[]){"registry.local/web:1"};
+    resources.cpu_milli = ask.cpu_milli;
+    spec.containers = containers;
+    spec.n_containers = 1;
+    spec.resources = &resources;
+    spec.app = app;
+    id.low = ask.id;
+    request.request_id = &id;
+    request.spec = &spec;
+    request.replicas = ask.replicas;
+    request.gang = ask.gang;
+    return world_call(admin, "Schedule", &request.base, why);
+}
+
+/* "web-1 ... web-6: 6 placed"; returns the index. */
+static uint64_t expect_scheduled(struct ask ask, const char *what)
+{
+    struct error why;
+    Kontor__V1__ScheduleResponse *response = schedule(ask, &why);
+    char text[160];
+    uint64_t index;
+
+    if (!response) {
+        fail_msg("%s", why.message);
+        return 0;
+    }
+    snprintf(text, sizeof text, "%s ... %s: %u placed", response->pod->name,
+             response->last_pod, response->placed);
+    assert_string_equal(text, what);
+    index = response->index;
+    kontor__v1__schedule_response__free_unpacked(response, NULL);
+    return index;
+}
+
+static Kontor__V1__ScaleResponse *try_scale(const char *app, uint32_t replicas,
+                                            uint64_t id, struct error *why)
+{
+    Kontor__V1__ScaleRequest request = KONTOR__V1__SCALE_REQUEST__INIT;
+    Kontor__V1__RequestId request_id = KONTOR__V1__REQUEST_ID__INIT;
+    CLEANUP(free_pointer) char *name = memory_string(app);
+
+    request_id.low = id;
+    request.request_id = &request_id;
+    request.app = name;
+    request.replicas = replicas;
+    return world_call(admin, "Scale", &request.base, why);
+}
+
+static uint64_t scale(uint32_t replicas, uint64_t id, const char *what)
+{
+    struct error why;
+    Kontor__V1__ScaleResponse *response = try_scale("web", replicas, id, &why);
+    char text[80];
+    uint64_t index;
+
+    if (!response) {
+        fail_msg("%s", why.message);
+        return 0;
+    }
+    snprintf(text, sizeof text, "%u placed, %u pending", response->placed,
+             response->pending);
+    assert_string_equal(text, what);
+    index = response->index;
+    kontor__v1__scale_response__free_unpacked(response, NULL);
+    return index;
+}
+
+static void stop(const char *pod)
+{
+    Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
+    CLEANUP(free_pointer) char *name = memory_string(pod);
+    struct error why;
+
+    request.pod = name;
+    kontor__v1__stop_response__free_unpacked(
+        world_call(admin, "Stop", &request.base, &why), NULL);
+    assert_int_equal(why.code, 0);
+}
+
+static void expect_why(const char *pod, const char *part)
+{
+    Kontor__V1__WhyRequest request = KONTOR__V1__WHY_REQUEST__INIT;
+    CLEANUP(free_pointer) char *name = memory_string(pod);
+    Kontor__V1__WhyResponse *response;
+    struct error why;
+
+    request.pod = name;
+    response = world_call(admin, "Why", &request.base, &why);
+    if (!response)
+        fail_msg("%s", why.message);
+    else if (!strstr(response->summary, part))
+        fail_msg("\"%s\" does not say \"%s\"", response->summary, part);
+    kontor__v1__why_response__free_unpacked(response, NULL);
+}
+
+static void expect_refused(void *answer, struct error why, enum error_code code,
+                           const char *part)
+{
+    assert_null(answer);
+    assert_int_equal(why.code, code);
+    if (!strstr(why.message, part))
+        fail_msg("\"%s\" does not say \"%s\"", why.message, part);
+}
+
+/* ---- what is waited for ---- */
+
+struct expected_count {
+    const struct fake_node *node;
+    size_t count;
+};
+
+static bool node_has(void *data)
+{
+    const struct expected_count *expected = data;
+
+    return expected->node->pod_count == expected->count;
+}
+
+static void until_node_has(const struct fake_node *node, size_t count)
+{
+    struct expected_count expected = {node, count};
+
+    world_until(node_has, &expected, "a node's pods");
+}
+
+static const struct app *web(void)
+{
+    const struct cluster *cluster = world.masters[0].master->cluster;
+
+    return pods_find_app(&cluster->pods, "web");
+}
+
+/* Room for 4 cores. */
+static struct fake_node *node_up(unsigned i)
+{
+    struct fake_node *node = world_node_start(i);
+
+    world_node_register(i, 0);
+    return node;
+}
+
+/* ---- stories ---- */
+
+static void replicas_are_placed_together(void **state)
+{
+    struct fake_node *one = node_up(0), *two = node_up(1);
+    struct ask six = {.cpu_milli = 1000, .replicas = 6, .id = 7};
+    uint64_t index;
+
+    (void)state;
+    index = expect_scheduled(six, "web-1 ... web-6: 6 placed");
+    until_node_has(one, 4);
+    until_node_has(two, 2);
+    assert_int_equal(expect_scheduled(six, "web-1 ... web-6: 6 placed"), index);
+    six.id = 8;
+    expect_scheduled(six, "web-7 ... web-12: 2 placed");
+    expect_why("web-12", "cpu short");
+    assert_int_equal(web()->living, 12);
+    until_node_has(two, 4);
+}
+
+static void bounds_are_named(void **state)
+{
+    struct error why;
+    void *answer;
+
+    (void)state;
+    answer = schedule((struct ask){.replicas = 10000000}, &why);
+    expect_refused(answer, why, ERROR_INVALID_ARGUMENT,
+                   "replicas is 10000000: 1 to 10000");
+    expect_scheduled((struct ask){.app = "web", .replicas = 2},
+                     "web-1 ... web-2: 0 placed");
+    answer = schedule((struct ask){.app = "web", .replicas = 2}, &why);
+    expect_refused(answer, why, ERROR_ALREADY_EXISTS, "web");
+    answer = try_scale("web", 10000000, 0, &why);
+    expect_refused(answer, why, ERROR_INVALID_ARGUMENT, "1 to 10000");
+    answer = try_scale("db", 1, 0, &why);
+    expect_refused(answer, why, ERROR_NOT_FOUND, "no app is called \"db\"");
+    assert_int_equal(web()->living, 2);
+}
+
+static void an_app_is_scaled(void **state)
+{
+    struct fake_node *node = node_up(0);
+    uint64_t index;
+
+    (void)state;
+    expect_scheduled((struct ask){.cpu_milli = 1000},
+                     "web-1 ... web-1: 1 placed");
+    index = scale(6, 3, "4 placed, 2 pending");
+    until_node_has(node, 4);
+    scale(2, 4, "2 placed, 0 pending");
+    until_node_has(node, 2);
+    assert_int_equal(scale(6, 3, "2 placed, 0 pending"), index);
+    assert_int_equal(app_staying(web()), 2);
+}
+
+static void a_pending_replica_is_placed_when_room_appears(void **state)
+{
+    struct fake_node *node;
+
+    (void)state;
+    expect_scheduled((struct ask){.cpu_milli = 1000, .replicas = 4},
+                     "web-1 ... web-4: 0 placed");
+    node = node_up(0);
+    until_node_has(node, 4);
+}
+
+static void a_gang_waits_until_all_fit(void **state)
+{
+    struct fake_node *one = node_up(0), *two = node_up(1);
+    struct ask six = {.cpu_milli = 1000, .replicas = 6, .gang = true, .id = 7};
+    uint64_t index;
+
+    (void)state;
+    expect_scheduled((struct ask){.app = "db", .cpu_milli = 3000},
+                     "db-1 ... db-1: 1 placed");
+    until_node_has(one, 1);
+    index = expect_scheduled(six, "web-1 ... web-6: 0 placed");
+    expect_why("web-4", "a gang of 6 pods, of which 5 fit");
+    /* Who comes later and fits is not kept waiting. */
+    expect_scheduled((struct ask){.app = "job", .cpu_milli = 500},
+                     "job-1 ... job-1: 1 placed");
+    assert_int_equal(expect_scheduled(six, "web-1 ... web-6: 0 placed"), index);
+    stop("db-1");
+    until_node_has(two, 3);
+    until_node_has(one, 4); /* three of the gang and the job */
+    expect_scheduled(six, "web-1 ... web-6: 6 placed");
+    assert_int_equal(web()->living, 6);
+}
+
+static void a_gang_larger_than_the_cluster_is_refused(void **state)
+{
+    struct ask nine = {.cpu_milli = 1000, .replicas = 9, .gang = true};
+    struct error why;
+    void *answer;
+
+    (void)state;
+    node_up(0);
+    node_up(1);
+    answer = schedule(nine, &why);
+    expect_refused(answer, why, ERROR_FAILED_PRECONDITION,
+                   "a gang of 9 pods is larger than the cluster: with nothing "
+                   "else on its nodes 8 of them would fit");
+    assert_null(web());
+    nine.replicas = 8;
+    expect_scheduled(nine, "web-1 ... web-8: 8 placed");
+}
+
+/* An app's events and nobody else's. */
+static void an_app_is_watched(void **state)
+{
+    Kontor__V1__WatchRequest watch = KONTOR__V1__WATCH_REQUEST__INIT;
+    Kontor__V1__Event *event;
+    struct error why;
+
+    (void)state;
+    expect_scheduled((struct ask){.app = "web", .replicas = 2},
+                     "web-1 ... web-2: 0 placed");
+    expect_scheduled((struct ask){.app = "db"}, "db-1 ... db-1: 0 placed");
+    watch.app = (char[]){"web"};
+    watch.until_now = true;
+    event = world_call(admin, "Watch", &watch.base, &why);
+    assert_non_null(event);
+    assert_string_equal(event->subject, "web-2"); /* the last */
+    kontor__v1__event__free_unpacked(event, NULL);
+    watch.app = (char[]){"Web"};
+    expect_refused(world_call(admin, "Watch", &watch.base, &why), why,
+                   ERROR_INVALID_ARGUMENT, "\"Web\"");
+}
+
+#define STORY(test) \
+    cmocka_unit_test_setup_teardown(test, set_up, world_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(replicas_are_placed_together),
+        STORY(bounds_are_named),
+        STORY(an_app_is_scaled),
+        STORY(a_pending_replica_is_placed_when_room_appears),
+        STORY(a_gang_waits_until_all_fit),
+        STORY(a_gang_larger_than_the_cluster_is_refused),
+        STORY(an_app_is_watched),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
