@@ -9,6 +9,7 @@
 #include "client/json.h"
 #include "client/output.h"
 #include "client/progress.h"
+#include "client/schedule_many.h"
 #include "client/schedule_request.h"
 #include "client/verbs.h"
 #include "client/watch.h"
@@ -283,6 +284,19 @@ static int schedule_pod(struct schedule *schedule,
         message_free(message);
         return exit_report(&why);
     }
+    if (request->request.replicas > 1) {
+        code = schedule_many(&(struct schedule_many){
+            .contact = schedule->contact,
+            .response = response,
+            .pods = request->request.replicas,
+            .json = schedule->json,
+            .detach = detach,
+            .started_ms = schedule->started_ms,
+            .deadline_ms = schedule->deadline_ms,
+        });
+        message_free(message);
+        return code;
+    }
     schedule->index = response->index;
     replace_pod(schedule, &response->pod);
     tell_acknowledged(schedule, response, detach);
@@ -294,6 +308,18 @@ static int schedule_pod(struct schedule *schedule,
     return code;
 }
 
+static int check_replicas(uint64_t replicas, bool gang, struct error *why)
+{
+    if (replicas == 0 || replicas > SCHEDULE_REPLICAS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--replicas %" PRIu64 ": 1 to %d at one time",
+                         replicas, SCHEDULE_REPLICAS_MAX);
+    if (gang && replicas == 1)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--gang needs --replicas N, with N above 1");
+    return 0;
+}
+
 static int run(struct words *words)
 {
     struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
@@ -301,9 +327,15 @@ static int run(struct words *words)
     struct schedule_request request;
     struct schedule schedule = {0};
     const char *format = NULL;
+    uint64_t replicas = 1;
+    bool gang = false;
     bool detach = false;
     const struct option options[] = {
         SCHEDULE_OPTIONS(&asked),
+        {"replicas", OPTION_NUMBER, &replicas, "N",
+         "so many pods of this kind, at once (1)"},
+        {"gang", OPTION_FLAG, &gang, NULL,
+         "with --replicas: place none before all fit"},
         {"d|detach", OPTION_FLAG, &detach, NULL,
          "return when the request is acknowledged"},
         OUTPUT_OPTION(&format),
@@ -316,8 +348,11 @@ static int run(struct words *words)
     if (!verb_parse(words, options) ||
         !output_is_json(words, format, &schedule.json))
         return words->exit_code;
-    if (schedule_request_make(&request, &asked, &words->operands, &why) != 0)
+    if (check_replicas(replicas, gang, &why) != 0 ||
+        schedule_request_make(&request, &asked, &words->operands, &why) != 0)
         return exit_report(&why);
+    request.request.replicas = (uint32_t)replicas;
+    request.request.gang = gang;
     if (contact_open(&schedule.contact, &to, &why) != 0) {
         schedule_request_fini(&request);
         return exit_report(&why);
@@ -339,13 +374,19 @@ const struct verb verb_schedule = {
                "--name web\n"
                "kctl schedule oci:/images/job:1 --restart never -- /bin/work "
                "--once\n"
+               "kctl schedule registry.local:5000/web:1 --name web --replicas "
+               "50\n"
                "kctl schedule -f pod.yaml",
     .synopsis = "kctl schedule IMAGE [OPTIONS] [-- COMMAND...]\n"
                 "       kctl schedule -f FILE [OPTIONS]",
     .details =
         "Returns when the pod runs (or has ended well, for a job). Words "
         "after -- replace\nthe image's command. In bytes K, M and G are "
-        "binary and GB is decimal.\n\nExit codes: 0 runs, 1 failed, 3 fits "
+        "binary and GB is decimal.\n\n--replicas makes all pods "
+        "by one commit: each is acknowledged, or none. With --gang\nthey wait "
+        "together until all fit; later each is on its own: one that loses its "
+        "node\nis placed anew by itself.\n\nExit codes: 0 runs, 1 failed, 3 "
+        "fits "
         "nowhere by the deadline (it stays queued),\n124 not up by the "
         "deadline (it goes on).",
     .operands_min = 0,

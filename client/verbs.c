@@ -16,6 +16,7 @@ const struct verb *const verbs[] = {
     &verb_top_pods,
     &verb_top_nodes,
     &verb_events,
+    &verb_scale,
     &verb_stop,
     &verb_cordon,
     &verb_uncordon,

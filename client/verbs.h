@@ -18,6 +18,7 @@ extern const struct verb verb_exec;
 extern const struct verb verb_top_pods;
 extern const struct verb verb_top_nodes;
 extern const struct verb verb_events;
+extern const struct verb verb_scale;
 extern const struct verb verb_stop;
 extern const struct verb verb_cordon;
 extern const struct verb verb_uncordon;

@@ -8,6 +8,7 @@ static int start(struct watch *watch, uint64_t deadline_ms, struct error *why)
     bool resumes = watch->seen > 0;
 
     request.pod = message_text(watch->pod);
+    request.app = message_text(watch->app ? watch->app : "");
     request.after_index = resumes ? watch->last_index - 1 : watch->last_index;
     request.until_now = watch->until_now;
     watch->skip = watch->seen;

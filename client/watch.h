@@ -9,6 +9,7 @@
 struct watch {
     struct contact *contact; /* borrowed */
     const char *pod;         /* borrowed; only this pod's events, or "" */
+    const char *app;         /* the same of an app; NULL: of all */
     bool until_now;          /* end with what happened before */
     uint64_t last_index;     /* of the last event; in: watch from here */
 
