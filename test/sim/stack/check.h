@@ -24,6 +24,7 @@ struct tally {
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons;
     uint64_t drains, rebalances;
+    uint64_t scales, gangs;
 };
 extern struct tally tally;
 

@@ -31,6 +31,8 @@ struct applied {
 
 struct fate {
     struct request_id request; /* that made it */
+    uint64_t gang_first;       /* pod; of so many, 0: of none */
+    uint64_t gang_size;
     uint64_t made_at_index;
     uint64_t acknowledged_index;
     bool stop_acknowledged;
@@ -266,29 +268,80 @@ static void check_events(const struct cluster *cluster, uint64_t from)
     }
 }
 
-/* One pod for each request id. */
-static void check_created(const uint8_t *bytes, size_t length, uint64_t index,
-                          uint64_t pod_id)
+/* Of a gang all that live were placed once, or none. */
+static void check_gang(const struct cluster *cluster, uint64_t pod_id)
+{
+    const struct fate *fate = fate_of(pod_id);
+
+    for (uint64_t i = 0; i < fate->gang_size; i++) {
+        const struct pod *pod = pods_find(&cluster->pods, fate->gang_first + i);
+
+        if (pod && !pod_ended(pod) && pod->facts.generation == 0)
+            FAIL("%s: pod %" PRIu64 " of a gang is placed, pod %" PRIu64
+                 " is not",
+                 self(), pod_id, pod->facts.id);
+    }
+}
+
+static void check_gangs(const struct cluster *cluster, uint64_t from)
+{
+    for (uint64_t i = from; i < cluster->events.next; i++) {
+        const struct event *event = events_at(&cluster->events, i);
+
+        if (event->kind == KONTOR__V1__EVENT_KIND__EVENT_POD_PLACED)
+            check_gang(cluster, event->pod.id);
+    }
+}
+
+/* One command for each request id, and all that it is to make. */
+static void check_made(const struct cluster *cluster, struct request_id id,
+                       uint64_t first, size_t count, bool gang)
+{
+    if (cluster->next_pod_id - first != count)
+        FAIL("%s: %" PRIu64 " pods are made where %zu were asked for", self(),
+             cluster->next_pod_id - first, count);
+    for (uint64_t i = first; i < cluster->next_pod_id; i++) {
+        struct fate *fate = fate_of(i);
+
+        if (fate->made_at_index && fate->made_at_index != cluster->index)
+            FAIL("%s: pod %" PRIu64 " is made twice", self(), i);
+        fate->made_at_index = cluster->index;
+        fate->request = id;
+        fate->gang_first = gang ? first : 0;
+        fate->gang_size = gang ? count : 0;
+    }
+    tally.gangs += gang;
+    for (uint64_t i = 1; i <= state.newest_pod; i++)
+        if (state.fates[i].made_at_index != cluster->index &&
+            state.fates[i].request.high == id.high &&
+            state.fates[i].request.low == id.low)
+            FAIL("%s: one request made pods %" PRIu64 " and %" PRIu64, self(),
+                 i, first);
+}
+
+static void check_created(const struct cluster *cluster, const uint8_t *bytes,
+                          size_t length, uint64_t first)
 {
     Kontor__V1__Command *command =
         kontor__v1__command__unpack(NULL, length, bytes);
-    struct fate *fate;
+    struct request_id id = {0, 0};
+    const struct app *app;
 
-    if (command->operation_case == KONTOR__V1__COMMAND__OPERATION_CREATE_POD &&
-        command->request_id) {
-        struct request_id id = {command->request_id->high,
-                                command->request_id->low};
-
-        fate = fate_of(pod_id);
-        if (fate->made_at_index && fate->made_at_index != index)
-            FAIL("%s: pod %" PRIu64 " is made twice", self(), pod_id);
-        fate->made_at_index = index;
-        fate->request = id;
-        for (uint64_t i = 1; i <= state.newest_pod; i++)
-            if (i != pod_id && state.fates[i].request.high == id.high &&
-                state.fates[i].request.low == id.low)
-                FAIL("%s: one request made pods %" PRIu64 " and %" PRIu64,
-                     self(), i, pod_id);
+    if (command->request_id)
+        id = (struct request_id){command->request_id->high,
+                                 command->request_id->low};
+    if (command->operation_case == KONTOR__V1__COMMAND__OPERATION_CREATE_POD)
+        check_made(cluster, id, first, 1, false);
+    if (command->operation_case == KONTOR__V1__COMMAND__OPERATION_CREATE_PODS)
+        check_made(cluster, id, first, command->create_pods->n_node_ids,
+                   command->create_pods->gang);
+    if (command->operation_case == KONTOR__V1__COMMAND__OPERATION_SCALE_APP) {
+        app = pods_find_app(&cluster->pods, command->scale_app->app);
+        if (first)
+            check_made(cluster, id, first, cluster->next_pod_id - first, false);
+        if ((app ? app_staying(app) : 0) != command->scale_app->replicas)
+            FAIL("%s: app %s has not the %u pods it was scaled to", self(),
+                 command->scale_app->app, command->scale_app->replicas);
     }
     kontor__v1__command__free_unpacked(command, NULL);
 }
@@ -313,13 +366,14 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
         return; /* nobody hears of it */
     applied = applied_at(index);
     if (applied->command == 0 && result->error.code == 0 && !result->replayed)
-        check_created(bytes, length, index, result->subject_id);
+        check_created(cluster, bytes, length, result->subject_id);
     if (applied->command && applied->command != hash)
         FAIL("%s applies another command at %" PRIu64, self(), index);
     applied->command = hash;
     applied->events = (unsigned)(cluster->events.next - from);
     story_mix(&world.story, index, hash, process_now->host->position, 0);
     check_events(cluster, from);
+    check_gangs(cluster, from);
     check_room(cluster);
     if (index % DIGEST_EVERY == 0)
         compare(index, check_digest(cluster));
@@ -430,6 +484,25 @@ void check_scheduled(struct request_id id, uint64_t pod_id, uint64_t index)
              ", which that request did not make",
              pod_id, index);
     fate->acknowledged_index = index;
+    saw(index);
+}
+
+/* What it made, if anything, that command made. */
+void check_scaled(struct request_id id, uint64_t index)
+{
+    tally.acknowledged++;
+    tally.scales++;
+    for (uint64_t i = 1; i <= state.newest_pod; i++) {
+        struct fate *fate = &state.fates[i];
+
+        if (fate->request.high != id.high || fate->request.low != id.low)
+            continue;
+        if (fate->made_at_index != index)
+            FAIL("acknowledged: a scale at %" PRIu64 ", whose pod %" PRIu64
+                 " was made at %" PRIu64,
+                 index, i, fate->made_at_index);
+        fate->acknowledged_index = index;
+    }
     saw(index);
 }
 

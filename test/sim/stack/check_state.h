@@ -5,7 +5,8 @@
  *    looked at every so many indexes, and whenever a snapshot was loaded.
  * 2. No node is over-committed. A pod is placed anew only when its node was
  *    lost or drained, one that may not run twice never.
- * 3. A request is done once: one pod for each request id.
+ * 3. A request is done once: what one made, one command made, and an app is
+ *    scaled to what was asked. No gang is half placed.
  * 4. Nodes start only what was placed on them, in that generation, and what
  *    runs nowhere else but on nodes that were given up for lost. They have
  *    room for all that is there and not given up.
@@ -39,6 +40,8 @@ uint64_t check_seen_index(void);
 void check_read(uint64_t seen, uint64_t index);
 /* Schedule, sent with `id`, is acknowledged. */
 void check_scheduled(struct request_id id, uint64_t pod_id, uint64_t index);
+/* Scale, sent with `id`, is. */
+void check_scaled(struct request_id id, uint64_t index);
 /* Stop is. */
 void check_stopped(uint64_t pod_id, uint64_t index);
 /* How many events the command at `index` brought. */

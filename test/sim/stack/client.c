@@ -19,9 +19,11 @@ enum {
     LIVING_MAX = 40, /* pods of one client */
     WATCH_AGAIN_MS = 200,
     READ_EVERY_US = 30000, /* of one that does nothing else */
+    REPLICAS_MAX = 6,      /* asked for at a time */
+    SCALE_MAX = 12,
 };
 
-enum operation { SCHEDULE, STOP, GET, LIST, LOGS };
+enum operation { SCHEDULE, SCALE, STOP, GET, LIST, LOGS };
 
 /* A pod that a client was told of. */
 struct known_pod {
@@ -47,6 +49,8 @@ struct session {
     uint64_t log_at; /* of the next byte */
     int32_t restart;
     uint32_t cpu_milli;
+    uint32_t replicas; /* of the client's own app when there are several */
+    bool gang;
 };
 
 struct client {
@@ -96,15 +100,21 @@ static struct channel *any_channel(struct client *client)
 
 /* ---- what it knows ---- */
 
-static void remember(struct client *client, const Kontor__V1__Pod *pod)
+/* The pod, and those that were made with it: numbers and ids go on. */
+static void remember(struct client *client, const Kontor__V1__Pod *pod,
+                     uint32_t replicas)
 {
-    struct known_pod *known = &client->pods[client->pod_count];
+    const char *dash = strrchr(pod->name, '-');
+    unsigned number = (unsigned)atoi(dash + 1);
 
-    if (client->pod_count == PODS_REMEMBERED)
-        return;
-    known->id = pod->id;
-    snprintf(known->name, sizeof known->name, "%s", pod->name);
-    client->pod_count++;
+    for (uint32_t i = 0; i < replicas && client->pod_count < PODS_REMEMBERED;
+         i++) {
+        struct known_pod *known = &client->pods[client->pod_count++];
+
+        known->id = pod->id + i;
+        snprintf(known->name, sizeof known->name, "%.*s-%u",
+                 (int)(dash - pod->name), pod->name, number + i);
+    }
 }
 
 static void forget(struct client *client, uint64_t pod_id)
@@ -123,8 +133,9 @@ static void on_scheduled(struct session *session,
         FAIL("a request was answered without its pod");
         return;
     }
-    check_scheduled(session->id, response->pod->id, response->index);
-    remember(session->client, response->pod);
+    for (uint32_t i = 0; i < session->replicas; i++)
+        check_scheduled(session->id, response->pod->id + i, response->index);
+    remember(session->client, response->pod, session->replicas);
     tell(session->client->host, "was told: %s at %llu", response->pod->name,
          (unsigned long long)response->index);
 }
@@ -158,6 +169,11 @@ static void on_message(struct call *call, const ProtobufCMessage *message)
     switch (session->operation) {
     case SCHEDULE:
         on_scheduled(session, (const void *)message);
+        return;
+    case SCALE:
+        check_scaled(
+            session->id,
+            ((const Kontor__V1__ScaleResponse *)(const void *)message)->index);
         return;
     case STOP:
         check_stopped(
@@ -210,6 +226,14 @@ static bool may_try_again(enum error_code code)
            code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_UNKNOWN;
 }
 
+/* What may be refused: a gang that is larger than the cluster, or as many of an
+ * app that is not there. */
+static bool may_be_refused(const struct session *session, enum error_code code)
+{
+    return (session->gang && code == ERROR_FAILED_PRECONDITION) ||
+           (session->operation == SCALE && code == ERROR_NOT_FOUND);
+}
+
 /* It may end early with whatever says that it did. */
 static void end_logs(const struct session *session, const struct error *why)
 {
@@ -243,7 +267,7 @@ static void on_ended(struct call *call, const struct error *why)
                        0);
         return;
     }
-    if (!session->answered)
+    if (!session->answered && !may_be_refused(session, why->code))
         FAIL("operation %d on %s: %s", (int)session->operation,
              session->pod.name, why->message);
     rest(session);
@@ -272,6 +296,12 @@ static void ask(struct session *session, const char *path,
                            request);
 }
 
+/* Of which it makes several at a time, and scales. */
+static char *own_app(struct client *client)
+{
+    return client->host->identity.name;
+}
+
 static void send_schedule(struct session *session)
 {
     Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
@@ -280,8 +310,10 @@ static void send_schedule(struct session *session)
     Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
     Kontor__V1__ContainerSpec *pointer = &container;
-    char image[] = "registry.local:5000/web:1";
+    char image[96];
 
+    snprintf(image, sizeof image, "registry.local:5000/%s:1",
+             session->replicas > 1 ? own_app(session->client) : "web");
     id.high = session->id.high;
     id.low = session->id.low;
     resources.cpu_milli = session->cpu_milli;
@@ -293,8 +325,24 @@ static void send_schedule(struct session *session)
     spec.restart = (Kontor__V1__RestartPolicy)session->restart;
     request.request_id = &id;
     request.spec = &spec;
+    request.replicas = session->replicas;
+    request.gang = session->gang;
     ask(session, "/kontor.v1.Cluster/Schedule",
         &kontor__v1__schedule_response__descriptor, &request.base);
+}
+
+static void send_scale(struct session *session)
+{
+    Kontor__V1__ScaleRequest request = KONTOR__V1__SCALE_REQUEST__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+
+    id.high = session->id.high;
+    id.low = session->id.low;
+    request.request_id = &id;
+    request.app = own_app(session->client);
+    request.replicas = session->replicas - 1;
+    ask(session, "/kontor.v1.Cluster/Scale",
+        &kontor__v1__scale_response__descriptor, &request.base);
 }
 
 static void send_stop(struct session *session)
@@ -351,6 +399,9 @@ static void try(struct session *session)
     case SCHEDULE:
         send_schedule(session);
         return;
+    case SCALE:
+        send_scale(session);
+        return;
     case STOP:
         send_stop(session);
         return;
@@ -374,7 +425,8 @@ static enum operation choose(const struct client *client)
         return choice < 80 ? SCHEDULE : LIST;
     if (client->pod_count >= LIVING_MAX)
         return STOP;
-    return choice < 35   ? SCHEDULE
+    return choice < 30   ? SCHEDULE
+           : choice < 35 ? SCALE
            : choice < 55 ? STOP
            : choice < 70 ? GET
            : choice < 78 ? LOGS
@@ -396,6 +448,12 @@ static void begin(struct session *session)
     session->follow = world_chance(20);
     session->restart = (int32_t)world_between(0, 2);
     session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
+    session->replicas = 1;
+    if (session->operation == SCALE || world_chance(15))
+        session->replicas = (uint32_t)world_between(
+            1, session->operation == SCALE ? SCALE_MAX : REPLICAS_MAX);
+    session->gang = session->operation == SCHEDULE && session->replicas > 1 &&
+                    world_chance(50);
     if (client->pod_count > 0)
         session->pod = client->pods[world_between(0, client->pod_count - 1)];
     session->pod_was_stopped =

@@ -48,11 +48,11 @@ static const char *masters_missing(const struct kmaster *leader)
     return NULL;
 }
 
-static const char *pod_missing(const struct master *master,
-                               const struct pod *pod)
+static const char *pod_missing(struct placer *placer, const struct pod *pod)
 {
     const struct pod_facts *facts = &pod->facts;
     struct placement_request request = placer_request(facts->spec->message);
+    size_t size;
 
     if (pod_ended(pod))
         return NULL;
@@ -60,13 +60,15 @@ static const char *pod_missing(const struct master *master,
         return MISSING("%s has not stopped", facts->name->bytes);
     if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING)
         return NULL;
-    if (facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
-        placement_choose(master->placer.view, &request) == 0)
+    if (pod->gang && placer_gang_room(placer, pod, &size) < size)
+        return NULL;
+    if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
+        placement_choose(placer->view, &request) == 0)
         return NULL;
     return MISSING("%s is in phase %d", facts->name->bytes, facts->phase);
 }
 
-static const char *pods_missing(const struct master *master)
+static const char *pods_missing(struct master *master)
 {
     const struct cluster *cluster = master->cluster;
     const char *text = NULL;
@@ -74,7 +76,8 @@ static const char *pods_missing(const struct master *master)
     list_for_each(link, next, &cluster->pods.all)
     {
         if (!text)
-            text = pod_missing(master, container_of(link, struct pod, all));
+            text = pod_missing(&master->placer,
+                               container_of(link, struct pod, all));
     }
     for (uint64_t id = 1; !text && id <= check_newest_pod(); id++)
         if (check_is_acknowledged(id) && !pods_find(&cluster->pods, id))
