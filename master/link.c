@@ -207,7 +207,8 @@ void link_tick(struct link *link, uint64_t now_ms)
 {
     if ((link->state == LINK_WAITING && now_ms >= link->retry_at_ms) ||
         (link->state == LINK_SYNCED &&
-         now_ms >= link->listed_at_ms + COMPARE_EVERY_MS))
+         (link->listed_at_ms == 0 || /* soon, the machine may just be up */
+          now_ms >= link->listed_at_ms + COMPARE_EVERY_MS)))
         dispatch_due(link->dispatch, link);
     link_judge(link, now_ms);
     if (link_routes_due(link, now_ms) || !list_empty(&link->queued))
