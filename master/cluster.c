@@ -61,6 +61,9 @@ static void operate(struct apply *apply, const Kontor__V1__Command *command)
     case KONTOR__V1__COMMAND__OPERATION_SCALE_APP:
         apply_scale_app(apply, command->scale_app);
         return;
+    case KONTOR__V1__COMMAND__OPERATION_PREEMPT_PODS:
+        apply_preempt_pods(apply, command->preempt_pods);
+        return;
     case KONTOR__V1__COMMAND__OPERATION_MOVE_PODS:
         apply_move_pods(apply, command->move_pods);
         return;

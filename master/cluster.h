@@ -23,6 +23,7 @@
 #pragma once
 
 #include "master/cluster_events.h"
+#include "master/cluster_groups.h"
 #include "master/cluster_nodes.h"
 #include "master/cluster_pods.h"
 #include "master/cluster_requests.h"
@@ -43,7 +44,7 @@ struct cluster {
  * than the release before it knows, so that masters one release apart run
  * together. */
 enum {
-    CLUSTER_FORMAT_GROUPS = 1, /* CreatePods, ScaleApp, gangs in PlacePods */
+    CLUSTER_FORMAT_GROUPS = 1, /* CreatePods, ScaleApp, gangs, PreemptPods */
     CLUSTER_FORMAT = CLUSTER_FORMAT_GROUPS
 };
 

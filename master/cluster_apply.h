@@ -31,6 +31,7 @@ void apply_move_pods(struct apply *apply, const Kontor__V1__MovePods *in);
 
 void apply_create_pods(struct apply *apply, const Kontor__V1__CreatePods *in);
 void apply_scale_app(struct apply *apply, const Kontor__V1__ScaleApp *in);
+void apply_preempt_pods(struct apply *apply, const Kontor__V1__PreemptPods *in);
 
 /* May `count` pods of this spec be made? The first one's number, or 0 and
  * result->error. `named`: refused while a pod of the app lives. */
@@ -49,10 +50,15 @@ size_t gang_place(struct apply *apply,
                   size_t count);
 
 /* The changes a pod goes through, each with its event. */
-/* `count` pods of this spec still find room on this node, which takes them. */
+/* The node is open and, where the spec asks for one, the one. */
+bool node_takes(const struct node *node, const struct spec *spec);
+/* That, and `count` pods of this spec find room. */
 bool node_accepts(const struct node *node, const struct spec *spec,
                   size_t count);
 bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node);
+/* It is pending again, for that reason, which is taken. */
+void pod_unplace(struct apply *apply, struct pod *pod, struct node *node,
+                 struct text *reason);
 /* Its node is lost or drained, says `how`: one that was to stop has stopped,
  * one that must not run twice has failed, others are pending. */
 void pod_give_up(struct apply *apply, struct pod *pod, struct node *node,

@@ -52,16 +52,23 @@ static void forget_run(struct pod_facts *facts)
     facts->finished_at_ms = 0;
 }
 
-bool node_accepts(const struct node *node, const struct spec *spec,
-                  size_t count)
+bool node_takes(const struct node *node, const struct spec *spec)
 {
     struct placement_node view = node_placement(node);
     const char *asked = spec->message->node;
 
+    return view.closed == PLACEMENT_OPEN &&
+           (asked[0] == '\0' || strcmp(asked, view.name) == 0);
+}
+
+bool node_accepts(const struct node *node, const struct spec *spec,
+                  size_t count)
+{
+    struct placement_node view = node_placement(node);
+
     for (; count > 0 && resources_fit(&view.free, &spec->want); count--)
         view.free = resources_less(&view.free, &spec->want);
-    return count == 0 && view.closed == PLACEMENT_OPEN &&
-           (asked[0] == '\0' || strcmp(asked, view.name) == 0);
+    return count == 0 && node_takes(node, spec);
 }
 
 bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
@@ -82,8 +89,8 @@ bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
     return true;
 }
 
-static void pod_unplace(struct apply *apply, struct pod *pod, struct node *node,
-                        struct text *message)
+void pod_unplace(struct apply *apply, struct pod *pod, struct node *node,
+                 struct text *message)
 {
     struct pod_facts *facts = &pod->facts;
 

@@ -156,40 +156,6 @@ void pods_remove(struct pods *pods, struct specs *specs, struct pod *pod)
     }
 }
 
-static bool in_gang(const struct pods *pods, struct list *link,
-                    const struct pod *of)
-{
-    const struct pod *pod = container_of(link, struct pod, queue);
-
-    return link != &pods->fresh && pod->app == of->app && pod->gang == of->gang;
-}
-
-bool pod_leads_gang(const struct pods *pods, const struct pod *pod)
-{
-    return !in_gang(pods, pod->queue.prev, pod);
-}
-
-struct pod *pod_gang_next(const struct pods *pods, const struct pod *pod)
-{
-    struct list *link = pod->queue.next;
-
-    return in_gang(pods, link, pod) ? container_of(link, struct pod, queue)
-                                    : NULL;
-}
-
-size_t app_staying(const struct app *app)
-{
-    size_t count = 0;
-
-    list_for_each(link, next, &app->pods)
-    {
-        const struct pod *pod = container_of(link, struct pod, of_app);
-
-        count += !pod_ended(pod) && !pod->facts.stop_requested;
-    }
-    return count;
-}
-
 bool pod_phase_ended(int32_t phase)
 {
     return phase == KONTOR__V1__POD_PHASE__POD_SUCCEEDED ||
@@ -201,12 +167,6 @@ bool pod_runs_once(const struct pod *pod)
 {
     return pod->facts.spec->message->restart ==
            KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
-}
-
-bool pod_is_movable(const struct pod *pod)
-{
-    return !pod_ended(pod) && pod->facts.node_id != 0 &&
-           !pod->facts.stop_requested && !pod->departure && !pod_runs_once(pod);
 }
 
 struct pod_facts pod_facts_copy(const struct pod_facts *facts)

@@ -101,15 +101,6 @@ struct pod *pods_add(struct pods *pods, uint64_t id, const char *app,
 /* Forget a pod that is on no node. */
 void pods_remove(struct pods *pods, struct specs *specs, struct pod *pod);
 
-/* The pods that wait together for room stand one after the other in `fresh`;
- * `pod` is one. Is it the first? */
-bool pod_leads_gang(const struct pods *pods, const struct pod *pod);
-/* The one after it, or NULL. */
-struct pod *pod_gang_next(const struct pods *pods, const struct pod *pod);
-
-/* How many of the app's pods live and were not asked to stop. O(its pods). */
-size_t app_staying(const struct app *app);
-
 bool pod_phase_ended(int32_t phase);
 static inline bool pod_ended(const struct pod *pod)
 {
@@ -118,8 +109,6 @@ static inline bool pod_ended(const struct pod *pod)
 
 /* One that must not run twice. */
 bool pod_runs_once(const struct pod *pod);
-/* It is on a node and may be asked to go to another one now. */
-bool pod_is_movable(const struct pod *pod);
 
 /* A copy with references of its own, and the end of one. */
 struct pod_facts pod_facts_copy(const struct pod_facts *facts);

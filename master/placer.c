@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 #include "master/cluster_apply.h"
+#include "master/placement/preempt.h"
+#include "master/preemptor.h"
 #include "master/propose.h"
 
 #include <assert.h>
@@ -41,12 +43,19 @@ struct too_large {
 
 static void on_put(void *data, const struct node *node, const struct pod *pod)
 {
-    placement_put(data, node->id, pod->facts.id, pod->facts.spec->message);
+    struct placer *placer = data;
+    const Kontor__V1__PodSpec *spec = pod->facts.spec->message;
+
+    placement_put(placer->view, node->id, pod->facts.id, spec);
+    if (spec->priority < placer->waiting)
+        placer->look_again = true;
 }
 
 static void on_taken(void *data, const struct node *node, const struct pod *pod)
 {
-    placement_take(data, node->id, pod->facts.id);
+    struct placer *placer = data;
+
+    placement_take(placer->view, node->id, pod->facts.id);
 }
 
 /* See all that there is, and be told of pods from now on. */
@@ -61,15 +70,14 @@ static void look_at(struct placer *placer, struct cluster *cluster)
 
         placement_set(placer->view, &seen);
         list_for_each(pod, following, &node->pods)
-            on_put(placer->view, node, container_of(pod, struct pod, queue));
+            on_put(placer, node, container_of(pod, struct pod, queue));
     }
-    cluster->nodes.watcher =
-        (struct node_watcher){on_put, on_taken, placer->view};
+    cluster->nodes.watcher = (struct node_watcher){on_put, on_taken, placer};
 }
 
 void placer_init(struct placer *placer, struct cluster *cluster)
 {
-    *placer = (struct placer){0};
+    *placer = (struct placer){.waiting = INT32_MIN};
     look_at(placer, cluster);
 }
 
@@ -77,6 +85,7 @@ void placer_fini(struct placer *placer)
 {
     if (placer->batch)
         placer->batch->placer = NULL;
+    preemption_forget(placer->preemption);
     placer->cluster->nodes.watcher = (struct node_watcher){0};
     placement_free(placer->view);
 }
@@ -128,6 +137,13 @@ static bool known_too_large(const struct too_large *too_large,
     }
     return false;
 }
+
+/* What a pass over the pending pods finds. */
+struct pass {
+    struct placer_batch *batch;
+    struct too_large too_large;
+    struct preemptors preemptors;
+};
 
 static void batch_add(struct placer_batch *batch, uint64_t pod_id,
                       struct placement_hold *hold)
@@ -199,41 +215,72 @@ static bool place_one(struct placer *placer, const struct pod *pod,
     return node_id != 0;
 }
 
+static void waits(struct placer *placer, const struct pod *pod)
+{
+    int32_t priority = pod->facts.spec->message->priority;
+
+    if (priority > placer->waiting)
+        placer->waiting = priority;
+}
+
+/* One pod, or `size` of a gang. */
+static bool place(struct placer *placer, const struct pod *pod, size_t size,
+                  struct pass *pass)
+{
+    struct too_large *too_large = &pass->too_large;
+    struct placement_request request = placer_request(pod->facts.spec->message);
+    bool ruled = placement_is_ruled(placer->view, &request);
+    bool placed;
+
+    if (!ruled && known_too_large(too_large, &request.want, size))
+        return false;
+    placed = pod->gang ? place_gang(placer, pod, size, pass->batch)
+                       : place_one(placer, pod, pass->batch);
+    if (!placed && !ruled && too_large->count < TOO_LARGE_MAX) {
+        too_large->known[too_large->count].want = request.want;
+        too_large->known[too_large->count++].pods = size;
+    }
+    return placed;
+}
+
 /* Choose for the pods of one queue until the batch is full. */
 static void place_queue(struct placer *placer, struct list *queue,
-                        struct placer_batch *batch, struct too_large *too_large)
+                        struct pass *pass)
 {
     for (struct list *link = queue->next;
-         link != queue && batch->count < BATCH_MAX;) {
+         link != queue && pass->batch->count < BATCH_MAX;) {
         const struct pod *pod = container_of(link, struct pod, queue);
         size_t size = pod->gang ? gang_size(placer, pod) : 1;
         struct placement_request request =
             placer_request(pod->facts.spec->message);
-        bool ruled = placement_is_ruled(placer->view, &request);
-        bool placed;
 
         for (size_t i = 0; i < size; i++)
             link = link->next;
-        if (!ruled && known_too_large(too_large, &request.want, size))
+        if (place(placer, pod, size, pass) || pod->gang)
             continue;
-        placed = pod->gang ? place_gang(placer, pod, size, batch)
-                           : place_one(placer, pod, batch);
-        if (!placed && !ruled && too_large->count < TOO_LARGE_MAX) {
-            too_large->known[too_large->count].want = request.want;
-            too_large->known[too_large->count++].pods = size;
-        }
+        waits(placer, pod);
+        if (placement_may_preempt(placer->view, &request))
+            preemptors_add(&pass->preemptors, pod);
     }
 }
 
-static bool fits_now(struct placer *placer, const struct pod *pod)
+/* Pending, and it need not be, or it may take the place of others. */
+static bool helped_now(struct placer *placer, const struct pod *pod)
 {
     struct placement_request request = placer_request(pod->facts.spec->message);
+    struct placement_victims victims;
     size_t size;
 
     if (pod->gang)
         return placer_gang_room(placer, pod, &size) == size;
-    return pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
-           placement_choose(placer->view, &request) != 0;
+    if (pod->facts.phase != KONTOR__V1__POD_PHASE__POD_PENDING)
+        return false;
+    if (placement_choose(placer->view, &request) != 0)
+        return true;
+    waits(placer, pod);
+    victims = placement_preempt(placer->view, &request);
+    free(victims.pod_ids);
+    return victims.node_id != 0;
 }
 
 void placer_return(struct placer *placer, struct placement_hold *hold,
@@ -242,7 +289,7 @@ void placer_return(struct placer *placer, struct placement_hold *hold,
     const struct pod *pod = pods_find(&placer->cluster->pods, pod_id);
 
     if (!hold) {
-        placer->look_again |= pod && fits_now(placer, pod);
+        placer->look_again |= pod && helped_now(placer, pod);
         return;
     }
     if (!pod || pod->facts.node_id != placement_hold_node(hold))
@@ -301,25 +348,26 @@ static void propose_batch(struct placer *placer, struct placer_batch *batch)
 void placer_step(struct placer *placer)
 {
     struct pods *pods = &placer->cluster->pods;
-    struct too_large too_large = {.count = 0};
-    struct placer_batch *batch;
+    struct pass pass = {0};
 
     if (!placer->look_again || placer->batch)
         return;
     placer->look_again = false;
+    placer->waiting = INT32_MIN;
     if (list_empty(&pods->displaced) && list_empty(&pods->fresh))
         return;
-    batch = memory_new(sizeof *batch);
-    place_queue(placer, &pods->displaced, batch, &too_large);
-    place_queue(placer, &pods->fresh, batch, &too_large);
-    if (batch->count == 0) {
-        batch_free(batch);
+    pass.batch = memory_new(sizeof *pass.batch);
+    place_queue(placer, &pods->displaced, &pass);
+    place_queue(placer, &pods->fresh, &pass);
+    preempt_for(placer, &pass.preemptors);
+    if (pass.batch->count == 0) {
+        batch_free(pass.batch);
         return;
     }
-    batch->placer = placer;
-    batch->proposal.done = on_applied;
-    placer->batch = batch;
-    propose_batch(placer, batch);
+    pass.batch->placer = placer;
+    pass.batch->proposal.done = on_applied;
+    placer->batch = pass.batch;
+    propose_batch(placer, pass.batch);
 }
 
 struct placement_verdict *placer_why(struct placer *placer,

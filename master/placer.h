@@ -15,7 +15,10 @@ struct placer {
     struct cluster *cluster;    /* borrowed */
     struct replica *replica;    /* borrowed */
     bool look_again;            /* at the pending pods: some may fit now */
+    int32_t waiting;            /* the highest priority of those that wait: one
+                                   of a lower may have to make room */
     struct placer_batch *batch; /* the PlacePods under way, or NULL */
+    struct placer_preemption *preemption; /* the PreemptPods, or NULL */
 };
 
 void placer_init(struct placer *placer, struct cluster *cluster);

@@ -44,6 +44,9 @@ static struct text *summary_of(struct master *master, const struct pod *pod,
         return text_format(PLACER_GANG_WAITS "; %s", (unsigned)size, fit,
                            placing);
     }
+    if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
+        pod->facts.generation > 0) /* how it came to be so */
+        return text_format("%s; %s", text_string(pod->facts.reason), placing);
     if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
         return text_new(placing);
     return pod_status_text(cluster, &pod->facts);

@@ -52,6 +52,7 @@ struct placement {
     struct demand demand;
     struct kinds kinds;
     struct presences presences; /* of pods that are there or held */
+    int32_t lowest;             /* priority of all pods that ever were there */
 };
 
 struct placement_hold {

@@ -12,6 +12,7 @@ struct placement *placement_new(void)
 {
     struct placement *placement = memory_new(sizeof *placement);
 
+    placement->lowest = INT32_MAX;
     map_init(&placement->by_name);
     kinds_init(&placement->kinds);
     presences_init(&placement->presences);

@@ -58,7 +58,14 @@ static bool nothing(const struct resources *lacking)
 
 /* ---- who could go ---- */
 
-/* Groups of the pods of lower priority, the lowest first. */
+/* One that must not run twice would not come back. */
+static bool may_go(const struct resident *pod, int32_t priority)
+{
+    return pod->spec->priority < priority &&
+           pod->spec->restart != KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+}
+
+/* Groups of the pods that may go, the lowest priority first. */
 static void find_groups(struct search *search,
                         const struct placement_entry *entry, int32_t priority)
 {
@@ -69,7 +76,7 @@ static void find_groups(struct search *search,
     for (uint32_t i = 0; i < entry->resident_count; i++) {
         const struct resident *pod = &entry->residents[i];
 
-        if (pod->spec->priority < priority)
+        if (may_go(pod, priority))
             search->groups[count++] = (struct group){
                 resources_of(pod->spec->resources), pod->spec->priority, 1};
     }
@@ -213,7 +220,7 @@ static void tell(struct search *search, const struct placement_entry *entry,
                              pod->spec->priority, 1};
 
         for (size_t k = 0; k < search->group_count; k++) {
-            if (search->chosen[k] == 0 ||
+            if (search->chosen[k] == 0 || !may_go(pod, INT32_MAX) ||
                 by_priority(&search->groups[k], &like) != 0)
                 continue;
             search->chosen[k]--;
@@ -238,6 +245,12 @@ static struct cost least_cost(struct placement_entry *entry,
     return least;
 }
 
+bool placement_may_preempt(const struct placement *placement,
+                           const struct placement_request *request)
+{
+    return request->spec && request->spec->priority > placement->lowest;
+}
+
 struct placement_victims
 placement_preempt(struct placement *placement,
                   const struct placement_request *request)
@@ -247,6 +260,8 @@ placement_preempt(struct placement *placement,
     struct rules rules;
     const void *which;
 
+    if (!placement_may_preempt(placement, request))
+        return out;
     rules_init(&rules, placement, request);
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_entry *entry = placement->nodes[i];

@@ -98,6 +98,8 @@ void placement_put(struct placement *placement, uint64_t node_id,
     }
     entry->residents[entry->resident_count++] = (struct resident){pod_id, spec};
     entry->shed.known = false;
+    if (spec->priority < placement->lowest)
+        placement->lowest = spec->priority;
     appear(placement, entry->number, spec);
 }
 

@@ -67,6 +67,7 @@ static Kontor__V1__PodSpec *make_spec(struct made_spec *made,
     made->spec.containers = made->containers;
     made->spec.n_containers = 1;
     made->spec.restart = create->restart;
+    made->spec.priority = create->priority;
     return &made->spec;
 }
 
@@ -148,6 +149,38 @@ struct cluster_result do_scale(struct cluster *cluster, const char *app,
     command.format = CLUSTER_FORMAT_GROUPS;
     command.request_id = &id;
     command.scale_app = &in;
+    return apply_message(cluster, &command);
+}
+
+struct cluster_result do_preempt(struct cluster *cluster, struct chosen winner,
+                                 const struct move *victims, size_t count)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_PREEMPT_PODS);
+    Kontor__V1__PreemptPods in = KONTOR__V1__PREEMPT_PODS__INIT;
+    CLEANUP(free_pointer)
+    Kontor__V1__PreemptPods__Victim *messages =
+        memory_array(count + 1, sizeof *messages);
+    CLEANUP(free_pointer)
+    Kontor__V1__PreemptPods__Victim **pointers =
+        memory_array(count + 1, sizeof(void *));
+
+    for (size_t i = 0; i < count; i++) {
+        const struct pod *pod = pods_find(&cluster->pods, victims[i].pod_id);
+
+        kontor__v1__preempt_pods__victim__init(&messages[i]);
+        messages[i].pod_id = victims[i].pod_id;
+        messages[i].generation = victims[i].generation;
+        if (pod && !victims[i].generation)
+            messages[i].generation = pod->facts.generation;
+        pointers[i] = &messages[i];
+    }
+    in.pod_id = winner.pod_id;
+    in.node_id = winner.node_id;
+    in.victims = pointers;
+    in.n_victims = count;
+    command.format = CLUSTER_FORMAT_GROUPS;
+    command.preempt_pods = &in;
     return apply_message(cluster, &command);
 }
 

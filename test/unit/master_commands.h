@@ -23,6 +23,7 @@ struct create {
     bool named;
     uint64_t request;
     Kontor__V1__RestartPolicy restart;
+    int32_t priority;
 };
 
 enum { MOVES_MAX = 1024 }; /* in one command */
@@ -59,6 +60,9 @@ struct cluster_result do_scale(struct cluster *cluster, const char *app,
                                uint64_t request);
 struct cluster_result do_place_many(struct cluster *cluster,
                                     const struct chosen *chosen, size_t count);
+/* Of the victims the pods, and 0 for the present generations. */
+struct cluster_result do_preempt(struct cluster *cluster, struct chosen winner,
+                                 const struct move *victims, size_t count);
 struct cluster_result do_stop(struct cluster *cluster, uint64_t pod_id,
                               uint64_t request);
 struct cluster_result do_place(struct cluster *cluster, uint64_t pod_id,

@@ -1,4 +1,5 @@
-/* Many pods by one command: replicas, an app's scale, gangs. */
+/* Many pods by one command: replicas, an app's scale, gangs; and pods that make
+ * room for others. */
 #include "base/fd.h"
 #include "base/memory.h"
 #include "master/cluster.h"
@@ -351,6 +352,90 @@ static void gangs_of_one_app_are_apart(void **state)
     cluster_free(c);
 }
 
+/* ---- preemption ---- */
+
+/* Three halves of priority 0 and one that may run once only, and one of 5. */
+static struct cluster *full_nodes(void)
+{
+    struct cluster *c = two_nodes();
+
+    do_create_many(c, (struct create){.want = half}, NODES(1, 1, 2), false);
+    do_create(c, (struct create){
+                     .app = "once",
+                     .want = half,
+                     .node_id = 2,
+                     .restart = KONTOR__V1__RESTART_POLICY__RESTART_NEVER});
+    do_create(c, (struct create){.app = "high", .want = big, .priority = 5});
+    return c;
+}
+
+static void pods_make_room_for_a_higher_priority(void **state)
+{
+    struct cluster *c = full_nodes();
+    const struct move victims[] = {{.pod_id = 1}, {.pod_id = 2}};
+    const struct node *node = nodes_find(&c->nodes, 1);
+
+    (void)state;
+    assert_int_equal(
+        do_preempt(c, (struct chosen){5, 1}, victims, 2).error.code, 0);
+    expect(c, "web-1 web-2 web-3@2 once-1@2 high-1@1");
+    assert_string_equal(text_string(pods_find(&c->pods, 1)->facts.reason),
+                        "preempted on n1 by high-1");
+    assert_int_equal(node->leaving.count, 2); /* it is not started yet */
+    assert_true(node_crowded(node));
+    c = loaded(c);
+    node = nodes_find(&c->nodes, 1);
+    do_report(c, 1, 1, 1, KONTOR__V1__POD_PHASE__POD_STOPPED);
+    do_report(c, 1, 2, 1, KONTOR__V1__POD_PHASE__POD_STOPPED);
+    assert_false(node_crowded(node));
+    expect(c, "web-1 web-2 web-3@2 once-1@2 high-1@1");
+    do_stop(c, 3, NO_REQUEST);
+    do_report(c, 2, 3, 1, KONTOR__V1__POD_PHASE__POD_STOPPED);
+    do_place(c, 2, 2);
+    assert_int_equal(pods_find(&c->pods, 2)->facts.generation, 2);
+    cluster_free(c);
+}
+
+static const struct {
+    const char *rule;
+    struct chosen winner;
+    struct move victims[2];
+    size_t count;
+} bad_preemptions[] = {
+    {"not enough room", {5, 1}, {{.pod_id = 1}}, 1},
+    {"twice the same", {5, 1}, {{.pod_id = 1}, {.pod_id = 1}}, 2},
+    {"on another node", {5, 1}, {{.pod_id = 1}, {.pod_id = 3}}, 2},
+    {"of an older placement",
+     {5, 1},
+     {{.pod_id = 1}, {.pod_id = 2, .generation = 7}},
+     2},
+    {"must not run twice", {5, 2}, {{.pod_id = 3}, {.pod_id = 4}}, 2},
+    {"has a node", {3, 1}, {{.pod_id = 1}}, 1},
+    {"is not there", {9, 1}, {{.pod_id = 1}}, 1},
+    {"no such node", {5, 7}, {{.pod_id = 1}, {.pod_id = 2}}, 2},
+};
+
+static void a_preemption_is_done_whole_or_not_at_all(void **state)
+{
+    struct cluster *c = full_nodes();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad_preemptions); i++) {
+        expect_code(do_preempt(c, bad_preemptions[i].winner,
+                               bad_preemptions[i].victims,
+                               bad_preemptions[i].count),
+                    ERROR_ABORTED, "changed since that was planned");
+        expect(c, "web-1@1 web-2@1 web-3@2 once-1@2 high-1");
+    }
+    do_create(c, (struct create){.app = "equal", .want = half});
+    do_preempt(c, (struct chosen){6, 1}, &(struct move){.pod_id = 1}, 1);
+    do_stop(c, 2, NO_REQUEST);
+    do_preempt(c, (struct chosen){5, 1},
+               (const struct move[]){{.pod_id = 1}, {.pod_id = 2}}, 2);
+    expect(c, "web-1@1 web-2@1! web-3@2 once-1@2 high-1 equal-1");
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +455,8 @@ int main(void)
         cmocka_unit_test(a_gang_goes_on_without_who_was_stopped),
         cmocka_unit_test(a_gang_that_ran_is_replaced_one_by_one),
         cmocka_unit_test(gangs_of_one_app_are_apart),
+        cmocka_unit_test(pods_make_room_for_a_higher_priority),
+        cmocka_unit_test(a_preemption_is_done_whole_or_not_at_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

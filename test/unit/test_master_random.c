@@ -38,6 +38,7 @@ static void create_something(struct cluster *cluster, struct random *random)
                   .named = random_below(random, 8) == 0,
                   .request = random_below(random, 300),
                   .restart = (Kontor__V1__RestartPolicy)random_below(random, 3),
+                  .priority = (int32_t)random_below(random, 3),
               });
 }
 
@@ -156,13 +157,29 @@ static void place_row(struct cluster *cluster, struct random *random)
     do_place_many(cluster, chosen, count);
 }
 
+static void preempt_something(struct cluster *cluster, struct random *random)
+{
+    struct chosen winner = {random_below(random, cluster->next_pod_id),
+                            1 + random_below(random, NODES)};
+    const struct node *node = nodes_find(&cluster->nodes, winner.node_id);
+    struct move victims[GROUP_MAX] = {{.pod_id = 0}};
+    size_t count = 0, all = 0;
+    struct pod **pods = node ? node_pods(node, &all) : NULL;
+
+    for (size_t i = 0; i < all && count < GROUP_MAX; i++)
+        if (random_below(random, 2))
+            victims[count++].pod_id = pods[i]->facts.id;
+    do_preempt(cluster, winner, victims, count);
+    free(pods);
+}
+
 static void step(struct cluster *cluster, struct random *random)
 {
     uint64_t pod = random_below(random, cluster->next_pod_id + 2);
     uint64_t node = random_below(random, NODES + 2);
     char name[8];
 
-    switch (random_below(random, 18)) {
+    switch (random_below(random, 19)) {
     case 0:
         snprintf(name, sizeof name, "n%d", (int)node % NODES + 1);
         do_register(cluster, name,
@@ -199,6 +216,9 @@ static void step(struct cluster *cluster, struct random *random)
         return;
     case 13:
         scale_something(cluster, random);
+        return;
+    case 15:
+        preempt_something(cluster, random);
         return;
     case 14:
         place_row(cluster, random);

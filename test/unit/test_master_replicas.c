@@ -1,4 +1,5 @@
-/* Requests for many pods, over real connections: replicas, scale, gangs. */
+/* Requests for many pods, over real connections: replicas, scale, gangs; and
+ * pods that make room for others. */
 #include "base/memory.h"
 #include "master/service.h"
 #include "master_world.h"
@@ -28,6 +29,7 @@ struct ask {
     uint32_t cpu_milli;
     uint32_t replicas;
     bool gang;
+    int32_t priority;
     uint64_t id;
 };
 
@@ -47,6 +49,7 @@ static void *schedule(struct ask ask, struct error *why)
     spec.n_containers = 1;
     spec.resources = &resources;
     spec.app = app;
+    spec.priority = ask.priority;
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;
@@ -290,6 +293,51 @@ static void a_gang_larger_than_the_cluster_is_refused(void **state)
     expect_scheduled(nine, "web-1 ... web-8: 8 placed");
 }
 
+struct expected_place {
+    const char *pod;
+    uint64_t node_id;
+};
+
+static bool pod_is_at(void *data)
+{
+    const struct expected_place *expected = data;
+    const struct pod *pod =
+        pods_find_name(&world.masters[0].master->cluster->pods, expected->pod);
+
+    return pod && pod->facts.node_id == expected->node_id;
+}
+
+static void until_pod_is_at(const char *pod, uint64_t node_id)
+{
+    struct expected_place expected = {pod, node_id};
+
+    world_until(pod_is_at, &expected, pod);
+}
+
+static void a_pod_gets_the_room_of_lower_ones(void **state)
+{
+    struct fake_node *node = node_up(0);
+
+    (void)state;
+    expect_scheduled((struct ask){.cpu_milli = 1000, .replicas = 4},
+                     "web-1 ... web-4: 4 placed");
+    until_node_has(node, 4);
+    expect_scheduled(
+        (struct ask){.app = "high", .cpu_milli = 2000, .priority = 5},
+        "high-1 ... high-1: 0 placed");
+    until_pod_is_at("high-1", 1);
+    until_node_has(node, 3);
+    assert_int_equal(node->deleted, 2); /* no more than need be */
+    expect_why("web-1", "preempted on n1 by high-1; ");
+    /* Nobody makes room for an equal. */
+    expect_scheduled(
+        (struct ask){.app = "equal", .cpu_milli = 4000, .priority = 5},
+        "equal-1 ... equal-1: 0 placed");
+    stop("high-1");
+    until_pod_is_at("web-1", 1);
+    until_pod_is_at("web-2", 1);
+}
+
 /* An app's events and nobody else's. */
 static void an_app_is_watched(void **state)
 {
@@ -324,6 +372,7 @@ int main(void)
         STORY(a_pending_replica_is_placed_when_room_appears),
         STORY(a_gang_waits_until_all_fit),
         STORY(a_gang_larger_than_the_cluster_is_refused),
+        STORY(a_pod_gets_the_room_of_lower_ones),
         STORY(an_app_is_watched),
     };
 

@@ -1,0 +1,149 @@
+#include "master/preemptor.h"
+
+#include "base/memory.h"
+#include "master/placement/preempt.h"
+#include "master/propose.h"
+
+/* A PreemptPods under way; what is free on the node already is kept for it. */
+struct placer_preemption {
+    struct replica_proposal proposal;
+    struct placer *placer; /* NULL: it has been closed */
+    struct placement_hold *hold;
+};
+
+static int32_t priority_of(const struct pod *pod)
+{
+    return pod->facts.spec->message->priority;
+}
+
+void preemptors_add(struct preemptors *preemptors, const struct pod *pod)
+{
+    const struct pod **pods = preemptors->pods;
+    size_t at = preemptors->count;
+
+    if (at == PREEMPTORS_MAX && priority_of(pods[--at]) >= priority_of(pod))
+        return;
+    for (; at > 0 && priority_of(pods[at - 1]) < priority_of(pod); at--)
+        pods[at] = pods[at - 1];
+    pods[at] = pod;
+    if (preemptors->count < PREEMPTORS_MAX)
+        preemptors->count++;
+}
+
+static void on_applied(struct replica_proposal *proposal, uint64_t index,
+                       const struct error *why)
+{
+    struct placer_preemption *preemption =
+        container_of(proposal, struct placer_preemption, proposal);
+    struct placer *placer = preemption->placer;
+
+    (void)index;
+    (void)why;
+    if (placer) {
+        placement_unhold(placer->view, preemption->hold);
+        placer->preemption = NULL;
+        placer->look_again = true; /* others may, and the victims elsewhere */
+    }
+    free(preemption);
+}
+
+static int by_id(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+/* May all go, and what do they take? */
+static bool all_may_yield(const struct placer *placer, const struct pod *winner,
+                          const struct placement_victims *victims,
+                          struct resources *sum)
+{
+    for (size_t i = 0; i < victims->count; i++) {
+        const struct pod *pod =
+            pods_find(&placer->cluster->pods, victims->pod_ids[i]);
+
+        if (!pod || !pod_may_yield(pod, priority_of(winner)))
+            return false;
+        resources_add(sum, &pod->facts.spec->want);
+    }
+    return true;
+}
+
+static void propose_preemption(struct placer *placer, const struct pod *winner,
+                               const struct placement_victims *victims)
+{
+    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
+    Kontor__V1__PreemptPods operation = KONTOR__V1__PREEMPT_PODS__INIT;
+    Kontor__V1__PreemptPods__Victim *messages =
+        memory_array(victims->count, sizeof *messages);
+
+    operation.pod_id = winner->facts.id;
+    operation.node_id = victims->node_id;
+    operation.victims = memory_array(victims->count, sizeof(void *));
+    operation.n_victims = victims->count;
+    for (size_t i = 0; i < victims->count; i++) {
+        const struct pod *pod =
+            pods_find(&placer->cluster->pods, victims->pod_ids[i]);
+
+        kontor__v1__preempt_pods__victim__init(&messages[i]);
+        messages[i].pod_id = pod->facts.id;
+        messages[i].generation = pod->facts.generation;
+        operation.victims[i] = &messages[i];
+    }
+    command.format = CLUSTER_FORMAT_GROUPS;
+    command.operation_case = KONTOR__V1__COMMAND__OPERATION_PREEMPT_PODS;
+    command.preempt_pods = &operation;
+    propose(placer->replica, &placer->preemption->proposal, &command);
+    free(operation.victims);
+    free(messages);
+}
+
+/* One that is about to go by itself is waited for. */
+static bool try_for(struct placer *placer, const struct pod *winner)
+{
+    struct placement_request request =
+        placer_request(winner->facts.spec->message);
+    struct placement_victims victims =
+        placement_preempt(placer->view, &request);
+    struct resources sum = {0};
+    bool found =
+        victims.node_id != 0 && all_may_yield(placer, winner, &victims, &sum);
+
+    if (found) {
+        struct placer_preemption *preemption = memory_new(sizeof *preemption);
+
+        request.want = resources_less(&request.want, &sum);
+        preemption->hold =
+            placement_hold(placer->view, victims.node_id, &request);
+        preemption->placer = placer;
+        preemption->proposal.done = on_applied;
+        placer->preemption = preemption;
+        qsort(victims.pod_ids, victims.count, sizeof *victims.pod_ids, by_id);
+        propose_preemption(placer, winner, &victims);
+    }
+    free(victims.pod_ids);
+    return found;
+}
+
+void preempt_for(struct placer *placer, const struct preemptors *preemptors)
+{
+    if (placer->preemption)
+        return;
+    for (size_t i = 0; i < preemptors->count; i++) {
+        const struct pod *pod = preemptors->pods[i];
+        const struct pod *before = i > 0 ? preemptors->pods[i - 1] : NULL;
+
+        if (before && before->facts.spec == pod->facts.spec)
+            continue; /* as little use */
+        if (try_for(placer, pod))
+            return;
+    }
+}
+
+void preemption_forget(struct placer_preemption *preemption)
+{
+    if (preemption)
+        preemption->placer = NULL;
+}
