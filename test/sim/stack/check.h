@@ -24,7 +24,7 @@ struct tally {
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons;
     uint64_t drains, rebalances;
-    uint64_t scales, gangs;
+    uint64_t scales, gangs, preemptions;
 };
 extern struct tally tally;
 

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <isa-l/crc64.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -219,7 +220,28 @@ static void check_placed(const struct cluster *cluster,
     *placed = there;
 }
 
-/* Only a lost node loses its pods, or one that is drained. */
+/* The one that is named has the node, and a higher priority. */
+static void check_preempted(const struct cluster *cluster,
+                            const struct pod_facts *facts)
+{
+    char node[64], winner[64];
+    const struct pod *pod;
+
+    tally.preemptions++;
+    if (sscanf(text_string(facts->reason), "preempted on %63s by %63s", node,
+               winner) != 2)
+        abort();
+    pod = pods_find_name(&cluster->pods, winner);
+    if (!pod ||
+        pod->facts.node_id != nodes_find_name(&cluster->nodes, node)->id ||
+        pod->facts.spec->message->priority <= facts->spec->message->priority ||
+        runs_once(facts))
+        FAIL("%s: pod %" PRIu64 " is preempted by %s, which may not be", self(),
+             facts->id, winner);
+}
+
+/* Only a lost node loses its pods, or one that is drained; or they make room
+ * for others. */
 static void check_unplaced(const struct cluster *cluster,
                            const struct pod_facts *facts)
 {
@@ -228,6 +250,10 @@ static void check_unplaced(const struct cluster *cluster,
     const struct node *node;
 
     tally.pods_moved++;
+    if (strncmp(text_string(facts->reason), "preempted", 9) == 0) {
+        check_preempted(cluster, facts);
+        return;
+    }
     if (host == 0)
         return; /* nobody of those who run saw it placed */
     node =

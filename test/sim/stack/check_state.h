@@ -4,7 +4,8 @@
  * 1. Masters apply the same at the same index, and have the same bytes then:
  *    looked at every so many indexes, and whenever a snapshot was loaded.
  * 2. No node is over-committed. A pod is placed anew only when its node was
- *    lost or drained, one that may not run twice never.
+ *    lost or drained, or it made room for one of a higher priority; one that
+ *    may not run twice never.
  * 3. A request is done once: what one made, one command made, and an app is
  *    scaled to what was asked. No gang is half placed.
  * 4. Nodes start only what was placed on them, in that generation, and what

@@ -49,6 +49,7 @@ struct session {
     uint64_t log_at; /* of the next byte */
     int32_t restart;
     uint32_t cpu_milli;
+    int32_t priority;
     uint32_t replicas; /* of the client's own app when there are several */
     bool gang;
 };
@@ -323,6 +324,7 @@ static void send_schedule(struct session *session)
     spec.containers = &pointer;
     spec.n_containers = 1;
     spec.restart = (Kontor__V1__RestartPolicy)session->restart;
+    spec.priority = session->priority;
     request.request_id = &id;
     request.spec = &spec;
     request.replicas = session->replicas;
@@ -448,6 +450,7 @@ static void begin(struct session *session)
     session->follow = world_chance(20);
     session->restart = (int32_t)world_between(0, 2);
     session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
+    session->priority = world_chance(30) ? (int32_t)world_between(0, 3) - 1 : 0;
     session->replicas = 1;
     if (session->operation == SCALE || world_chance(15))
         session->replicas = (uint32_t)world_between(

@@ -150,10 +150,11 @@ static void print_tally(uint64_t took_ms)
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
            " drains, %" PRIu64 " rebalances, %" PRIu64 " scales, %" PRIu64
-           " gangs\n",
+           " gangs, %" PRIu64 " preempted\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
            tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
-           tally.drains, tally.rebalances, tally.scales, tally.gangs);
+           tally.drains, tally.rebalances, tally.scales, tally.gangs,
+           tally.preemptions);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
            " replaced\n",

@@ -1,5 +1,6 @@
 #include "test/sim/stack/settle.h"
 
+#include "master/placement/preempt.h"
 #include "raft/replica_parts.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/client.h"
@@ -8,6 +9,7 @@
 #include "test/sim/stack/operator.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static char missing[160];
@@ -48,6 +50,15 @@ static const char *masters_missing(const struct kmaster *leader)
     return NULL;
 }
 
+static bool could_preempt(struct placer *placer,
+                          const struct placement_request *request)
+{
+    struct placement_victims victims = placement_preempt(placer->view, request);
+
+    free(victims.pod_ids);
+    return victims.node_id != 0;
+}
+
 static const char *pod_missing(struct placer *placer, const struct pod *pod)
 {
     const struct pod_facts *facts = &pod->facts;
@@ -62,6 +73,10 @@ static const char *pod_missing(struct placer *placer, const struct pod *pod)
         return NULL;
     if (pod->gang && placer_gang_room(placer, pod, &size) < size)
         return NULL;
+    if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
+        could_preempt(placer, &request))
+        return MISSING("%s waits where others could make room",
+                       facts->name->bytes);
     if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
         placement_choose(placer->view, &request) == 0)
         return NULL;
