@@ -7,7 +7,7 @@
 #pragma once
 
 #include "kontor/v1/cluster.pb-c.h"
-#include "master/master.h"
+#include "master/service_methods.h"
 
 extern const struct service cluster_service;
 
@@ -87,38 +87,3 @@ void service_propose(struct write *write, Kontor__V1__Command *command);
 /* The nodes that room is held on for a write's pods, 0 where there is none; the
  * caller's to free. */
 uint64_t *service_held_nodes(const struct write *write);
-
-/* ---- the methods, one file a theme ---- */
-
-void service_schedule(struct call *call, const ProtobufCMessage *request);
-void service_scale(struct call *call, const ProtobufCMessage *request);
-void service_stop(struct call *call, const ProtobufCMessage *request);
-void service_cordon(struct call *call, const ProtobufCMessage *request);
-void service_register_node(struct call *call, const ProtobufCMessage *request);
-void service_get_pod(struct call *call, const ProtobufCMessage *request);
-void service_list_pods(struct call *call, const ProtobufCMessage *request);
-void service_get_node(struct call *call, const ProtobufCMessage *request);
-void service_list_nodes(struct call *call, const ProtobufCMessage *request);
-void service_plan(struct call *call, const ProtobufCMessage *request);
-void service_drain(struct call *call, const ProtobufCMessage *request);
-void service_rebalance(struct call *call, const ProtobufCMessage *request);
-void service_why(struct call *call, const ProtobufCMessage *request);
-void service_watch(struct call *call, const ProtobufCMessage *request);
-void service_logs(struct call *call, const ProtobufCMessage *request);
-void service_ask_node(struct call *call, const ProtobufCMessage *request);
-void service_exec(struct call *call);
-void service_masters(struct call *call, const ProtobufCMessage *request);
-void service_add_master(struct call *call, const ProtobufCMessage *request);
-void service_remove_master(struct call *call, const ProtobufCMessage *request);
-void service_transfer_leadership(struct call *call,
-                                 const ProtobufCMessage *request);
-void service_backup(struct call *call, const ProtobufCMessage *request);
-
-/* How many moves one command may have, as asked for. */
-size_t service_moves_max(const Kontor__V1__RebalanceRequest *request);
-
-/* Place what arrived in this loop turn, all together. */
-void service_schedule_step(struct master *master);
-
-/* Who leads may have changed: answer those who asked for it. */
-void service_transfers_step(struct master *master);

@@ -1,0 +1,38 @@
+/* service_methods.h - the methods of the Cluster service, one file a theme. */
+#pragma once
+
+#include "kontor/v1/cluster.pb-c.h"
+#include "master/master.h"
+
+void service_schedule(struct call *call, const ProtobufCMessage *request);
+void service_scale(struct call *call, const ProtobufCMessage *request);
+void service_stop(struct call *call, const ProtobufCMessage *request);
+void service_cordon(struct call *call, const ProtobufCMessage *request);
+void service_register_node(struct call *call, const ProtobufCMessage *request);
+void service_get_pod(struct call *call, const ProtobufCMessage *request);
+void service_list_pods(struct call *call, const ProtobufCMessage *request);
+void service_get_node(struct call *call, const ProtobufCMessage *request);
+void service_list_nodes(struct call *call, const ProtobufCMessage *request);
+void service_plan(struct call *call, const ProtobufCMessage *request);
+void service_drain(struct call *call, const ProtobufCMessage *request);
+void service_rebalance(struct call *call, const ProtobufCMessage *request);
+void service_why(struct call *call, const ProtobufCMessage *request);
+void service_watch(struct call *call, const ProtobufCMessage *request);
+void service_logs(struct call *call, const ProtobufCMessage *request);
+void service_ask_node(struct call *call, const ProtobufCMessage *request);
+void service_exec(struct call *call);
+void service_masters(struct call *call, const ProtobufCMessage *request);
+void service_add_master(struct call *call, const ProtobufCMessage *request);
+void service_remove_master(struct call *call, const ProtobufCMessage *request);
+void service_transfer_leadership(struct call *call,
+                                 const ProtobufCMessage *request);
+void service_backup(struct call *call, const ProtobufCMessage *request);
+
+/* How many moves one command may have, as asked for. */
+size_t service_moves_max(const Kontor__V1__RebalanceRequest *request);
+
+/* Place what arrived in this loop turn, all together. */
+void service_schedule_step(struct master *master);
+
+/* Who leads may have changed: answer those who asked for it. */
+void service_transfers_step(struct master *master);
