@@ -94,3 +94,24 @@ has() { # APP PHASE COUNT
     expect 1 schedule "$IMAGE" --name bad --replicas 2 --cpu 10m --restart never -- /no/such/program
     [[ $output == *"kctl: bad-"*"; the others go on (kctl get pods)"* ]]
 }
+
+# Two quarters at once fit nowhere: of eight pods two have to go, of one node.
+@test "pods make room for one of a higher priority" {
+    expect 0 schedule "$IMAGE" --name low --replicas 8 --cpu "${QUARTER}m" \
+        --stop-grace 300ms -- sleep 600
+    cat >"$BATS_TEST_TMPDIR/high.yaml" <<YAML
+app: high
+priority: 5
+resources: {cpu_milli: $((2 * QUARTER)), memory_bytes: 67108864}
+containers: [{image: "$IMAGE", command: [sleep, "600"]}]
+YAML
+    expect 0 schedule -f "$BATS_TEST_TMPDIR/high.yaml"
+    [[ $output == *"high-1  running  "* ]]
+    await 10 has low pending 2
+    [ "$(kctl events | grep -c '^.* low-[0-9]* *preempted on n[12] by high-1$')" = 2 ]
+    victim=$(kctl events | sed -n 's/.* \(low-[0-9]*\) *preempted on .*/\1/p' | head -n 1)
+    expect 0 why "$victim"
+    [[ $output == *"preempted on "*" by high-1; "* ]]
+    expect 0 stop high
+    await 10 has low running 8
+}
