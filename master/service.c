@@ -309,8 +309,11 @@ static void return_room(const struct write *write, uint64_t first)
             placer_return(placer, write->holds[i], first ? first + i : 0);
         told |= !write->holds[i];
     }
-    if (write->operation == KONTOR__V1__COMMAND__OPERATION_SCALE_APP)
-        placer->look_again = true; /* it may have made more than was thought */
+    /* More may have been made than was thought; who is stopped while pending
+     * may have been all that its gang waited for. */
+    if (write->operation == KONTOR__V1__COMMAND__OPERATION_SCALE_APP ||
+        write->operation == KONTOR__V1__COMMAND__OPERATION_STOP_POD)
+        placer->look_again = true;
 }
 
 static void on_committed(struct replica_proposal *proposal, uint64_t index,

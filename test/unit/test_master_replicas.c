@@ -185,6 +185,27 @@ static struct fake_node *node_up(unsigned i)
     return node;
 }
 
+struct expected_place {
+    const char *pod;
+    uint64_t node_id;
+};
+
+static bool pod_is_at(void *data)
+{
+    const struct expected_place *expected = data;
+    const struct pod *pod =
+        pods_find_name(&world.masters[0].master->cluster->pods, expected->pod);
+
+    return pod && pod->facts.node_id == expected->node_id;
+}
+
+static void until_pod_is_at(const char *pod, uint64_t node_id)
+{
+    struct expected_place expected = {pod, node_id};
+
+    world_until(pod_is_at, &expected, pod);
+}
+
 /* ---- stories ---- */
 
 static void replicas_are_placed_together(void **state)
@@ -275,6 +296,23 @@ static void a_gang_waits_until_all_fit(void **state)
     assert_int_equal(web()->living, 6);
 }
 
+/* Whom it waits for no more may be all that was in the way. */
+static void a_gang_goes_on_when_one_is_stopped(void **state)
+{
+    struct fake_node *node = node_up(0);
+
+    (void)state;
+    node_up(1);
+    expect_scheduled((struct ask){.app = "db", .cpu_milli = 4000},
+                     "db-1 ... db-1: 1 placed");
+    expect_scheduled(
+        (struct ask){.cpu_milli = 1000, .replicas = 5, .gang = true},
+        "web-1 ... web-5: 0 placed");
+    stop("web-2");
+    until_pod_is_at("web-5", 2);
+    assert_int_equal(node->pod_count, 1);
+}
+
 static void a_gang_larger_than_the_cluster_is_refused(void **state)
 {
     struct ask nine = {.cpu_milli = 1000, .replicas = 9, .gang = true};
@@ -291,27 +329,6 @@ static void a_gang_larger_than_the_cluster_is_refused(void **state)
     assert_null(web());
     nine.replicas = 8;
     expect_scheduled(nine, "web-1 ... web-8: 8 placed");
-}
-
-struct expected_place {
-    const char *pod;
-    uint64_t node_id;
-};
-
-static bool pod_is_at(void *data)
-{
-    const struct expected_place *expected = data;
-    const struct pod *pod =
-        pods_find_name(&world.masters[0].master->cluster->pods, expected->pod);
-
-    return pod && pod->facts.node_id == expected->node_id;
-}
-
-static void until_pod_is_at(const char *pod, uint64_t node_id)
-{
-    struct expected_place expected = {pod, node_id};
-
-    world_until(pod_is_at, &expected, pod);
 }
 
 static void a_pod_gets_the_room_of_lower_ones(void **state)
@@ -371,6 +388,7 @@ int main(void)
         STORY(an_app_is_scaled),
         STORY(a_pending_replica_is_placed_when_room_appears),
         STORY(a_gang_waits_until_all_fit),
+        STORY(a_gang_goes_on_when_one_is_stopped),
         STORY(a_gang_larger_than_the_cluster_is_refused),
         STORY(a_pod_gets_the_room_of_lower_ones),
         STORY(an_app_is_watched),
