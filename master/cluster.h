@@ -6,8 +6,9 @@
  *
  *      pending --place--> on a node --report--> ended --too many--> forgotten
  *         ^                  |
- *         +--- node lost, ---+
- *              or drained
+ *         +--- node lost ----+
+ *            or drained, or another
+ *            of a higher priority
  *
  * Invariants:
  * 1. No pod is put on a node that has not got room for it, whatever the
