@@ -1,9 +1,9 @@
 /* options.h - knode's command line. */
 #pragma once
 
+#include "base/label.h"
 #include "base/options.h"
 #include "node/capacity.h"
-#include "node/label.h"
 #include "node/net/net.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* test_node_capacity.c - what is offered, and labels, and the command line. */
+#include "base/label.h"
 #include "base/memory.h"
 #include "node/capacity.h"
-#include "node/label.h"
 #include "node/options.h"
 
 #include <setjmp.h>
