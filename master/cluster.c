@@ -55,6 +55,9 @@ static void operate(struct apply *apply, const Kontor__V1__Command *command)
     case KONTOR__V1__COMMAND__OPERATION_SET_CORDON:
         apply_set_cordon(apply, command->set_cordon);
         return;
+    case KONTOR__V1__COMMAND__OPERATION_LABEL_NODE:
+        apply_label_node(apply, command->label_node);
+        return;
     case KONTOR__V1__COMMAND__OPERATION_CREATE_PODS:
         apply_create_pods(apply, command->create_pods);
         return;
@@ -143,6 +146,8 @@ void cluster_apply(struct cluster *cluster, uint64_t index,
     error_clear(&result->error);
     if (!result->beyond)
         cluster->index = index;
+    if (command && !result->beyond && command->format > cluster->format)
+        cluster->format = command->format;
     if (!command) {
         error_set(&result->error, ERROR_INVALID_ARGUMENT,
                   "command of %zu bytes is not readable", length);

@@ -30,7 +30,8 @@
 #include "master/cluster_requests.h"
 
 struct cluster {
-    uint64_t index; /* of the last command applied */
+    uint64_t index;  /* of the last command applied */
+    uint32_t format; /* the newest of them; a snapshot holds nothing newer */
     uint64_t next_pod_id;
     uint64_t next_node_id;
     struct pod_network network;
@@ -45,8 +46,10 @@ struct cluster {
  * than the release before it knows, so that masters one release apart run
  * together. */
 enum {
-    CLUSTER_FORMAT_GROUPS = 1, /* CreatePods, ScaleApp, gangs, PreemptPods */
-    CLUSTER_FORMAT = CLUSTER_FORMAT_GROUPS
+    /* LabelNode, CreatePods, ScaleApp, PreemptPods, MovePods, and what follows
+     * from them. */
+    CLUSTER_FORMAT_1 = 1,
+    CLUSTER_FORMAT = CLUSTER_FORMAT_1,
 };
 
 /* Pods that one command makes or stops, at most. */

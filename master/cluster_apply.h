@@ -48,6 +48,11 @@ void pod_stop(struct apply *apply, struct pod *pod);
 size_t gang_place(struct apply *apply,
                   Kontor__V1__PlacePods__Placement *const *placements,
                   size_t count);
+void apply_label_node(struct apply *apply, const Kontor__V1__LabelNode *in);
+
+/* The node that a command is about, which becomes its subject. NULL: there is
+ * none, and the result says so. */
+struct node *apply_find_node(struct apply *apply, uint64_t id);
 
 /* The changes a pod goes through, each with its event. */
 /* The node is open and, where the spec asks for one, the one. */

@@ -88,7 +88,7 @@ void apply_register_node(struct apply *apply,
     if (text_replace(&node->address, in->address))
         node->routed_index = apply->index;
     text_replace(&node->version, in->version);
-    node_set_labels(node, in->labels, in->n_labels);
+    node_set_own_labels(node, in->labels, in->n_labels);
     node->capacity = resources_of(in->capacity);
     nodes_touch(&apply->cluster->nodes, node);
     quantity_format_cpu(cpu, node->capacity.amount[RESOURCE_CPU]);
@@ -97,7 +97,7 @@ void apply_register_node(struct apply *apply,
                text_format("registered with %s cpu, %s memory", cpu, memory));
 }
 
-static struct node *find(struct apply *apply, uint64_t id)
+struct node *apply_find_node(struct apply *apply, uint64_t id)
 {
     struct node *node = nodes_find(&apply->cluster->nodes, id);
 
@@ -132,7 +132,7 @@ void apply_set_node_state(struct apply *apply,
         [KONTOR__V1__NODE_STATE__NODE_SUSPECT] = "suspect: no sign of life",
         [KONTOR__V1__NODE_STATE__NODE_LOST] = "lost: its pods are placed anew",
     };
-    struct node *node = find(apply, in->node_id);
+    struct node *node = apply_find_node(apply, in->node_id);
     int32_t state = (int32_t)in->state;
 
     if (!node)
@@ -164,7 +164,7 @@ void node_cordon(struct apply *apply, struct node *node, bool cordoned)
 
 void apply_set_cordon(struct apply *apply, const Kontor__V1__SetCordon *in)
 {
-    struct node *node = find(apply, in->node_id);
+    struct node *node = apply_find_node(apply, in->node_id);
 
     if (node)
         node_cordon(apply, node, in->cordoned);

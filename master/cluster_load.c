@@ -44,11 +44,12 @@ static int load_header(struct load *load, struct error *why)
     if (next(load, KONTOR__V1__SNAPSHOT_RECORD__RECORD_HEADER, why) != 0)
         return why->code;
     header = load->record->header;
-    if (header->version != SNAPSHOT_VERSION &&
-        header->version != SNAPSHOT_VERSION_OLD)
+    if (header->version < SNAPSHOT_VERSION ||
+        header->version > SNAPSHOT_VERSION + CLUSTER_FORMAT)
         return error_set(why, ERROR_DATA_LOSS,
-                         "snapshot has version %u, this program reads %d",
-                         header->version, SNAPSHOT_VERSION);
+                         "snapshot has version %u, this program reads %d to %d",
+                         header->version, SNAPSHOT_VERSION,
+                         SNAPSHOT_VERSION + CLUSTER_FORMAT);
     if (header->nodes > NODES_MAX || header->requests > REQUESTS_MAX ||
         header->pods > PODS_LIVING_MAX + PODS_ENDED_MAX ||
         header->events > EVENTS_MAX ||
@@ -68,6 +69,7 @@ static int load_header(struct load *load, struct error *why)
     load->header = *header;
     load->header.pod_network = NULL;
     cluster->index = header->index;
+    cluster->format = header->version - SNAPSHOT_VERSION;
     cluster->next_pod_id = header->next_pod_id;
     cluster->next_node_id = header->next_node_id;
     return 0;
@@ -100,13 +102,13 @@ static struct spec *spec_numbered(const struct load *load, uint32_t number)
                                                      : NULL;
 }
 
-static bool labels_valid(const Kontor__V1__NodeInfo *info)
+static bool labels_valid(Kontor__V1__Label *const *labels, size_t count)
 {
-    if (info->n_labels > NODE_LABELS_MAX)
+    if (count > NODE_LABELS_MAX)
         return false;
-    for (size_t i = 0; i < info->n_labels; i++) {
-        if (!node_text_valid(info->labels[i]->key) ||
-            !node_text_valid(info->labels[i]->value))
+    for (size_t i = 0; i < count; i++) {
+        if (!node_text_valid(labels[i]->key) ||
+            !node_text_valid(labels[i]->value))
             return false;
     }
     return true;
@@ -122,7 +124,10 @@ static bool node_valid(const struct cluster *cluster,
     return info && cluster->network.prefix != 0 && info->id > 0 &&
            info->id < cluster->next_node_id &&
            (first || info->id > container_of(last, struct node, all)->id) &&
-           node_name_valid(info->name) && labels_valid(info) &&
+           node_name_valid(info->name) &&
+           labels_valid(info->labels, info->n_labels) &&
+           labels_valid(info->set_labels, info->n_set_labels) &&
+           labels_valid(info->taints, info->n_taints) &&
            !nodes_find_name(&cluster->nodes, info->name) &&
            record->subnet_number == cluster->nodes.count + 1 &&
            record->subnet_number <= pod_network_subnets(&cluster->network) &&
@@ -155,7 +160,11 @@ static int load_nodes(struct load *load, struct error *why)
         node->registered_at_ms = info->registered_at_ms;
         node->state = (int32_t)info->state;
         node->cordoned = info->cordoned;
-        node_set_labels(node, info->labels, info->n_labels);
+        for (size_t k = 0; k < info->n_set_labels; k++)
+            labels_put(&node->set_labels, info->set_labels[k]);
+        for (size_t k = 0; k < info->n_taints; k++)
+            labels_put(&node->taints, info->taints[k]);
+        node_set_own_labels(node, info->labels, info->n_labels);
     }
     return 0;
 }
@@ -373,8 +382,9 @@ static bool event_valid(const struct load *load,
                          : events_at(events, events->next - 1)->index;
 
     if (!event || event->index < least || event->index > load->header.index ||
-        (int)event->kind < KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED ||
-        event->kind > KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED)
+        event->kind == KONTOR__V1__EVENT_KIND__EVENT_POD_PROGRESS ||
+        !protobuf_c_enum_descriptor_get_value(
+            &kontor__v1__event_kind__descriptor, (int)event->kind))
         return false;
     if (!event->pod)
         return record->spec_number == 0;

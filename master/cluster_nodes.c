@@ -15,13 +15,6 @@ void nodes_init(struct nodes *nodes)
     nodes->watcher = (struct node_watcher){0};
 }
 
-static void labels_free(struct node *node)
-{
-    for (size_t i = 0; i < node->label_count; i++)
-        kontor__v1__label__free_unpacked(node->labels[i], NULL);
-    free(node->labels);
-}
-
 void nodes_fini(struct nodes *nodes)
 {
     list_for_each(link, next, &nodes->all)
@@ -31,7 +24,10 @@ void nodes_fini(struct nodes *nodes)
         text_drop(node->name);
         text_drop(node->address);
         text_drop(node->version);
-        labels_free(node);
+        labels_fini(&node->own_labels);
+        labels_fini(&node->set_labels);
+        labels_fini(&node->labels);
+        labels_fini(&node->taints);
         free(node);
     }
     map_fini(&nodes->by_id);
@@ -81,29 +77,27 @@ struct node *nodes_add(struct nodes *nodes, uint64_t id, const char *name)
     return node;
 }
 
-static Kontor__V1__Label *label_copy(const Kontor__V1__Label *label)
+static void put_all(struct labels *labels, Kontor__V1__Label *const *from,
+                    size_t count)
 {
-    Kontor__V1__Label *copy = memory_new(sizeof *copy);
-
-    kontor__v1__label__init(copy);
-    copy->key = memory_string(label->key);
-    copy->value = memory_string(label->value);
-    return copy;
+    for (size_t i = 0; i < count; i++)
+        labels_put(labels, from[i]);
 }
 
-void node_set_labels(struct node *node, Kontor__V1__Label *const *labels,
-                     size_t count)
+void node_settle_labels(struct node *node)
 {
-    Kontor__V1__Label **copies = NULL;
+    labels_fini(&node->labels);
+    put_all(&node->labels, node->own_labels.all, node->own_labels.count);
+    put_all(&node->labels, node->set_labels.all, node->set_labels.count);
+}
 
+void node_set_own_labels(struct node *node, Kontor__V1__Label *const *labels,
+                         size_t count)
+{
     assert(count <= NODE_LABELS_MAX);
-    if (count > 0)
-        copies = memory_array(count, sizeof(Kontor__V1__Label *));
-    for (size_t i = 0; i < count; i++)
-        copies[i] = label_copy(labels[i]);
-    labels_free(node);
-    node->labels = copies;
-    node->label_count = count;
+    labels_fini(&node->own_labels);
+    put_all(&node->own_labels, labels, count);
+    node_settle_labels(node);
 }
 
 void nodes_touch(struct nodes *nodes, struct node *node)
@@ -199,7 +193,10 @@ struct placement_node node_placement(const struct node *node)
     return (struct placement_node){
         .id = node->id,
         .name = text_string(node->name),
-        .labels = {.labels = node->labels, .label_count = node->label_count},
+        .labels = {.labels = node->labels.all,
+                   .label_count = node->labels.count,
+                   .taints = node->taints.all,
+                   .taint_count = node->taints.count},
         .capacity = node->capacity,
         .free = resources_less(&node->capacity, &node->allocated),
         .closed = closed_of(node),

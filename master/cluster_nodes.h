@@ -9,12 +9,12 @@
 
 #include "base/list.h"
 #include "master/cluster_departures.h"
+#include "master/cluster_labels.h"
 #include "master/cluster_pods.h"
 #include "master/placement/placement.h"
 
 enum {
     NODES_MAX = PLACEMENT_NODES_MAX,
-    NODE_LABELS_MAX = 64,
     POD_NETWORK_TEXT_MAX = 32,
 };
 
@@ -47,8 +47,10 @@ struct node {
     struct text *name;
     struct text *address;
     struct text *version;
-    Kontor__V1__Label **labels; /* owned, with their strings */
-    size_t label_count;
+    struct labels own_labels; /* as it registered */
+    struct labels set_labels; /* by an operator */
+    struct labels labels;     /* what counts: its own, and over them the set */
+    struct labels taints;
     struct resources capacity;
     struct resources allocated;
     struct departures leaving;
@@ -84,9 +86,12 @@ struct node *nodes_find_name(const struct nodes *nodes, const char *name);
 /* A new node, greatest in id: READY, without capacity. */
 struct node *nodes_add(struct nodes *nodes, uint64_t id, const char *name);
 
-/* Replace the labels by copies. */
-void node_set_labels(struct node *node, Kontor__V1__Label *const *labels,
-                     size_t count);
+/* Replace its own labels by copies. */
+void node_set_own_labels(struct node *node, Kontor__V1__Label *const *labels,
+                         size_t count);
+
+/* Its own or the set labels have changed: make out what counts. */
+void node_settle_labels(struct node *node);
 
 /* Something about the node changed that matters for placing. */
 void nodes_touch(struct nodes *nodes, struct node *node);

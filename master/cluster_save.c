@@ -64,21 +64,6 @@ record_of(Kontor__V1__SnapshotRecord__RecordCase which)
     return record;
 }
 
-static uint32_t version_of(const struct cluster *cluster)
-{
-    list_for_each(link, next, &cluster->nodes.all)
-    {
-        if (container_of(link, struct node, all)->leaving.count > 0)
-            return SNAPSHOT_VERSION;
-    }
-    list_for_each(link, next, &cluster->pods.fresh)
-    {
-        if (container_of(link, struct pod, queue)->gang)
-            return SNAPSHOT_VERSION;
-    }
-    return SNAPSHOT_VERSION_OLD;
-}
-
 static int save_header(struct save *save, struct error *why)
 {
     const struct cluster *cluster = save->cluster;
@@ -87,7 +72,7 @@ static int save_header(struct save *save, struct error *why)
         record_of(KONTOR__V1__SNAPSHOT_RECORD__RECORD_HEADER);
     char network[POD_NETWORK_TEXT_MAX];
 
-    header.version = version_of(cluster);
+    header.version = SNAPSHOT_VERSION + cluster->format;
     header.index = cluster->index;
     header.next_pod_id = cluster->next_pod_id;
     header.next_node_id = cluster->next_node_id;
@@ -132,6 +117,8 @@ static int save_nodes(struct save *save, struct error *why)
         view.node.allocated = NULL; /* these follow from the pods */
         view.node.pods = 0;
         view.node.leaving = 0;
+        view.node.labels = node->own_labels.all;
+        view.node.n_labels = node->own_labels.count;
         record.node = &view.node;
         record.subnet_number = node->subnet_number;
         record.routed_index = node->routed_index;

@@ -59,8 +59,12 @@ void node_view_fill(struct node_view *view, const struct cluster *cluster,
                                       view->subnet);
     info->capacity = &view->capacity;
     info->allocated = &view->allocated;
-    info->labels = node->labels;
-    info->n_labels = node->label_count;
+    info->labels = node->labels.all;
+    info->n_labels = node->labels.count;
+    info->set_labels = node->set_labels.all;
+    info->n_set_labels = node->set_labels.count;
+    info->taints = node->taints.all;
+    info->n_taints = node->taints.count;
     info->state = (Kontor__V1__NodeState)node->state;
     info->cordoned = node->cordoned;
     info->pods = node->pod_count;

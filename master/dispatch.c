@@ -236,6 +236,7 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
     case KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS:
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_CORDONED:
+    case KONTOR__V1__EVENT_KIND__EVENT_NODE_LABELED:
     case KONTOR__V1__EVENT_KIND__EVENT_POD_PROGRESS:
     case _KONTOR__V1__EVENT_KIND_IS_INT_SIZE:
         return;

@@ -198,7 +198,7 @@ static bool place_gang(struct placer *placer, const struct pod *first,
         pod = pod_gang_next(&placer->cluster->pods, pod);
     }
     if (fit)
-        batch->format = CLUSTER_FORMAT_GROUPS;
+        batch->format = CLUSTER_FORMAT_1;
     free(holds);
     return fit;
 }

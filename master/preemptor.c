@@ -92,7 +92,7 @@ static void propose_preemption(struct placer *placer, const struct pod *winner,
         messages[i].generation = pod->facts.generation;
         operation.victims[i] = &messages[i];
     }
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_PREEMPT_PODS;
     command.preempt_pods = &operation;
     propose(placer->replica, &placer->preemption->proposal, &command);

@@ -7,12 +7,9 @@
 #include "base/buffer.h"
 #include "kontor/v1/command.pb-c.h"
 
-/* The older version is written where no placement is being left and no pod
- * waits for its gang, which is all that a release before cannot read. */
 enum {
-    SNAPSHOT_VERSION_OLD = 1,
-    SNAPSHOT_VERSION = 2,
-    RECORD_MAX_BYTES = 256 << 10
+    SNAPSHOT_VERSION = 1, /* of format 0; later ones count on from it */
+    RECORD_MAX_BYTES = 256 << 10,
 };
 
 struct record_writer {

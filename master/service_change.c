@@ -1,5 +1,5 @@
-/* Stop and Cordon: writes about what is there already. What is not found is
- * looked for again once the state is known to be current. */
+/* Stop, Cordon, LabelNode: writes about what is there already. What is not
+ * found is looked for again once the state is known to be current. */
 #include "master/service.h"
 
 #include "master/cluster_view.h"
@@ -91,6 +91,20 @@ void service_stop(struct call *call, const ProtobufCMessage *message)
 
 /* ---- Cordon ---- */
 
+/* The node of that name; NULL: the call has been told that there is none. */
+static const struct node *find_node(const struct master *master,
+                                    struct call *call, const char *name)
+{
+    const struct node *node = nodes_find_name(&master->cluster->nodes, name);
+    struct error why;
+
+    if (!node) {
+        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"", name);
+        service_fail(call, &why);
+    }
+    return node;
+}
+
 static void cordon_written(struct write *write, const struct request *request)
 {
     const struct cluster *cluster = write->master->cluster;
@@ -111,18 +125,12 @@ static void cordon_now(struct master *master, struct call *call,
 {
     const Kontor__V1__CordonRequest *request =
         (const Kontor__V1__CordonRequest *)message;
-    const struct node *node =
-        nodes_find_name(&master->cluster->nodes, request->node);
+    const struct node *node = find_node(master, call, request->node);
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__SetCordon operation = KONTOR__V1__SET_CORDON__INIT;
-    struct error why;
 
-    if (!node) {
-        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"",
-                  request->node);
-        service_fail(call, &why);
+    if (!node)
         return;
-    }
     operation.node_id = node->id;
     operation.cordoned = request->cordoned;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_SET_CORDON;
@@ -141,4 +149,59 @@ void service_cordon(struct call *call, const ProtobufCMessage *message)
     service_request_id(request.request_id, &id);
     request.request_id = &id;
     service_read(call, &request.base, cordon_now);
+}
+
+/* ---- LabelNode ---- */
+
+static void label_written(struct write *write, const struct request *request)
+{
+    const struct cluster *cluster = write->master->cluster;
+    const struct node *node = nodes_find(&cluster->nodes, request->subject_id);
+    Kontor__V1__LabelNodeResponse response =
+        KONTOR__V1__LABEL_NODE_RESPONSE__INIT;
+    struct node_view view;
+
+    response.index = request->index;
+    if (node) {
+        node_view_fill(&view, cluster, node);
+        response.node = &view.node;
+    }
+    service_reply(write->call, &response.base);
+}
+
+static void label_now(struct master *master, struct call *call,
+                      const ProtobufCMessage *message)
+{
+    const Kontor__V1__LabelNodeRequest *request =
+        (const Kontor__V1__LabelNodeRequest *)message;
+    const struct node *node = find_node(master, call, request->node);
+    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
+    Kontor__V1__LabelNode operation = KONTOR__V1__LABEL_NODE__INIT;
+
+    if (!node)
+        return;
+    operation.node_id = node->id;
+    operation.changes = request->changes;
+    command.format = CLUSTER_FORMAT_1;
+    command.operation_case = KONTOR__V1__COMMAND__OPERATION_LABEL_NODE;
+    command.label_node = &operation;
+    service_propose(
+        service_write(call, message, request->request_id, label_written),
+        &command);
+}
+
+void service_label_node(struct call *call, const ProtobufCMessage *message)
+{
+    Kontor__V1__LabelNodeRequest request =
+        *(const Kontor__V1__LabelNodeRequest *)message;
+    Kontor__V1__RequestId id;
+    struct error why;
+
+    if (label_changes_check(request.changes, &why) != 0) {
+        service_fail(call, &why);
+        return;
+    }
+    service_request_id(request.request_id, &id);
+    request.request_id = &id;
+    service_read(call, &request.base, label_now);
 }

@@ -8,6 +8,7 @@ void service_schedule(struct call *call, const ProtobufCMessage *request);
 void service_scale(struct call *call, const ProtobufCMessage *request);
 void service_stop(struct call *call, const ProtobufCMessage *request);
 void service_cordon(struct call *call, const ProtobufCMessage *request);
+void service_label_node(struct call *call, const ProtobufCMessage *request);
 void service_register_node(struct call *call, const ProtobufCMessage *request);
 void service_get_pod(struct call *call, const ProtobufCMessage *request);
 void service_list_pods(struct call *call, const ProtobufCMessage *request);

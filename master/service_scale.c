@@ -71,7 +71,7 @@ static void propose_scale(struct call *call,
     operation.node_ids = node_ids;
     operation.n_node_ids = write->pods;
     operation.reason = reason;
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_SCALE_APP;
     command.scale_app = &operation;
     service_propose(write, &command);

@@ -103,7 +103,7 @@ static void propose_pods(struct arrival *arrival, const char *reason)
     operation.reason = text;
     operation.node_ids = node_ids;
     operation.n_node_ids = write->pods;
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_CREATE_PODS;
     command.create_pods = &operation;
     service_propose(write, &command);

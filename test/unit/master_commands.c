@@ -120,7 +120,7 @@ struct cluster_result do_create_many(struct cluster *cluster,
     in.gang = gang;
     in.reason = reason;
     id.low = create.request;
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.request_id = &id;
     command.create_pods = &in;
     result = apply_message(cluster, &command);
@@ -146,7 +146,7 @@ struct cluster_result do_scale(struct cluster *cluster, const char *app,
     in.n_node_ids = nodes.count;
     in.reason = reason;
     id.low = request;
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.request_id = &id;
     command.scale_app = &in;
     return apply_message(cluster, &command);
@@ -179,7 +179,7 @@ struct cluster_result do_preempt(struct cluster *cluster, struct chosen winner,
     in.node_id = winner.node_id;
     in.victims = pointers;
     in.n_victims = count;
-    command.format = CLUSTER_FORMAT_GROUPS;
+    command.format = CLUSTER_FORMAT_1;
     command.preempt_pods = &in;
     return apply_message(cluster, &command);
 }
@@ -350,6 +350,73 @@ struct cluster_result do_move(struct cluster *cluster, uint64_t pod_id,
     const struct move move = {pod_id, generation, node_id};
 
     return do_moves(cluster, &move, 1);
+}
+
+enum { LABEL_WORDS_MAX = 80 };
+
+/* What do_label() was told. */
+struct label_words {
+    char *text;
+    Kontor__V1__Label set[2][LABEL_WORDS_MAX];
+    Kontor__V1__Label *pointers[2][LABEL_WORDS_MAX];
+    char *removed[2][LABEL_WORDS_MAX];
+    size_t set_count[2];
+    size_t removed_count[2];
+};
+
+static void add_word(struct label_words *words, char *word)
+{
+    int taint = word[0] == '!';
+    char *key = word + taint;
+    char *equals = strchr(key, '=');
+    size_t *count =
+        equals ? &words->set_count[taint] : &words->removed_count[taint];
+    Kontor__V1__Label *label = &words->set[taint][*count];
+
+    assert(*count < LABEL_WORDS_MAX);
+    if (!equals) {
+        key[strlen(key) - 1] = '\0'; /* the "-" */
+        words->removed[taint][(*count)++] = key;
+        return;
+    }
+    *equals = '\0';
+    kontor__v1__label__init(label);
+    label->key = key;
+    label->value = equals + 1;
+    words->pointers[taint][(*count)++] = label;
+}
+
+struct cluster_result do_label(struct cluster *cluster, uint64_t node_id,
+                               const char *text)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_LABEL_NODE);
+    Kontor__V1__LabelNode in = KONTOR__V1__LABEL_NODE__INIT;
+    Kontor__V1__LabelChanges changes = KONTOR__V1__LABEL_CHANGES__INIT;
+    struct label_words *words = memory_new(sizeof *words);
+    struct cluster_result result;
+    char *rest = NULL;
+
+    words->text = memory_string(text);
+    for (char *word = strtok_r(words->text, " ", &rest); word;
+         word = strtok_r(NULL, " ", &rest))
+        add_word(words, word);
+    changes.labels = words->pointers[0];
+    changes.n_labels = words->set_count[0];
+    changes.labels_removed = words->removed[0];
+    changes.n_labels_removed = words->removed_count[0];
+    changes.taints = words->pointers[1];
+    changes.n_taints = words->set_count[1];
+    changes.taints_removed = words->removed[1];
+    changes.n_taints_removed = words->removed_count[1];
+    in.node_id = node_id;
+    in.changes = &changes;
+    command.format = CLUSTER_FORMAT_1;
+    command.label_node = &in;
+    result = apply_message(cluster, &command);
+    free(words->text);
+    free(words);
+    return result;
 }
 
 int save_to_file(struct cluster *cluster)

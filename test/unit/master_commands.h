@@ -76,6 +76,10 @@ struct cluster_result do_state(struct cluster *cluster, uint64_t node_id,
                                Kontor__V1__NodeState state);
 struct cluster_result do_cordon(struct cluster *cluster, uint64_t node_id,
                                 bool cordoned);
+/* "zone=b disk- !gpu=yes !old-": labels, and behind "!" taints, to be set or
+ * removed. */
+struct cluster_result do_label(struct cluster *cluster, uint64_t node_id,
+                               const char *words);
 
 struct cluster_result do_move(struct cluster *cluster, uint64_t pod_id,
                               uint32_t generation, uint64_t node_id);

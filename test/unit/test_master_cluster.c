@@ -389,7 +389,7 @@ static void a_node_keeps_its_id_and_subnet(void **state)
         "10.42.2.0/24");
     assert_int_equal(node->capacity.amount[RESOURCE_CPU], 4000);
     assert_int_equal(node->allocated.amount[RESOURCE_CPU], 4000);
-    assert_int_equal(node->label_count, 1);
+    assert_int_equal(node->labels.count, 1);
     expect_code(do_register(c, "no/de", big), ERROR_INVALID_ARGUMENT, "no/de");
     expect_code(do_state(c, 5, STATE(LOST)), ERROR_NOT_FOUND, "5");
     expect_code(do_state(c, 1, (Kontor__V1__NodeState)9),

@@ -173,13 +173,23 @@ static void preempt_something(struct cluster *cluster, struct random *random)
     free(pods);
 }
 
+static void label_something(struct cluster *cluster, uint64_t node,
+                            struct random *random)
+{
+    static const char *const words[] = {
+        "zone=b",   "zone-", "disk=ssd !gpu=", "disk- !gpu-",
+        "!gpu=yes", "!gpu-", "zone=a zone-",   "-=b"};
+
+    do_label(cluster, node, words[random_below(random, ARRAY_LEN(words))]);
+}
+
 static void step(struct cluster *cluster, struct random *random)
 {
     uint64_t pod = random_below(random, cluster->next_pod_id + 2);
     uint64_t node = random_below(random, NODES + 2);
     char name[8];
 
-    switch (random_below(random, 19)) {
+    switch (random_below(random, 20)) {
     case 0:
         snprintf(name, sizeof name, "n%d", (int)node % NODES + 1);
         do_register(cluster, name,
@@ -190,6 +200,9 @@ static void step(struct cluster *cluster, struct random *random)
         return;
     case 2:
         do_cordon(cluster, node, random_below(random, 2));
+        return;
+    case 16:
+        label_something(cluster, node, random);
         return;
     case 3:
         do_stop(cluster, pod, random_below(random, 300));
@@ -273,6 +286,24 @@ static void check_departure(const struct pod *pod)
         assert_true(pod->departure->generation < pod->facts.generation);
 }
 
+/* What counts of every node's labels is what was set, and else its own. */
+static void check_labels(const struct cluster *cluster)
+{
+    for (uint64_t id = 1; id < cluster->next_node_id; id++) {
+        const struct node *node = nodes_find(&cluster->nodes, id);
+        size_t count = node->own_labels.count;
+
+        for (size_t i = 0; i < node->set_labels.count; i++) {
+            const Kontor__V1__Label *set = node->set_labels.all[i];
+
+            count += !labels_find(&node->own_labels, set->key);
+            assert_string_equal(labels_find(&node->labels, set->key)->value,
+                                set->value);
+        }
+        assert_int_equal(node->labels.count, count);
+    }
+}
+
 /* Pending pods are on no node and on a queue, others the other way round. */
 static void check_pods(const struct cluster *cluster)
 {
@@ -333,6 +364,7 @@ static void promises_are_kept(void **state)
                 check_pods(cluster);
                 check_gangs(cluster);
                 check_gangs_whole(cluster);
+                check_labels(cluster);
             }
         }
         check_room(cluster);
@@ -364,6 +396,7 @@ static void every_master_agrees(void **state)
                 check_room(b);
                 check_pods(b);
                 check_gangs(b);
+                check_labels(b);
             }
         }
         assert_true(same_state(a, b));

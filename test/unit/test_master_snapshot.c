@@ -32,6 +32,8 @@ static struct cluster *a_lived_in_cluster(void)
     do_stop(c, 3, NO_REQUEST);
     do_state(c, 2, KONTOR__V1__NODE_STATE__NODE_LOST);
     do_cordon(c, 1, true);
+    do_label(c, 1, "zone=b disk=ssd !gpu=yes");
+    do_label(c, 2, "!gpu=no");
     return c;
 }
 
@@ -55,6 +57,12 @@ static void what_was_saved_is_loaded(void **state)
 
     (void)state;
     assert_int_equal(after->index, before->index);
+    assert_int_equal(after->format, CLUSTER_FORMAT_1);
+    /* What was set and what is the node's own are told apart. */
+    do_label(after, 1, "zone-");
+    assert_string_equal(
+        labels_find(&nodes_find(&after->nodes, 1)->labels, "zone")->value, "a");
+    assert_non_null(labels_find(&nodes_find(&after->nodes, 1)->taints, "gpu"));
     /* What was remembered is known: names, requests, events. */
     assert_true(
         do_create(after, (struct create){.app = "db", .request = 4}).replayed);
@@ -253,6 +261,11 @@ static void subnet_shared(Kontor__V1__SnapshotRecord *record)
     record->node->subnet_number = 1;
 }
 
+static void taint_unreadable(Kontor__V1__SnapshotRecord *record)
+{
+    record->node->node->taints[0]->key[0] = '\xff';
+}
+
 static void ended_unordered(Kontor__V1__SnapshotRecord *record)
 {
     record->ended->pod_ids[0] = 1;
@@ -287,6 +300,7 @@ static const struct damage damages[] = {
     {"two pods of one name", RECORD(POD), pods_called_alike},
     {"two nodes of one name", RECORD(NODE), nodes_called_alike},
     {"two nodes in one subnet", RECORD(NODE), subnet_shared},
+    {"a taint that is no text", RECORD(NODE), taint_unreadable},
     {"a living pod among the ended", RECORD(ENDED), ended_unordered},
     {"a request twice", RECORD(REQUEST), request_twice},
     {"an event of the future", RECORD(EVENT), event_of_the_future},
