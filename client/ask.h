@@ -19,3 +19,12 @@ struct ask {
 /* The whole of such a verb's run(): the answer as JSON, or by show().
  * Returns kctl's exit code, having reported what went wrong. */
 int ask(struct words *words, const struct ask *what);
+
+/* Fill the request from the verb's operands, as many as there are.
+ * INVALID_ARGUMENT says what is wrong with which. */
+typedef int ask_read_cb(const struct operands *operands,
+                        ProtobufCMessage *request, struct error *why);
+
+/* The same of a verb whose operands are read so. */
+int ask_in_words(struct words *words, const struct ask *what,
+                 ask_read_cb *read);

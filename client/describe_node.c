@@ -2,10 +2,23 @@
 #include "client/ask.h"
 #include "client/describe.h"
 #include "client/show.h"
+#include "client/taint.h"
 #include "client/verbs.h"
+
+#include <string.h>
 
 static const char *const headings[] = {"POD",     "STATUS", "CPU",    "MEM",
                                        "ADDRESS", "AGE",    "REASON", NULL};
+
+/* By an operator: it can be removed. */
+static bool was_set(const Kontor__V1__NodeInfo *node,
+                    const Kontor__V1__Label *label)
+{
+    for (size_t i = 0; i < node->n_set_labels; i++)
+        if (strcmp(node->set_labels[i]->key, label->key) == 0)
+            return true;
+    return false;
+}
 
 static void print_node(const Kontor__V1__NodeInfo *node)
 {
@@ -21,8 +34,12 @@ static void print_node(const Kontor__V1__NodeInfo *node)
     describe_line("offers", "%s", show_resources(text, node->capacity));
     describe_line("gave away", "%s", show_resources(text, node->allocated));
     for (size_t i = 0; i < node->n_labels; i++)
-        describe_line("label", "%s=%s", node->labels[i]->key,
-                      node->labels[i]->value);
+        describe_line("label", "%s=%s%s", node->labels[i]->key,
+                      node->labels[i]->value,
+                      was_set(node, node->labels[i]) ? " (set)" : "");
+    for (size_t i = 0; i < node->n_taints; i++)
+        describe_line("taint", "%s:" TAINT_EFFECT,
+                      show_labels(text, &node->taints[i], 1));
     describe_line("version", "%s", node->version);
     describe_line("registered", "%s", show_time(text, node->registered_at_ms));
 }

@@ -30,14 +30,37 @@ static void print_words(const char *label, size_t count, char *const *words)
     putchar('\n');
 }
 
+/* Where it may go. */
+static void print_rules(const Kontor__V1__PodSpec *spec)
+{
+    char text[SHOW_REASON_MAX];
+
+    if (spec->node[0])
+        describe_line("only on", "%s", spec->node);
+    for (size_t i = 0; i < spec->n_constraints; i++)
+        describe_line("constraint", "%s",
+                      show_constraint(text, spec->constraints[i]));
+    if (spec->spread[0])
+        describe_line("spread over", "%s", spec->spread);
+    if (spec->n_anti > 0)
+        print_words("not beside", spec->n_anti, spec->anti);
+    if (spec->n_with > 0)
+        print_words("beside", spec->n_with, spec->with);
+    if (spec->n_tolerations > 0)
+        describe_line(
+            "tolerates", "%s",
+            show_labels(text, spec->tolerations, spec->n_tolerations));
+    if (spec->priority != 0)
+        describe_line("priority", "%d", (int)spec->priority);
+}
+
 static void print_spec(const Kontor__V1__PodSpec *spec)
 {
     char text[SHOW_REASON_MAX];
     char policy[JSON_ENUM_MAX];
 
     describe_line("asks for", "%s", show_resources(text, spec->resources));
-    if (spec->node[0])
-        describe_line("only on", "%s", spec->node);
+    print_rules(spec);
     for (size_t i = 0; i < spec->n_containers; i++) {
         const Kontor__V1__ContainerSpec *container = spec->containers[i];
 

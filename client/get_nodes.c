@@ -5,9 +5,12 @@
 
 #include <string.h>
 
-static const char *const headings[] = {"NAME", "STATUS", "CPU",  "MEM",
-                                       "DISK", "NET",    "PODS", "ADDRESS",
-                                       "AGE",  NULL};
+#define HEADINGS \
+    "NAME", "STATUS", "CPU", "MEM", "DISK", "NET", "PODS", "ADDRESS", "AGE"
+
+static const char *const headings[] = {HEADINGS, NULL};
+static const char *const headings_labelled[] = {HEADINGS, "LABELS", "TAINTS",
+                                                NULL};
 
 typedef char *amount_cb(char text[QUANTITY_TEXT_MAX], uint64_t amount);
 
@@ -23,7 +26,7 @@ static void add_share(struct table *table, amount_cb *format, uint64_t used,
 }
 
 static void add_row(struct table *table, const Kontor__V1__NodeInfo *node,
-                    uint64_t now_ms)
+                    uint64_t now_ms, bool labelled)
 {
     static const Kontor__V1__Resources none = KONTOR__V1__RESOURCES__INIT;
     const Kontor__V1__Resources *used =
@@ -31,6 +34,7 @@ static void add_row(struct table *table, const Kontor__V1__NodeInfo *node,
     const Kontor__V1__Resources *total =
         node->capacity ? node->capacity : &none;
     char age[QUANTITY_TEXT_MAX];
+    char labels[SHOW_REASON_MAX];
 
     table_cell(table, "%s", node->name);
     table_cell_coloured(table, show_node_colour(node), show_node_status(node));
@@ -43,6 +47,10 @@ static void add_row(struct table *table, const Kontor__V1__NodeInfo *node,
     table_cell(table, "%u", node->pods);
     table_cell(table, "%s", node->address);
     table_cell(table, "%s", show_age(age, now_ms, node->registered_at_ms));
+    if (!labelled)
+        return;
+    table_cell(table, "%s", show_labels(labels, node->labels, node->n_labels));
+    table_cell(table, "%s", show_labels(labels, node->taints, node->n_taints));
 }
 
 /* n2 before n10. */
@@ -54,19 +62,29 @@ static int by_name(const void *a, const void *b)
     return strverscmp((*first)->name, (*second)->name);
 }
 
+/* Where nobody labels nodes, there is nothing to show of it. */
+static bool any_is_labelled(const Kontor__V1__ListNodesResponse *response)
+{
+    for (size_t i = 0; i < response->n_nodes; i++)
+        if (response->nodes[i]->n_labels + response->nodes[i]->n_taints > 0)
+            return true;
+    return false;
+}
+
 static void show(const ProtobufCMessage *message,
                  const ProtobufCMessage *request)
 {
     const Kontor__V1__ListNodesResponse *response =
         (const Kontor__V1__ListNodesResponse *)message;
-    struct table *table = table_new(headings);
+    bool labelled = any_is_labelled(response);
+    struct table *table = table_new(labelled ? headings_labelled : headings);
     uint64_t now_ms = clock_wall_ms();
 
     (void)request;
     if (response->n_nodes > 0)
         qsort(response->nodes, response->n_nodes, sizeof(void *), by_name);
     for (size_t i = 0; i < response->n_nodes; i++)
-        add_row(table, response->nodes[i], now_ms);
+        add_row(table, response->nodes[i], now_ms, labelled);
     if (response->n_nodes > 0)
         table_print(table, stdout, output_colours(stdout));
     else

@@ -376,13 +376,18 @@ const struct verb verb_schedule = {
                "--once\n"
                "kctl schedule registry.local:5000/web:1 --name web --replicas "
                "50\n"
+               "kctl schedule web:1 --constraint 'zone in (a,b)' --spread "
+               "zone\n"
                "kctl schedule -f pod.yaml",
     .synopsis = "kctl schedule IMAGE [OPTIONS] [-- COMMAND...]\n"
                 "       kctl schedule -f FILE [OPTIONS]",
     .details =
         "Returns when the pod runs (or has ended well, for a job). Words "
         "after -- replace\nthe image's command. In bytes K, M and G are "
-        "binary and GB is decimal.\n\n--replicas makes all pods "
+        "binary and GB is decimal. A SELECTOR may\nalso be 'K not in (A,B)'; "
+        "kctl node label and kctl node taint say what nodes have.\nA pod of a "
+        "higher --priority that fits nowhere takes the room of lower ones, "
+        "which\nwait again.\n\n--replicas makes all pods "
         "by one commit: each is acknowledged, or none. With --gang\nthey wait "
         "together until all fit; later each is on its own: one that loses its "
         "node\nis placed anew by itself.\n\nExit codes: 0 runs, 1 failed, 3 "

@@ -130,5 +130,7 @@ int schedule_request_make(struct schedule_request *out,
     out->spec.n_containers = 1;
     out->spec.shm_bytes = options->profile.shm_bytes;
     out->request.spec = &out->spec;
+    if (schedule_rules_make(&out->rules, &options->rules, &out->spec, why) != 0)
+        return (int)why->code;
     return profile_make(&out->profile, &options->profile, &out->container, why);
 }

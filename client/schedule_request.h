@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/schedule_profile.h"
+#include "client/schedule_rules.h"
 #include "kontor/v1/cluster.pb-c.h"
 
 enum {
@@ -22,6 +23,7 @@ struct schedule_options {
     const char *restart;
     const char *file; /* that says it all instead */
     struct option_strings env;
+    struct rules_options rules;
     struct profile_options profile;
 };
 
@@ -42,7 +44,7 @@ struct schedule_options {
          "always, on-failure or never (always)"},                              \
         {"stop-grace", OPTION_DURATION, &(o)->stop_grace_ms, "TIME",           \
          "from the stop signal to SIGKILL (10s)"},                             \
-        PROFILE_OPTIONS(&(o)->profile)
+        RULES_OPTIONS(&(o)->rules), PROFILE_OPTIONS(&(o)->profile)
 
 void schedule_options_init(struct schedule_options *options);
 
@@ -53,6 +55,7 @@ struct schedule_request {
     Kontor__V1__PodSpec spec;
     Kontor__V1__Resources resources;
     Kontor__V1__ContainerSpec container;
+    struct schedule_rules rules;
     struct profile profile;
     Kontor__V1__ContainerSpec *containers[1];
     ProtobufCMessage *file; /* owned: the spec of a file, or NULL */

@@ -1,6 +1,7 @@
 #include "client/show.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -93,6 +94,48 @@ enum colour show_node_colour(const Kontor__V1__NodeInfo *node)
     return COLOUR_GOOD;
 }
 
+/* Append to a text that is cut at its size. */
+static void add(char text[SHOW_REASON_MAX], const char *format, ...)
+    PRINTF_LIKE(2, 3);
+
+static void add(char text[SHOW_REASON_MAX], const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + used, SHOW_REASON_MAX - used, format, arguments);
+    va_end(arguments);
+}
+
+char *show_labels(char text[SHOW_REASON_MAX], Kontor__V1__Label *const *labels,
+                  size_t count)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        add(text, "%s%s%s%s", i > 0 ? "," : "", labels[i]->key,
+            labels[i]->value[0] ? "=" : "", labels[i]->value);
+    if (count == 0)
+        add(text, "-");
+    return text;
+}
+
+char *show_constraint(char text[SHOW_REASON_MAX],
+                      const Kontor__V1__Constraint *constraint)
+{
+    text[0] = '\0';
+    if (constraint->n_values == 1) {
+        add(text, "%s%s%s", constraint->key, constraint->none_of ? "!=" : "=",
+            constraint->values[0]);
+        return text;
+    }
+    add(text, "%s %sin (", constraint->key, constraint->none_of ? "not " : "");
+    for (size_t i = 0; i < constraint->n_values; i++)
+        add(text, "%s%s", i > 0 ? "," : "", constraint->values[i]);
+    add(text, ")");
+    return text;
+}
+
 char *show_age(char text[QUANTITY_TEXT_MAX], uint64_t now_ms, uint64_t then_ms)
 {
     uint64_t seconds = now_ms > then_ms ? (now_ms - then_ms) / 1000 : 0;
@@ -152,35 +195,31 @@ char *show_progress(char text[SHOW_TEXT_MAX], uint64_t done, uint64_t total)
 }
 
 /* Append ", <name> <amount>". */
-static void add_amount(char *text, size_t room, const char *name,
+static void add_amount(char text[SHOW_REASON_MAX], const char *name,
                        const char *amount)
 {
-    size_t length = strlen(text);
-
-    snprintf(text + length, room - length, "%s%s %s", length ? ", " : "", name,
-             amount);
+    add(text, "%s%s %s", text[0] ? ", " : "", name, amount);
 }
 
 char *show_resources(char text[SHOW_REASON_MAX],
                      const Kontor__V1__Resources *resources)
 {
     char amount[QUANTITY_TEXT_MAX];
-    size_t room = SHOW_REASON_MAX;
 
     text[0] = '\0';
     if (resources && resources->cpu_milli)
-        add_amount(text, room, "cpu",
+        add_amount(text, "cpu",
                    quantity_format_cpu(amount, resources->cpu_milli));
     if (resources && resources->memory_bytes)
-        add_amount(text, room, "memory",
+        add_amount(text, "memory",
                    quantity_format_bytes(amount, resources->memory_bytes));
     if (resources && resources->disk_bytes)
-        add_amount(text, room, "disk",
+        add_amount(text, "disk",
                    quantity_format_bytes(amount, resources->disk_bytes));
     if (resources && resources->net_bits)
-        add_amount(text, room, "net",
+        add_amount(text, "net",
                    quantity_format_net(amount, resources->net_bits));
     if (!text[0])
-        snprintf(text, room, "nothing");
+        add(text, "nothing");
     return text;
 }

@@ -28,6 +28,14 @@ char *show_pod_reason(char text[SHOW_REASON_MAX], const Kontor__V1__Pod *pod);
 const char *show_node_status(const Kontor__V1__NodeInfo *node);
 enum colour show_node_colour(const Kontor__V1__NodeInfo *node);
 
+/* "disk=ssd,zone=b", "gpu" where the value is empty; "-" for none. */
+char *show_labels(char text[SHOW_REASON_MAX], Kontor__V1__Label *const *labels,
+                  size_t count);
+
+/* "zone=a", "zone!=a", "zone in (a,b)", "zone not in (a,b)". */
+char *show_constraint(char text[SHOW_REASON_MAX],
+                      const Kontor__V1__Constraint *constraint);
+
 /* Time since `then`, both wall clock in ms: "4m"; "-" for 0. Clocks that
  * differ by a little never make it negative. */
 char *show_age(char text[QUANTITY_TEXT_MAX], uint64_t now_ms, uint64_t then_ms);

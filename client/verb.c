@@ -97,17 +97,29 @@ static void print_verbs(FILE *out)
                  "KONTOR_CONFIG, or of ~/.kontor/config.json.\n");
 }
 
-/* The verb that argv[1..] probably meant, by its first or both words. */
+/* The verb that argv[1..] probably meant: by both its words, else by the
+ * first ("shedule web"), else by the last alone ("cordon n2"). */
 static const struct verb *nearest_verb(int argc, char **argv)
 {
+    const struct verb *by_first = NULL;
+    const struct verb *by_last = NULL;
     char both[2 * NEAREST_WORD_MAX];
 
     snprintf(both, sizeof both, "%s %s", argv[1], argc > 2 ? argv[2] : "");
-    for (const struct verb *const *at = verbs; *at; at++)
-        if (!(*at)->hidden && (nearest_likely(both, (*at)->name) ||
-                               nearest_likely(argv[1], (*at)->name)))
+    for (const struct verb *const *at = verbs; *at; at++) {
+        const char *name = (*at)->name;
+        const char *space = strchr(name, ' ');
+
+        if ((*at)->hidden)
+            continue;
+        if (nearest_likely(both, name))
             return *at;
-    return NULL;
+        if (!by_first && nearest_likely(argv[1], name))
+            by_first = *at;
+        if (!by_last && space && strcmp(argv[1], space + 1) == 0)
+            by_last = *at;
+    }
+    return by_first ? by_first : by_last;
 }
 
 static bool is_help(const char *word)

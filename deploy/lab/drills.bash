@@ -50,9 +50,9 @@ leader_cut_off() {
 
 # A pod that may run anywhere, and is on NODE now.
 roam_to() { # NAME NODE OTHER
-    kctl cordon "$3"
+    kctl node cordon "$3"
     kctl schedule "$IMAGE" "${SMALL[@]}" --name "$1"
-    kctl uncordon "$3"
+    kctl node uncordon "$3"
     [ "$(pod_node "$1-1")" = "$2" ]
 }
 

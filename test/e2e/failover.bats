@@ -282,8 +282,8 @@ PY
     for i in 1 2 3 4 5; do
         killed=$(leader)
         kill_9 "$killed"
-        kctl cordon n1 >/dev/null
-        kctl uncordon n1 >/dev/null
+        kctl node cordon n1 >/dev/null
+        kctl node uncordon n1 >/dev/null
         start_again "$killed"
         await 10 masters_agree
     done
@@ -329,7 +329,7 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     [ "$leader" != m1 ] || { behind=m2 other=m3; }
     [ "$leader" != "$other" ] || other=m3
     kill_9 "$behind"
-    seq 130 | xargs -P 2 -I{} sh -c 'kctl cordon n1 && kctl uncordon n1' >/dev/null
+    seq 130 | xargs -P 2 -I{} sh -c 'kctl node cordon n1 && kctl node uncordon n1' >/dev/null
     start kept
     start_again "$behind"
     await 10 masters_agree
@@ -337,8 +337,8 @@ print(*((p["id"], p["name"], p["node"]) for p in json.load(sys.stdin)["pods"]))'
     # What it was sent counts: with the other one away it is the quorum, and
     # as a leader it knows what it was not there for.
     kill_9 "$other"
-    kctl cordon n1
-    kctl uncordon n1
+    kctl node cordon n1
+    kctl node uncordon n1
     start_again "$other"
     await 10 masters_agree
     for i in 1 2 3 4 5 6; do

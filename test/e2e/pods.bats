@@ -33,8 +33,8 @@ print(*(pod["name"] for pod in json.load(sys.stdin)["pods"]))'); do
         kctl stop "$name" >/dev/null
         await_pod "$name" "phase in ('stopped', 'failed', 'succeeded')" >/dev/null
     done
-    kctl uncordon n1 >/dev/null
-    kctl uncordon n2 >/dev/null
+    kctl node uncordon n1 >/dev/null
+    kctl node uncordon n2 >/dev/null
 }
 
 # Small, so that many fit: `start NAME [OPTIONS] [-- COMMAND]`.
@@ -319,14 +319,14 @@ assert all(gap >= 100 << i for i, gap in enumerate(gaps)), gaps'
 }
 
 @test "a cordoned node takes nothing until it is uncordoned" {
-    kctl cordon n1
+    kctl node cordon n1
     kctl get nodes | grep -E '^n1 .*cordoned'
     start other
     [ "$(pod_field other-1 .node)" = n2 ]
     run start patient --node n1 --timeout 200ms
     [ "$status" = 3 ]
     kctl why patient | grep -E '^n1 .*cordoned'
-    kctl uncordon n1
+    kctl node uncordon n1
     await_pod patient-1 'phase == "running" and pod["node"] == "n1"'
 }
 
@@ -371,7 +371,7 @@ print(indexes[len(indexes) // 2])' <"$BATS_TEST_TMPDIR/all")
     done
     kctl describe node "$(pod_field told-1 .node)" | grep -q told-1
     for verb in "get pods" "get nodes" "get pods -a" "describe pod told-1" \
-        "describe node n1" "why told-1" "masters" "version" "cordon n2"; do
+        "describe node n1" "why told-1" "masters" "version" "node cordon n2"; do
         # shellcheck disable=SC2086 # a verb is several words
         kctl $verb -o json | python3 -c 'import json, sys; json.load(sys.stdin)'
     done
@@ -390,7 +390,7 @@ print(indexes[len(indexes) // 2])' <"$BATS_TEST_TMPDIR/all")
     [[ "$output" == *seen-1* ]]
     expect 6 schedule "$IMAGE" --name mine --config "$viewer"
     expect 6 stop seen-1 --config "$viewer"
-    expect 6 cordon n1 --config "$viewer"
+    expect 6 node cordon n1 --config "$viewer"
     [ -z "$(pod_field mine-1 .name)" ]
     [ "$(pod_field seen-1 .status.phase)" = running ]
 }

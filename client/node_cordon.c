@@ -35,21 +35,21 @@ static int run_uncordon(struct words *words)
     return set(words, false);
 }
 
-const struct verb verb_cordon = {
-    .name = "cordon",
+const struct verb verb_node_cordon = {
+    .name = "node cordon",
     .summary = "Place nothing new on a node; what runs there goes on",
-    .example = "kctl cordon n2",
-    .synopsis = "kctl cordon NODE [-o json]",
+    .example = "kctl node cordon n2",
+    .synopsis = "kctl node cordon NODE [-o json]",
     .operands_min = 1,
     .operands_max = 1,
     .run = run_cordon,
 };
 
-const struct verb verb_uncordon = {
-    .name = "uncordon",
+const struct verb verb_node_uncordon = {
+    .name = "node uncordon",
     .summary = "Let a node take new pods again",
-    .example = "kctl uncordon n2",
-    .synopsis = "kctl uncordon NODE [-o json]",
+    .example = "kctl node uncordon n2",
+    .synopsis = "kctl node uncordon NODE [-o json]",
     .operands_min = 1,
     .operands_max = 1,
     .run = run_uncordon,
