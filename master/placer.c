@@ -47,7 +47,8 @@ static void on_put(void *data, const struct node *node, const struct pod *pod)
     const Kontor__V1__PodSpec *spec = pod->facts.spec->message;
 
     placement_put(placer->view, node->id, pod->facts.id, spec);
-    if (spec->priority < placer->waiting)
+    if (spec->priority < placer->waiting ||
+        presences_find(&placer->awaited, PRESENCE_PODS, spec->app))
         placer->look_again = true;
 }
 
@@ -56,6 +57,7 @@ static void on_taken(void *data, const struct node *node, const struct pod *pod)
     struct placer *placer = data;
 
     placement_take(placer->view, node->id, pod->facts.id);
+    placer->look_again = true;
 }
 
 /* See all that there is, and be told of pods from now on. */
@@ -78,6 +80,7 @@ static void look_at(struct placer *placer, struct cluster *cluster)
 void placer_init(struct placer *placer, struct cluster *cluster)
 {
     *placer = (struct placer){.waiting = INT32_MIN};
+    presences_init(&placer->awaited);
     look_at(placer, cluster);
 }
 
@@ -88,6 +91,7 @@ void placer_fini(struct placer *placer)
     preemption_forget(placer->preemption);
     placer->cluster->nodes.watcher = (struct node_watcher){0};
     placement_free(placer->view);
+    presences_fini(&placer->awaited);
 }
 
 void placer_reset(struct placer *placer, struct cluster *cluster)
@@ -105,8 +109,7 @@ void placer_refresh(struct placer *placer)
     while ((node = nodes_take_changed(&placer->cluster->nodes))) {
         struct placement_node seen = node_placement(node);
 
-        /* A lost node's pods are pending from now on. */
-        if (placement_set(placer->view, &seen) || seen.closed == PLACEMENT_LOST)
+        if (placement_set(placer->view, &seen))
             placer->look_again = true;
     }
 }
@@ -243,6 +246,14 @@ static bool place(struct placer *placer, const struct pod *pod, size_t size,
     return placed;
 }
 
+/* Where it wants to be with others, it waits for them, too. */
+static void await_others(struct placer *placer, const struct spec *spec)
+{
+    for (size_t i = 0; i < spec->message->n_with; i++)
+        presences_add(&placer->awaited, PRESENCE_PODS, spec->message->with[i],
+                      0);
+}
+
 /* Choose for the pods of one queue until the batch is full. */
 static void place_queue(struct placer *placer, struct list *queue,
                         struct pass *pass)
@@ -256,7 +267,10 @@ static void place_queue(struct placer *placer, struct list *queue,
 
         for (size_t i = 0; i < size; i++)
             link = link->next;
-        if (place(placer, pod, size, pass) || pod->gang)
+        if (place(placer, pod, size, pass))
+            continue;
+        await_others(placer, pod->facts.spec);
+        if (pod->gang)
             continue;
         waits(placer, pod);
         if (placement_may_preempt(placer->view, &request))
@@ -289,6 +303,8 @@ void placer_return(struct placer *placer, struct placement_hold *hold,
     const struct pod *pod = pods_find(&placer->cluster->pods, pod_id);
 
     if (!hold) {
+        if (pod && pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+            await_others(placer, pod->facts.spec);
         placer->look_again |= pod && helped_now(placer, pod);
         return;
     }
@@ -354,6 +370,8 @@ void placer_step(struct placer *placer)
         return;
     placer->look_again = false;
     placer->waiting = INT32_MIN;
+    presences_fini(&placer->awaited);
+    presences_init(&placer->awaited);
     if (list_empty(&pods->displaced) && list_empty(&pods->fresh))
         return;
     pass.batch = memory_new(sizeof *pass.batch);
@@ -386,12 +404,14 @@ struct placement_verdict *placer_why(struct placer *placer,
         seen = node_placement(own);
         resources_add(&seen.free, &request.want);
         placement_set(placer->view, &seen);
+        placement_take(placer->view, own->id, facts->id);
     }
     verdicts = placement_explain(placer->view, &request, count);
     placement_summarise(placer->view, &request, summary);
     if (own) {
         seen = node_placement(own);
         placement_set(placer->view, &seen);
+        placement_put(placer->view, own->id, facts->id, request.spec);
     }
     return verdicts;
 }

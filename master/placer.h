@@ -1,5 +1,6 @@
 /* placer.h - the leader's choosing: room kept for what is under way, and
- * pending pods placed when room appears.
+ * pending pods placed when something may have helped them: a node opened, has
+ * more room or other labels; a pod went; one came that others want to be with.
  *
  * Every master keeps the view of the nodes up to date; only the leader
  * chooses by it. */
@@ -8,6 +9,7 @@
 #include "kontor/v1/command.pb-c.h"
 #include "master/cluster.h"
 #include "master/placement/explain.h"
+#include "master/placement/presence.h"
 #include "raft/replica.h"
 
 struct placer {
@@ -17,6 +19,7 @@ struct placer {
     bool look_again;            /* at the pending pods: some may fit now */
     int32_t waiting;            /* the highest priority of those that wait: one
                                    of a lower may have to make room */
+    struct presences awaited;   /* apps that pending pods want to be with */
     struct placer_batch *batch; /* the PlacePods under way, or NULL */
     struct placer_preemption *preemption; /* the PreemptPods, or NULL */
 };

@@ -29,7 +29,8 @@ static int set_up_one(void **state)
 /* ---- requests in one line ---- */
 
 struct ask {
-    const char *app; /* NULL: named after the image */
+    const char *app;  /* NULL: named after the image */
+    const char *with; /* an app; NULL: none */
     uint32_t cpu_milli;
     uint64_t id;
 };
@@ -44,6 +45,7 @@ static void ask_schedule(struct world_asked *asked, struct channel *channel,
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
     Kontor__V1__ContainerSpec *containers[] = {&container};
     CLEANUP(free_pointer) char *app = memory_string(ask.app ? ask.app : "");
+    CLEANUP(free_pointer) char *with = memory_string(ask.with ? ask.with : "");
 
     container.image = (char[]){"registry.local/web:1"};
     resources.cpu_milli = ask.cpu_milli;
@@ -51,6 +53,8 @@ static void ask_schedule(struct world_asked *asked, struct channel *channel,
     spec.n_containers = 1;
     spec.resources = &resources;
     spec.app = app;
+    spec.with = &with;
+    spec.n_with = ask.with != NULL;
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;
@@ -250,6 +254,35 @@ static void a_pending_pod_is_placed_when_room_appears(void **state)
     until_node_has(node, 1);
     stop("web-1");
     until_pod("web-2", PHASE(PLACED));
+}
+
+/* What makes room for it is not room: another pod comes. */
+static void a_pending_pod_is_placed_when_company_comes(void **state)
+{
+    (void)state;
+    node_up(0);
+    expect_scheduled(admin, (struct ask){.app = "side", .with = "main"},
+                     "side-1 -");
+    expect_scheduled(admin, (struct ask){.app = "other"}, "other-1 n1");
+    until_pod("side-1", PHASE(PENDING));
+    expect_scheduled(admin, (struct ask){.app = "main"}, "main-1 n1");
+    until_pod("side-1", PHASE(PLACED));
+}
+
+/* It fits nowhere when it is chosen for, and somewhere when it is pending. */
+static void company_that_comes_at_the_same_moment_counts(void **state)
+{
+    struct world_asked side, company;
+
+    (void)state;
+    node_up(0);
+    ask_schedule(&side, admin, (struct ask){.app = "side", .with = "main"});
+    ask_schedule(&company, admin, (struct ask){.app = "main"});
+    world_until(world_is_answered, &side, "Schedule");
+    world_until(world_is_answered, &company, "Schedule");
+    until_pod("side-1", PHASE(PLACED));
+    protobuf_c_message_free_unpacked(side.answer, NULL);
+    protobuf_c_message_free_unpacked(company.answer, NULL);
 }
 
 /* What one was promised is not offered to the next before it is committed. */
@@ -664,6 +697,8 @@ int main(void)
         STORY(a_request_sent_again_is_answered_again),
         STORY(a_name_that_lives_is_refused),
         STORY(a_pending_pod_is_placed_when_room_appears),
+        STORY(a_pending_pod_is_placed_when_company_comes),
+        STORY(company_that_comes_at_the_same_moment_counts),
         STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(what_a_refused_request_kept_is_given_to_others),
         STORY(a_silent_nodes_pods_go_elsewhere),
