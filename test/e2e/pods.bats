@@ -391,6 +391,7 @@ print(indexes[len(indexes) // 2])' <"$BATS_TEST_TMPDIR/all")
     expect 6 schedule "$IMAGE" --name mine --config "$viewer"
     expect 6 stop seen-1 --config "$viewer"
     expect 6 node cordon n1 --config "$viewer"
+    expect 6 node label n1 zone=a --config "$viewer"
     [ -z "$(pod_field mine-1 .name)" ]
     [ "$(pod_field seen-1 .status.phase)" = running ]
 }
