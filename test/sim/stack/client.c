@@ -31,6 +31,9 @@ struct known_pod {
     char name[64];
 };
 
+/* What a pod asks for beside room. */
+enum rule { NO_RULE, IN_ZONE, BY_ZONE, WITH_DB, KEEPS_OFF, TOLERATES, RULES };
+
 /* One operation at a time, repeated until it is over. */
 struct session {
     struct client *client;
@@ -52,6 +55,8 @@ struct session {
     int32_t priority;
     uint32_t replicas; /* of the client's own app when there are several */
     bool gang;
+    enum rule rule;
+    bool of_db; /* not of web */
 };
 
 struct client {
@@ -303,6 +308,43 @@ static char *own_app(struct client *client)
     return client->host->identity.name;
 }
 
+/* Its words, for as long as the request is being made. */
+struct ruled {
+    Kontor__V1__Constraint constraint;
+    Kontor__V1__Constraint *constraints[1];
+    char *values[1];
+    Kontor__V1__Label toleration;
+    Kontor__V1__Label *tolerations[1];
+    char *apps[1];
+};
+
+static void add_rule(const struct session *session, struct ruled *ruled,
+                     Kontor__V1__PodSpec *spec)
+{
+    static char zone[] = "zone", b[] = "b", db[] = "db", gpu[] = "gpu";
+
+    kontor__v1__constraint__init(&ruled->constraint);
+    kontor__v1__label__init(&ruled->toleration);
+    ruled->constraint.key = zone;
+    ruled->constraint.values = ruled->values;
+    ruled->constraint.n_values = 1;
+    ruled->toleration.key = gpu;
+    ruled->constraints[0] = &ruled->constraint;
+    ruled->values[0] = b;
+    ruled->tolerations[0] = &ruled->toleration;
+    ruled->apps[0] = db;
+    spec->constraints = ruled->constraints;
+    spec->n_constraints = session->rule == IN_ZONE;
+    spec->tolerations = ruled->tolerations;
+    spec->n_tolerations = session->rule == TOLERATES;
+    spec->with = ruled->apps;
+    spec->n_with = session->rule == WITH_DB;
+    spec->anti = ruled->apps;
+    spec->n_anti = session->rule == KEEPS_OFF;
+    if (session->rule == BY_ZONE)
+        spec->spread = zone;
+}
+
 static void send_schedule(struct session *session)
 {
     Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
@@ -312,9 +354,12 @@ static void send_schedule(struct session *session)
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
     Kontor__V1__ContainerSpec *pointer = &container;
     char image[96];
+    struct ruled ruled;
 
     snprintf(image, sizeof image, "registry.local:5000/%s:1",
-             session->replicas > 1 ? own_app(session->client) : "web");
+             session->replicas > 1 ? own_app(session->client)
+             : session->of_db      ? "db"
+                                   : "web");
     id.high = session->id.high;
     id.low = session->id.low;
     resources.cpu_milli = session->cpu_milli;
@@ -325,6 +370,7 @@ static void send_schedule(struct session *session)
     spec.n_containers = 1;
     spec.restart = (Kontor__V1__RestartPolicy)session->restart;
     spec.priority = session->priority;
+    add_rule(session, &ruled, &spec);
     request.request_id = &id;
     request.spec = &spec;
     request.replicas = session->replicas;
@@ -449,6 +495,9 @@ static void begin(struct session *session)
     session->id = (struct request_id){random_next(&world.random), 1};
     session->follow = world_chance(20);
     session->restart = (int32_t)world_between(0, 2);
+    session->of_db = world_chance(20);
+    session->rule =
+        world_chance(30) ? (enum rule)world_between(0, RULES - 1) : NO_RULE;
     session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
     session->priority = world_chance(30) ? (int32_t)world_between(0, 3) - 1 : 0;
     session->replicas = 1;

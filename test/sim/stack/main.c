@@ -149,12 +149,12 @@ static void print_tally(uint64_t took_ms)
     printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
-           " drains, %" PRIu64 " rebalances, %" PRIu64 " scales, %" PRIu64
-           " gangs, %" PRIu64 " preempted\n",
+           " labels, %" PRIu64 " drains, %" PRIu64 " rebalances, %" PRIu64
+           " scales, %" PRIu64 " gangs, %" PRIu64 " preempted\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
            tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
-           tally.drains, tally.rebalances, tally.scales, tally.gangs,
-           tally.preemptions);
+           tally.labels, tally.drains, tally.rebalances, tally.scales,
+           tally.gangs, tally.preemptions);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
            " replaced\n",

@@ -28,6 +28,7 @@ enum step {
     CORDONING,
     DRAINING,
     REBALANCING,
+    LABELLING,
 };
 
 static struct {
@@ -37,12 +38,16 @@ static struct {
     uv_timer_t impatience;
     enum step step;
     struct kmaster *whom;
-    unsigned node; /* to be cordoned or drained, or not cordoned any more */
+    unsigned node; /* that it is about */
     bool cordons;
-    bool forces;                    /* pods that may run only once to end */
+    bool forces; /* pods that may run only once to end */
+    bool taints;
+    const char *zone;               /* that it is to be in */
     uint64_t id;                    /* of that request */
     uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
+    bool tainted[NODES_HOSTS_MAX];
+    const char *zones[NODES_HOSTS_MAX];
     unsigned tries;
     bool answered;
     bool closed;
@@ -85,6 +90,16 @@ bool operator_replaces(void)
 bool operator_cordoned(unsigned node)
 {
     return admin.host && admin.cordoned[node];
+}
+
+bool operator_tainted(unsigned node)
+{
+    return admin.host && admin.tainted[node];
+}
+
+const char *operator_zone(unsigned node)
+{
+    return admin.host ? admin.zones[node] : NULL;
 }
 
 static void rest(void)
@@ -292,6 +307,39 @@ static void ask_rebalance(void)
         &kontor__v1__rebalance_response__descriptor, &request.base);
 }
 
+/* A zone, or a taint more or less. */
+static void ask_label(void)
+{
+    Kontor__V1__LabelNodeRequest request = KONTOR__V1__LABEL_NODE_REQUEST__INIT;
+    Kontor__V1__LabelChanges changes = KONTOR__V1__LABEL_CHANGES__INIT;
+    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label *labels[] = {&label};
+    char key[] = "zone", taint[] = "gpu", value[2] = "";
+    char *removed[] = {taint};
+
+    id.high = admin.id;
+    id.low = 6;
+    request.request_id = &id;
+    request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
+    request.changes = &changes;
+    label.key = admin.taints ? taint : key;
+    label.value = value;
+    if (!admin.taints) {
+        value[0] = admin.zone[0];
+        changes.labels = labels;
+        changes.n_labels = 1;
+    } else if (admin.tainted[admin.node]) {
+        changes.taints_removed = removed;
+        changes.n_taints_removed = 1;
+    } else {
+        changes.taints = labels;
+        changes.n_taints = 1;
+    }
+    ask("/kontor.v1.Cluster/LabelNode",
+        &kontor__v1__label_node_response__descriptor, &request.base);
+}
+
 static void ask_again(void)
 {
     switch (admin.step) {
@@ -318,6 +366,9 @@ static void ask_again(void)
         return;
     case REBALANCING:
         ask_rebalance();
+        return;
+    case LABELLING:
+        ask_label();
         return;
     }
 }
@@ -371,6 +422,16 @@ static void removed(void)
     rest();
 }
 
+static void labelled(void)
+{
+    tally.labels++;
+    if (admin.taints)
+        admin.tainted[admin.node] = !admin.tainted[admin.node];
+    else
+        admin.zones[admin.node] = admin.zone;
+    rest();
+}
+
 static void on_answer(struct call *call, const ProtobufCMessage *message)
 {
     (void)call;
@@ -413,6 +474,9 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
     case REBALANCING:
         tally.rebalances++;
         rest();
+        return;
+    case LABELLING:
+        labelled();
         return;
     }
 }
@@ -486,6 +550,15 @@ static void choose_drain(unsigned node)
     admin.id = random_next(&world.random);
 }
 
+static void choose_label(unsigned node)
+{
+    admin.step = LABELLING;
+    admin.node = node;
+    admin.taints = world_chance(30);
+    admin.zone = world_chance(50) ? "a" : "b";
+    admin.id = random_next(&world.random);
+}
+
 /* One more that can be done without. */
 static bool may_remove(void)
 {
@@ -499,17 +572,19 @@ static void choose_change(void)
 {
     uint64_t choice = world_between(0, 99);
 
-    if (choice < 30) {
+    if (choice < 25) {
         admin.step = TRANSFERRING;
-        if (choice < 20)
+        if (choice < 15)
             admin.whom = any_member();
-    } else if (choice < 39) {
+    } else if (choice < 35) {
         choose_node((unsigned)world_between(0, world.traits.nodes - 1));
-    } else if (choice < 45) {
+    } else if (choice < 40) {
         choose_drain((unsigned)world_between(0, world.traits.nodes - 1));
-    } else if (choice < 50) {
+    } else if (choice < 44) {
         admin.step = REBALANCING;
         admin.id = random_next(&world.random);
+    } else if (choice < 52) {
+        choose_label((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 72 && may_remove()) {
         admin.step = FINDING;
         admin.whom = any_member();

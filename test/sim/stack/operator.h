@@ -1,10 +1,11 @@
-/* operator.h - somebody who adds, removes and changes masters, and cordons
- * nodes, as `kctl` and `kmaster --join` would.
+/* operator.h - somebody who adds, removes and changes masters, and cordons and
+ * labels nodes, as `kctl` and `kmaster --join` would.
  *
  *   RESTING -> ASKING: AddMaster ----> JOINING: which id? -> it starts
  *                      RemoveMaster -> after a while its process ends
  *                      TransferLeadership
  *                      Cordon: a node takes no more pods, or does again
+ *                      LabelNode: it is in another zone, or has a taint
  *   A master that refuses what has rotted on its disk is removed, and added
  *   again with an empty one.
  *   Unanswered calls are made again, as somebody would who wants to know. */
@@ -20,4 +21,7 @@ bool operator_busy(void);
 bool operator_replaces(void);
 /* Was it acknowledged, last, that the node is cordoned? */
 bool operator_cordoned(unsigned node);
+/* The same of its taint, and of its zone: NULL is none. */
+bool operator_tainted(unsigned node);
+const char *operator_zone(unsigned node);
 void operator_fini(void);

@@ -100,6 +100,21 @@ static const char *pods_missing(struct master *master)
     return text;
 }
 
+/* What an operator said of the node is what the state says. */
+static const char *label_missing(const struct node *node, unsigned i)
+{
+    const Kontor__V1__Label *zone = labels_find(&node->labels, "zone");
+    const char *set = operator_zone(i);
+
+    if (strcmp(zone ? zone->value : "", set ? set : "") != 0)
+        return MISSING("node %s is in zone %s, not %s", node->name->bytes,
+                       zone ? zone->value : "-", set ? set : "-");
+    if ((node->taints.count > 0) != operator_tainted(i))
+        return MISSING("node %s has %zu taints", node->name->bytes,
+                       node->taints.count);
+    return NULL;
+}
+
 /* What the node has, the state has there, and the other way round. */
 static const char *node_missing(const struct cluster *cluster, unsigned i)
 {
@@ -115,6 +130,8 @@ static const char *node_missing(const struct cluster *cluster, unsigned i)
                        node->cordoned ? "still" : "not");
     if (node->leaving.count > 0)
         return MISSING("%u pods have not left %s", node->leaving.count, name);
+    if (label_missing(node, i))
+        return missing;
     for (unsigned k = 0; knode_pod(knode_at(i), k, &held); k++) {
         const struct pod *pod = pods_find(&cluster->pods, held.pod_id);
 
