@@ -256,7 +256,14 @@ static void a_pending_pod_is_placed_when_room_appears(void **state)
     until_pod("web-2", PHASE(PLACED));
 }
 
-/* What makes room for it is not room: another pod comes. */
+static void until_answered(struct world_asked *asked)
+{
+    world_until(world_is_answered, asked, asked->path);
+    assert_non_null(asked->answer);
+    protobuf_c_message_free_unpacked(asked->answer, NULL);
+}
+
+/* It is not room that it waits for. */
 static void a_pending_pod_is_placed_when_company_comes(void **state)
 {
     (void)state;
@@ -278,11 +285,41 @@ static void company_that_comes_at_the_same_moment_counts(void **state)
     node_up(0);
     ask_schedule(&side, admin, (struct ask){.app = "side", .with = "main"});
     ask_schedule(&company, admin, (struct ask){.app = "main"});
-    world_until(world_is_answered, &side, "Schedule");
-    world_until(world_is_answered, &company, "Schedule");
+    until_answered(&side);
+    until_answered(&company);
     until_pod("side-1", PHASE(PLACED));
-    protobuf_c_message_free_unpacked(side.answer, NULL);
-    protobuf_c_message_free_unpacked(company.answer, NULL);
+}
+
+static void ask_cordon(struct world_asked *asked, bool cordoned)
+{
+    Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
+
+    request.node = (char[]){"n1"};
+    request.cordoned = cordoned;
+    world_ask(asked, admin, "Cordon", &request.base);
+}
+
+/* The node opens at every moment about the choice: before it, while the pod's
+ * creation is under way, and after. */
+static void a_pod_that_begins_to_wait_as_its_node_opens_is_placed(void **state)
+{
+    (void)state;
+    node_up(0);
+    for (int gap = 0; gap < 24; gap++) {
+        struct world_asked cordon, pod;
+        char name[16];
+
+        ask_cordon(&cordon, true);
+        until_answered(&cordon);
+        ask_cordon(&cordon, false);
+        for (int i = 0; i < gap; i++)
+            uv_run(&world.loop, UV_RUN_ONCE);
+        ask_schedule(&pod, admin, (struct ask){0});
+        until_answered(&cordon);
+        until_answered(&pod);
+        snprintf(name, sizeof name, "web-%d", gap + 1);
+        until_pod(name, PHASE(PLACED));
+    }
 }
 
 /* What one was promised is not offered to the next before it is committed. */
@@ -699,6 +736,7 @@ int main(void)
         STORY(a_pending_pod_is_placed_when_room_appears),
         STORY(a_pending_pod_is_placed_when_company_comes),
         STORY(company_that_comes_at_the_same_moment_counts),
+        STORY(a_pod_that_begins_to_wait_as_its_node_opens_is_placed),
         STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(what_a_refused_request_kept_is_given_to_others),
         STORY(a_silent_nodes_pods_go_elsewhere),
