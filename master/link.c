@@ -152,6 +152,7 @@ void link_start(struct link *link, uint64_t now_ms)
 void link_stop(struct link *link)
 {
     close_session(link);
+    link_forget_holds(link);
     list_remove(&link->busy);
     list_remove(&link->due);
     link->state = LINK_IDLE;
@@ -211,7 +212,7 @@ void link_tick(struct link *link, uint64_t now_ms)
           now_ms >= link->listed_at_ms + COMPARE_EVERY_MS)))
         dispatch_due(link->dispatch, link);
     link_judge(link, now_ms);
-    if (link_routes_due(link, now_ms) || !list_empty(&link->queued))
+    if (link_orders_due(link, now_ms) || !list_empty(&link->queued))
         link_touch(link);
 }
 

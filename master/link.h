@@ -15,6 +15,7 @@
 
 #include "kontor/v1/node.pb-c.h"
 #include "master/dispatch.h"
+#include "master/link_hold.h"
 #include "master/link_orders.h"
 #include "rpc/channel.h"
 
@@ -41,8 +42,9 @@ struct link {
     enum link_rpc rpc_kind;
     struct link_orders creates;
     struct link_orders deletes;
-    struct link_orders sent; /* by the order under way */
-    size_t batch_max;        /* pods in one CreatePods */
+    struct link_orders sent;                /* by the order under way */
+    size_t batch_max;                       /* pods in one CreatePods */
+    struct link_hold holds[LINK_RPC_KINDS]; /* what it did not take waits */
 
     /* Versions of the routes (dispatch->routes_version). */
     uint64_t routes_had;  /* by the node, as it says; 0: all must be told */
@@ -87,9 +89,10 @@ void link_touch(struct link *link);
 
 /* A status came from the node. */
 void link_report(struct link *link, const Kontor__V1__PodStatus *status);
-/* We know it ourselves: a pod has ended on the node, or was refused. */
-void link_report_ended(struct link *link, const struct pod *pod,
-                       Kontor__V1__PodPhase phase, const char *reason);
+/* We know it ourselves: a pod has ended on the node, or was refused, or is not
+ * there yet. */
+void link_report_own(struct link *link, const struct pod *pod,
+                     Kontor__V1__PodPhase phase, const char *reason);
 /* Nothing is there of what was to leave. */
 void link_report_departed(struct link *link, const struct departure *departure);
 void link_propose_reports(struct link *link);

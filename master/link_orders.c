@@ -2,6 +2,7 @@
 #include "master/link_orders.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "master/link.h"
 #include "master/pipe.h"
@@ -83,6 +84,12 @@ void link_forget_orders(struct link *link)
     clear(&link->sent);
 }
 
+void link_forget_holds(struct link *link)
+{
+    for (size_t i = 0; i < LINK_RPC_KINDS; i++)
+        link_hold_release(&link->holds[i]);
+}
+
 /* ---- comparing ---- */
 
 /* What the node has and what the state says of it. False: it is not there, in
@@ -127,12 +134,21 @@ static int by_number(const void *left, const void *right)
 /* A pod that should be on the node and is not. */
 static void compare_missing(struct link *link, const struct pod *pod)
 {
+    const char *refusal = link->holds[LINK_RPC_CREATE].reason;
+    char reason[TEXT_MAX_BYTES];
+
     if (pod->departure)
-        ; /* its turn comes when that has ended */
-    else if (pod->facts.stop_requested)
-        link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
-    else
-        link_order_create(link, pod->facts.id);
+        return; /* its turn comes when that has ended */
+    if (pod->facts.stop_requested) {
+        link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
+        return;
+    }
+    link_order_create(link, pod->facts.id);
+    if (!refusal)
+        return;
+    snprintf(reason, sizeof reason, "the node did not take it: %.400s",
+             refusal);
+    link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_PLACED, reason);
 }
 
 /* What was to leave the node and is not there. A creation under way may have
@@ -180,21 +196,21 @@ void link_compare(struct link *link,
 
 /* ---- sending ---- */
 
+static const struct {
+    const char *path;
+    const ProtobufCMessageDescriptor *response;
+} rpcs[] = {
+    [LINK_RPC_CREATE] = {"/kontor.v1.Node/CreatePods",
+                         &kontor__v1__create_pods_response__descriptor},
+    [LINK_RPC_DELETE] = {"/kontor.v1.Node/DeletePods",
+                         &kontor__v1__delete_pods_response__descriptor},
+    [LINK_RPC_ROUTES] = {"/kontor.v1.Node/SetRoutes",
+                         &kontor__v1__set_routes_response__descriptor},
+};
+
 static void call_node(struct link *link, enum link_rpc kind,
                       const ProtobufCMessage *message)
 {
-    static const struct {
-        const char *path;
-        const ProtobufCMessageDescriptor *response;
-    } rpcs[] = {
-        [LINK_RPC_CREATE] = {"/kontor.v1.Node/CreatePods",
-                             &kontor__v1__create_pods_response__descriptor},
-        [LINK_RPC_DELETE] = {"/kontor.v1.Node/DeletePods",
-                             &kontor__v1__delete_pods_response__descriptor},
-        [LINK_RPC_ROUTES] = {"/kontor.v1.Node/SetRoutes",
-                             &kontor__v1__set_routes_response__descriptor},
-    };
-
     link->rpc_kind = kind;
     link->rpc = channel_call_unary(link->channel,
                                    &(struct call_request){
@@ -207,12 +223,38 @@ static void call_node(struct link *link, enum link_rpc kind,
                                    message);
 }
 
-bool link_routes_due(const struct link *link, uint64_t now_ms)
+static bool is_held(const struct link *link, enum link_rpc kind,
+                    uint64_t now_ms)
 {
-    return link->state == LINK_SYNCED &&
-           link->routes_told < link->dispatch->routes_version &&
+    return now_ms < link->holds[kind].until_ms;
+}
+
+/* There are routes to be told, and the last were not told just now. */
+static bool routes_due(const struct link *link, uint64_t now_ms)
+{
+    return link->routes_told < link->dispatch->routes_version &&
            (link->routes_told == 0 ||
-            now_ms >= link->routes_told_at_ms + ROUTES_EVERY_MS);
+            now_ms >= link->routes_told_at_ms + ROUTES_EVERY_MS) &&
+           !is_held(link, LINK_RPC_ROUTES, now_ms);
+}
+
+static bool deletes_due(const struct link *link, uint64_t now_ms)
+{
+    return waiting(&link->deletes) > 0 &&
+           !is_held(link, LINK_RPC_DELETE, now_ms);
+}
+
+static bool creates_due(const struct link *link, uint64_t now_ms)
+{
+    return waiting(&link->creates) > 0 &&
+           !is_held(link, LINK_RPC_CREATE, now_ms);
+}
+
+bool link_orders_due(const struct link *link, uint64_t now_ms)
+{
+    return link->state == LINK_SYNCED && !link->rpc &&
+           (routes_due(link, now_ms) || deletes_due(link, now_ms) ||
+            creates_due(link, now_ms));
 }
 
 static void send_routes(struct link *link, uint64_t now_ms)
@@ -265,7 +307,7 @@ static struct pod *still_wanted(struct link *link, uint64_t pod_id)
         return NULL;
     if (!pod->facts.stop_requested)
         return pod;
-    link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
+    link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
     return NULL;
 }
 
@@ -316,11 +358,11 @@ void link_flush(struct link *link)
     if (link->state != LINK_SYNCED || link->rpc)
         return;
     now_ms = clock_monotonic_ms();
-    if (link_routes_due(link, now_ms))
+    if (routes_due(link, now_ms))
         send_routes(link, now_ms);
-    else if (waiting(&link->deletes) > 0)
+    else if (deletes_due(link, now_ms))
         send_deletes(link);
-    else if (waiting(&link->creates) > 0 && has_room(link))
+    else if (creates_due(link, now_ms) && has_room(link))
         send_creates(link);
 }
 
@@ -341,7 +383,7 @@ static void creates_refused(struct link *link, const struct error *why)
     snprintf(reason, sizeof reason, "the node refused it: %.400s",
              why->message);
     if (pod)
-        link_report_ended(link, pod, KONTOR__V1__POD_PHASE__POD_FAILED, reason);
+        link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_FAILED, reason);
 }
 
 /* A refusal that says something about what was asked, not about the session. */
@@ -349,6 +391,21 @@ static bool is_refusal(enum error_code code)
 {
     return code == ERROR_INVALID_ARGUMENT || code == ERROR_OUT_OF_RANGE ||
            code == ERROR_UNIMPLEMENTED || code == ERROR_RESOURCE_EXHAUSTED;
+}
+
+/* An order was not taken. The session is begun anew, all is compared, and
+ * other kinds of orders go on; this one waits. */
+static void not_taken(struct link *link, enum link_rpc kind,
+                      const struct error *why)
+{
+    const struct node *node =
+        nodes_find(&link->dispatch->cluster->nodes, link->node_id);
+
+    if (link_hold_back(&link->holds[kind], why, clock_monotonic_ms()))
+        log_warn("node %s did not take %s, tried again from time to time: %s",
+                 node ? text_string(node->name) : "-", rpcs[kind].path,
+                 why->message);
+    link_fail(link, why);
 }
 
 static void on_answer(struct call *call, const ProtobufCMessage *message)
@@ -378,13 +435,14 @@ static void on_rpc_ended(struct call *call, const struct error *why)
     link->rpc = NULL;
     link->rpc_kind = LINK_RPC_NONE;
     if (why->code != 0 && !(kind == LINK_RPC_CREATE && is_refusal(why->code))) {
-        link_fail(link, why); /* connected again, all is compared */
+        not_taken(link, kind, why);
         return;
     }
     if (why->code != 0)
         creates_refused(link, why);
     if (kind == LINK_RPC_DELETE)
         look_for_leaving(link);
+    link_hold_release(&link->holds[kind]);
     clear(&link->sent);
     link_touch(link);
 }

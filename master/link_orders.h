@@ -25,7 +25,8 @@ enum link_rpc {
     LINK_RPC_NONE,
     LINK_RPC_CREATE,
     LINK_RPC_DELETE,
-    LINK_RPC_ROUTES
+    LINK_RPC_ROUTES,
+    LINK_RPC_KINDS /* how many there are */
 };
 
 void link_order_create(struct link *link, uint64_t pod_id);
@@ -34,6 +35,8 @@ void link_order_delete(struct link *link, uint64_t pod_id, uint32_t generation);
 void link_compare(struct link *link,
                   const Kontor__V1__NodeListPodsResponse *list);
 void link_flush(struct link *link);
-/* There are routes to be told, and the last were not told just now. */
-bool link_routes_due(const struct link *link, uint64_t now_ms);
+/* Something waited for its time, and the time has come. */
+bool link_orders_due(const struct link *link, uint64_t now_ms);
 void link_forget_orders(struct link *link);
+/* Nothing waits any more for having been refused; another term begins. */
+void link_forget_holds(struct link *link);

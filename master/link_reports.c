@@ -119,8 +119,8 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status)
         queue(link, status);
 }
 
-void link_report_ended(struct link *link, const struct pod *pod,
-                       Kontor__V1__PodPhase phase, const char *reason)
+void link_report_own(struct link *link, const struct pod *pod,
+                     Kontor__V1__PodPhase phase, const char *reason)
 {
     Kontor__V1__PodStatus status = KONTOR__V1__POD_STATUS__INIT;
     char own[TEXT_MAX_BYTES + 1];
@@ -130,7 +130,7 @@ void link_report_ended(struct link *link, const struct pod *pod,
     status.generation = pod->facts.generation;
     status.phase = phase;
     status.reason = own;
-    queue(link, &status);
+    link_report(link, &status);
 }
 
 void link_report_departed(struct link *link, const struct departure *departure)

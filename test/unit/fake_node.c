@@ -99,6 +99,10 @@ static void create_pods(struct call *call, const ProtobufCMessage *message)
     if (!in_term(call, request->term))
         return;
     node->create_calls++;
+    if (node->broken) {
+        call_fail(call, ERROR_INTERNAL, "%s", node->broken);
+        return;
+    }
     if (is_refused(node, request)) {
         call_fail(call, ERROR_INVALID_ARGUMENT, "no such thing");
         return;

@@ -18,6 +18,7 @@ struct fake_node {
     uint64_t heartbeat_ms;
     bool silent;        /* no heartbeats, no reports */
     const char *refuse; /* INVALID_ARGUMENT for orders with a pod called so */
+    const char *broken; /* INTERNAL for CreatePods, for this reason */
     struct server *server;
 
     struct fake_watch *watch;                  /* the newest, or NULL */

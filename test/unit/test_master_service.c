@@ -457,6 +457,46 @@ static void one_pod_that_a_node_refuses_fails_alone(void **state)
     assert_null(fake_pod(&world.nodes[0].fake, 3));
 }
 
+static bool six_creates(void *data)
+{
+    return ((const struct fake_node *)data)->create_calls >= 6;
+}
+
+/* The reason that the state has for web-1, until it is this one. */
+static bool reason_is(void *data)
+{
+    const struct master *leader = world.masters[world_leader()].master;
+    const struct pod *pod = pods_find_name(&leader->cluster->pods, "web-1");
+
+    return pod && text_is(pod->facts.reason, data);
+}
+
+/* The first waits for 50 ms, then 100, 200, 400, 800: the sixth comes after
+ * more than a second and a half. All the while the node is heard. */
+static void what_a_node_does_not_take_is_sent_ever_more_rarely(void **state)
+{
+    char said[] = "the node did not take it: the disk is read-only";
+    struct fake_node *node = world_node_start(0);
+    uint64_t since_ms = clock_monotonic_ms();
+
+    (void)state;
+    node->broken = "the disk is read-only";
+    world_node_register(0, 0);
+    expect_scheduled(admin, (struct ask){0}, "web-1 n1");
+    world_until(reason_is, said, "the reason");
+    world_until(six_creates, node, "orders that are sent again");
+    assert_true(clock_monotonic_ms() - since_ms >= 50 + 100 + 200 + 400 + 800);
+    assert_int_equal(
+        nodes_find_name(&world.masters[0].master->cluster->nodes, "n1")->state,
+        KONTOR__V1__NODE_STATE__NODE_READY);
+    until_pod("web-1", PHASE(PLACED));
+    node->broken = NULL;
+    until_node_has(node, 1);
+    fake_report(node, 1, PHASE(PULLING));
+    said[0] = '\0';
+    world_until(reason_is, said, "no reason");
+}
+
 static void orders_travel_together(void **state)
 {
     struct fake_node *node;
@@ -745,6 +785,7 @@ int main(void)
         STORY(what_starts_unwanted_is_removed),
         STORY(a_pod_stopped_while_its_node_is_away_has_stopped),
         STORY(one_pod_that_a_node_refuses_fails_alone),
+        STORY(what_a_node_does_not_take_is_sent_ever_more_rarely),
         STORY(orders_travel_together),
         STORY(every_node_learns_the_routes),
         STORY(roles_are_kept),

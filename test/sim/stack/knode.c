@@ -334,10 +334,14 @@ static void create_pods(struct call *call, const ProtobufCMessage *message)
     const Kontor__V1__CreatePodsRequest *request = (const void *)message;
     struct knode *knode = in_term(call, request->term);
 
-    for (size_t i = 0; knode && i < request->n_pods; i++)
-        take_create(knode, request->pods[i]);
     if (!knode)
         return;
+    if (!world.healed && world_chance(5)) {
+        call_fail(call, ERROR_INTERNAL, "the node's disk failed");
+        return;
+    }
+    for (size_t i = 0; i < request->n_pods; i++)
+        take_create(knode, request->pods[i]);
     arm_work(knode);
     answer(knode, call, &done.base);
 }

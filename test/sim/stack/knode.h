@@ -5,7 +5,7 @@
  *      any of them --DeletePods--> stopping -> gone
  *
  * What an order brings is on the node's disk before it is acknowledged. The
- * greatest term is kept, older ones are refused. */
+ * greatest term is kept, older ones are refused. Now and then orders fail. */
 #pragma once
 
 #include "test/sim/stack/world.h"
