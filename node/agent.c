@@ -239,12 +239,18 @@ static int open_home(struct agent *agent, struct error *why)
 
 static int measure(struct agent *agent, struct error *why)
 {
+    const struct capacity_wishes *wishes = &agent->options->capacity;
+    char card[NET_LINK_NAME_MAX];
     struct capacity machine;
     struct capacity offer;
+    struct error lack;
 
     if (capacity_measure(agent->home.path, &machine, why) != 0 ||
-        capacity_offer(&machine, &agent->options->capacity, &offer, why) != 0)
+        capacity_offer(&machine, wishes, &offer, why) != 0)
         return (int)why->code;
+    net_link_name(card);
+    if (capacity_check_net(&offer, wishes, card, &lack) != 0)
+        log_warn("%s", lack.message);
     introduce(&agent->introduction, agent, &offer);
     return 0;
 }

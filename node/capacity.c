@@ -214,3 +214,17 @@ int capacity_offer(const struct capacity *machine,
     *out = offered;
     return 0;
 }
+
+int capacity_check_net(const struct capacity *offer,
+                       const struct capacity_wishes *wishes, const char *card,
+                       struct error *why)
+{
+    if (offer->net_bits > 0 || wishes->net_bits.set)
+        return 0;
+    return error_set(why, ERROR_FAILED_PRECONDITION,
+                     "%s%s: no net is offered, and pods that ask for net are "
+                     "not placed here; say how much there is with --net, such "
+                     "as --net 1G",
+                     card[0] ? card : "no network interface is up",
+                     card[0] ? " does not report its speed" : "");
+}

@@ -42,6 +42,13 @@ int capacity_offer(const struct capacity *machine,
                    const struct capacity_wishes *wishes, struct capacity *out,
                    struct error *why);
 
+/* Pure. What the user should know of an offer: FAILED_PRECONDITION when no
+ * net is offered though nobody said so, because `card`, the interface that was
+ * asked ("": there is none), does not say how fast it is. */
+int capacity_check_net(const struct capacity *offer,
+                       const struct capacity_wishes *wishes, const char *card,
+                       struct error *why);
+
 /* Pure: "max 100000" or "150000 100000" (cpu.max), as thousandths of a core;
  * UINT32_MAX for no limit or what is no such text. */
 uint32_t capacity_parse_cpu_max(const char *text);

@@ -261,12 +261,19 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
 
         if (asked->want.amount[i] <= tally->largest.amount[i])
             continue;
-        say(text, PLACEMENT_SUMMARY_MAX, "%s%s %s, %s has %s", join,
+        say(text, PLACEMENT_SUMMARY_MAX, "%s%s %s, ", join,
             amount_text(wanted, kind, asked->want.amount[i]),
-            resource_name(kind),
-            asked->node[0] ? asked->node : "the largest node",
-            amount_text(largest, kind, tally->largest.amount[i]));
+            resource_name(kind));
         join = "; ";
+        if (tally->largest.amount[i] == 0) /* a card that does not say */
+            say(text, PLACEMENT_SUMMARY_MAX, "%s offers %s (knode --%s)",
+                asked->node[0] ? asked->node : "no node",
+                asked->node[0] ? "none" : "any",
+                kind == RESOURCE_MEMORY ? "mem" : resource_name(kind));
+        else
+            say(text, PLACEMENT_SUMMARY_MAX, "%s has %s",
+                asked->node[0] ? asked->node : "the largest node",
+                amount_text(largest, kind, tally->largest.amount[i]));
     }
     if (strcmp(join, "asks ") == 0)
         say(text, PLACEMENT_SUMMARY_MAX,

@@ -105,6 +105,18 @@ uint64_t net_link_speed(void)
     return speed_of(rtnl_link_get_name(link));
 }
 
+void net_link_name(char name[NET_LINK_NAME_MAX])
+{
+    CLEANUP(netlink_close) struct nl_sock *socket = NULL;
+    CLEANUP(netlink_link_put) struct rtnl_link *link = NULL;
+    struct error ignored;
+
+    name[0] = '\0';
+    if (netlink_open(&socket, &ignored) == 0 &&
+        net_uplink(socket, &link, &ignored) == 0)
+        snprintf(name, NET_LINK_NAME_MAX, "%s", rtnl_link_get_name(link));
+}
+
 /* ---- the bridge -----------------------------------------------------------
  */
 

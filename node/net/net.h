@@ -109,3 +109,7 @@ int net_set_routes(struct net *net, const struct net_route *routes,
 /* Bits per second of the interface that has the default route (or, without
  * one, of the first that is up), from ethtool; 0 when it does not say. */
 uint64_t net_link_speed(void);
+
+/* The name of that interface, "" when none is up. */
+enum { NET_LINK_NAME_MAX = 16 }; /* with its NUL, as the kernel has it */
+void net_link_name(char name[NET_LINK_NAME_MAX]);

@@ -243,6 +243,14 @@ static void summary_says_never(void **state)
     request.node = "n2";
     expect_summary(placement, request,
                    "no node could ever hold it: asks 8 cpu, n2 has 2");
+    request.want = (struct resources){{1000, 0, 0, 100000000}};
+    expect_summary(placement, request,
+                   "no node could ever hold it: asks 100M net, n2 offers none "
+                   "(knode --net)");
+    request.node = "";
+    expect_summary(placement, request,
+                   "no node could ever hold it: asks 100M net, no node offers "
+                   "any (knode --net)");
     placement_free(placement);
 }
 

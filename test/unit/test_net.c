@@ -495,6 +495,29 @@ static void addresses_are_adopted(void **state)
     net_pool_fini(&pool);
 }
 
+/* A bridge without ports has no speed, as most virtual cards. */
+static void the_card_that_is_asked_is_named(void **state)
+{
+    char name[NET_LINK_NAME_MAX];
+
+    (void)state;
+    net_link_name(name);
+    assert_string_equal(name, "");
+    assert_int_equal(net_link_speed(), 0);
+    shell("ip link add out0 type veth peer name in0; ip link set in0 up; ip "
+          "link set out0 up; ip addr add 192.0.2.9/24 dev out0; ip route add "
+          "default via 192.0.2.1");
+    net_link_name(name);
+    assert_string_equal(name, "out0");
+    assert_true(net_link_speed() > 0);
+    shell("ip route del default; ip link add br0 type bridge; ip link set br0 "
+          "up; ip addr add 198.51.100.9/24 dev br0; ip route add default via "
+          "198.51.100.1");
+    net_link_name(name);
+    assert_string_equal(name, "br0");
+    assert_int_equal(net_link_speed(), 0);
+}
+
 static void subnets_are_checked(void **state)
 {
     static const char *const bad[] = {
@@ -531,6 +554,7 @@ int main(void)
         cmocka_unit_test_setup(removal_needs_only_the_names, net_world_make),
         cmocka_unit_test_setup(threads_attach_at_once, net_world_make),
         cmocka_unit_test_setup(leftover_pair_is_replaced, net_world_make),
+        cmocka_unit_test_setup(the_card_that_is_asked_is_named, net_world_make),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

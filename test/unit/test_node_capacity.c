@@ -95,6 +95,28 @@ static void a_reserve_beyond_the_machine_is_refused(void **state)
     assert_int_equal(out.cpu_milli, 1);
 }
 
+static void a_card_without_a_speed_is_told_of(void **state)
+{
+    const struct capacity none = {.cpu_milli = 1000};
+    const struct capacity some = {.net_bits = 1000};
+    const struct capacity_wishes nothing = {.net_bits = {false, 0}};
+    const struct capacity_wishes wished = {.net_bits = {true, 0}};
+    struct error why;
+
+    (void)state;
+    assert_int_equal(capacity_check_net(&some, &nothing, "eth0", &why), 0);
+    assert_int_equal(capacity_check_net(&none, &wished, "eth0", &why), 0);
+    assert_int_equal(capacity_check_net(&none, &nothing, "eth0", &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_string_equal(why.message,
+                        "eth0 does not report its speed: no net is offered, "
+                        "and pods that ask for net are not placed here; say "
+                        "how much there is with --net, such as --net 1G");
+    assert_int_equal(capacity_check_net(&none, &nothing, "", &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "no network interface is up: "));
+}
+
 static void quotas_are_read(void **state)
 {
     (void)state;
@@ -255,6 +277,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(machines_offer_what_they_can_spare),
         cmocka_unit_test(a_reserve_beyond_the_machine_is_refused),
+        cmocka_unit_test(a_card_without_a_speed_is_told_of),
         cmocka_unit_test(quotas_are_read),
         cmocka_unit_test(this_machine_has_something),
         cmocka_unit_test(labels_are_checked),
