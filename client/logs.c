@@ -36,14 +36,13 @@ static int next(struct contact *contact, struct stream *stream, bool follow,
     return code;
 }
 
-/* One stream until it ends, or until nobody reads what is printed. `got`
- * counts bytes, so that the next stream can go on behind them. */
-static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
-                bool json, uint64_t *got, struct error *why)
+/* One stream until it ends, or until nobody reads what is printed. The request
+ * goes on behind what was printed. */
+static int copy(struct contact *contact, Kontor__V1__LogsRequest *request,
+                bool json, struct error *why)
 {
     struct stream *stream;
     ProtobufCMessage *message;
-    uint64_t skip = *got;
     bool more = true;
     int code = 0;
 
@@ -54,40 +53,32 @@ static int copy(struct contact *contact, const Kontor__V1__LogsRequest *request,
            (code = next(contact, stream, request->follow, &message, why)) ==
                0 &&
            message) {
-        Kontor__V1__LogsChunk *chunk = (Kontor__V1__LogsChunk *)message;
-        uint64_t old = skip < chunk->data.len ? skip : chunk->data.len;
-        size_t length = chunk->data.len;
+        const Kontor__V1__LogsChunk *chunk = (Kontor__V1__LogsChunk *)message;
 
-        skip -= old;
-        *got += length - old;
-        chunk->data.data += old;
-        chunk->data.len -= old;
-        more = chunk->data.len == 0 || put(chunk, json);
-        chunk->data.data -= old;
-        chunk->data.len = length;
+        more = put(chunk, json);
+        if (chunk->end)
+            *request->after = *chunk->end; /* has only numbers */
         message_free(message);
     }
     stream_close(stream);
     return code;
 }
 
-/* When the master or the leader goes away, the log is asked for again and
- * what was printed is skipped. Where only the last bytes were asked for,
- * their place in the log is not known: what follows them cannot be found, and
- * that ends it. */
-static int logs(struct contact *contact, const Kontor__V1__LogsRequest *request,
+/* When the master, the leader or the node goes away, the log is asked for
+ * again from where it was broken off. */
+static int logs(struct contact *contact, Kontor__V1__LogsRequest *request,
                 bool json, struct error *why)
 {
     uint64_t deadline_ms = contact_deadline(contact);
-    uint64_t got = 0;
 
     for (;;) {
-        uint64_t before = got;
-        int code = copy(contact, request, json, &got, why);
+        Kontor__V1__LogPosition before = *request->after;
+        int code = copy(contact, request, json, why);
 
-        if (!contact_may_retry(code) || (got > 0 && request->tail_bytes > 0))
+        if (!contact_may_retry(code))
             return code;
-        if (got > before)
+        if (request->after->file != before.file ||
+            request->after->offset != before.offset)
             deadline_ms = contact_deadline(contact);
         if (contact_expired(deadline_ms))
             return code;
@@ -97,6 +88,7 @@ static int logs(struct contact *contact, const Kontor__V1__LogsRequest *request,
 static int run(struct words *words)
 {
     Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
+    Kontor__V1__LogPosition after = KONTOR__V1__LOG_POSITION__INIT;
     struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
     const char *format = NULL;
     const char *container = "";
@@ -110,8 +102,8 @@ static int run(struct words *words)
          "only what was written within the last 5m, say"},
         {"p|previous", OPTION_FLAG, &previous, NULL,
          "of the run before the present one"},
-        {"tail", OPTION_BYTES, &request.tail_bytes, "BYTES",
-         "only the last of it, such as 4K"},
+        {"tail", OPTION_NUMBER, &request.tail_lines, "LINES",
+         "only the last lines"},
         OUTPUT_OPTION(&format),
         CONTACT_OPTIONS(&to),
         {0}};
@@ -123,6 +115,7 @@ static int run(struct words *words)
     if (!verb_parse(words, options) || !output_is_json(words, format, &json))
         return words->exit_code;
     request.pod = words->operands.values[0];
+    request.after = &after;
     request.follow = follow;
     request.container = message_text(container);
     request.previous = previous;
@@ -144,7 +137,7 @@ const struct verb verb_logs = {
     .summary = "Print what a pod wrote",
     .example = "kctl logs -f web-1",
     .synopsis = "kctl logs [-f] [-c CONTAINER] [--since TIME] [--previous] "
-                "[--tail BYTES] POD [-o json]",
+                "[--tail LINES] POD [-o json]",
     .details = "What the pod wrote to stdout goes to stdout, what it wrote "
                "to stderr to stderr. -o json prints one object a chunk, its "
                "data in base64.",

@@ -132,10 +132,11 @@ static void logs(struct master *master, struct call *call,
     } else {
         order.pod_id = pod->facts.id;
         order.follow = request->follow;
-        order.tail_bytes = request->tail_bytes;
         order.container = request->container;
         order.since_wall_ms = request->since_wall_ms;
         order.previous = request->previous;
+        order.tail_lines = request->tail_lines;
+        order.after = request->after;
         service_relay(master, call, node, &question);
     }
 }

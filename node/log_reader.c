@@ -1,6 +1,7 @@
 #include "node/log_reader.h"
 
 #include "base/fd.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "node/supervisor/supervisor.h"
 
@@ -75,8 +76,29 @@ static int open_file(struct log_reader *reader, const struct log_name *name,
     fd_reset(&reader->fd);
     reader->fd = fd_take(&fd);
     reader->inode = info.st_ino;
+    reader->file = 0;
     reader->offset = 0;
     buffer_consume(&reader->in, buffer_length(&reader->in));
+    return 0;
+}
+
+/* Tell the present file from all before it: inodes are used again, but not
+ * with the same first record. 0 while it has none. */
+static int identify(struct log_reader *reader, struct error *why)
+{
+    struct {
+        uint64_t inode;
+        struct log_record first;
+    } key = {.inode = reader->inode};
+    ssize_t length;
+
+    if (reader->file != 0 || reader->fd < 0)
+        return 0;
+    length = pread(reader->fd, &key.first, sizeof key.first, 0);
+    if (length < 0)
+        return error_errno(why, "read the log in %s", reader->folder);
+    if (length == sizeof key.first)
+        reader->file = map_hash_bytes(&key, sizeof key) | 1;
     return 0;
 }
 
@@ -215,37 +237,111 @@ int log_reader_next(struct log_reader *reader, size_t *length,
     }
 }
 
+/* ---- positions ----------------------------------------------------------- */
+
+int log_reader_position(struct log_reader *reader, struct log_position *out,
+                        struct error *why)
+{
+    if (identify(reader, why) != 0)
+        return (int)why->code;
+    out->file = reader->file;
+    out->offset = reader->offset - buffer_length(&reader->in);
+    return 0;
+}
+
+int log_reader_resume(struct log_reader *reader,
+                      const struct log_position *after, struct error *why)
+{
+    /* A file that becomes the old one meanwhile is found there. */
+    static const struct log_name files[] = {{.file = SUPERVISOR_LOG},
+                                            {.file = SUPERVISOR_LOG_OLD}};
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        if (open_file(reader, &files[i], why) != 0 ||
+            identify(reader, why) != 0)
+            return (int)why->code;
+        if (reader->file != 0 && reader->file == after->file) {
+            reader->offset = after->offset;
+            return 0;
+        }
+    }
+    reader->file = 0;
+    fd_reset(&reader->fd);
+    return 0;
+}
+
 /* ---- the tail ------------------------------------------------------------ */
 
-/* Walk the present file's records from its beginning: add up their output,
- * and stop before the one that holds byte `until` of it. */
-static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
-                struct error *why)
+static uint64_t count_lines(const uint8_t *bytes, size_t length)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < length; i++)
+        count += bytes[i] == '\n';
+    return count;
+}
+
+/* The bytes up to the end of that line, which is there. */
+static size_t length_of_lines(const uint8_t *bytes, uint64_t lines)
+{
+    size_t length = 0;
+
+    while (lines > 0)
+        lines -= bytes[length++] == '\n';
+    return length;
+}
+
+/* What a walk over one file saw of its output. */
+struct walked {
+    uint64_t lines; /* that ended */
+    bool open;      /* after the last of them there was more */
+};
+
+/* A whole record, at the beginning of `in`. True: line `until` ends in it, and
+ * what follows that line is to be read next. */
+static bool walk_record(struct log_reader *reader,
+                        const struct log_record *record, uint64_t until,
+                        struct walked *walked)
+{
+    const uint8_t *bytes = buffer_data(&reader->in) + sizeof *record;
+    uint64_t lines;
+
+    if (!is_wanted(&reader->filter, record) || record->length == 0)
+        return false;
+    lines = count_lines(bytes, record->length);
+    if (walked->lines + lines >= until) {
+        reader->skip = length_of_lines(bytes, until - walked->lines);
+        return true;
+    }
+    walked->lines += lines;
+    walked->open = bytes[record->length - 1] != '\n';
+    return false;
+}
+
+/* Walk the present file's records from its beginning, and stop before the one
+ * in which line `until` ends. */
+static int walk(struct log_reader *reader, uint64_t until,
+                struct walked *walked, struct error *why)
 {
     struct log_record record;
     uint64_t at = 0;
-    uint64_t wanted;
+    bool found = false;
     size_t got = 1;
 
-    *output = 0;
     reader->offset = 0;
-    while (got > 0) {
+    while (got > 0 && !found) {
         while (whole_record(&reader->in, &record)) {
             if (check_record(&record, why) != 0)
                 return (int)why->code;
-            wanted = is_wanted(&reader->filter, &record) ? record.length : 0;
-            if (buffer_length(&reader->in) - sizeof record < record.length ||
-                *output + wanted > until)
+            if (buffer_length(&reader->in) - sizeof record < record.length)
+                break;
+            found = walk_record(reader, &record, until, walked);
+            if (found)
                 break;
             buffer_consume(&reader->in, sizeof record + record.length);
-            *output += wanted;
             at += sizeof record + record.length;
         }
-        if (whole_record(&reader->in, &record) &&
-            is_wanted(&reader->filter, &record) &&
-            *output + record.length > until)
-            break;
-        if (fill(reader, &got, why) != 0)
+        if (!found && fill(reader, &got, why) != 0)
             return (int)why->code;
     }
     buffer_consume(&reader->in, buffer_length(&reader->in));
@@ -253,45 +349,33 @@ static int walk(struct log_reader *reader, uint64_t until, uint64_t *output,
     return 0;
 }
 
-static int measure(struct log_reader *reader, const struct log_name *name,
-                   uint64_t *output, struct error *why)
-{
-    *output = 0;
-    if (open_file(reader, name, why) != 0)
-        return (int)why->code;
-    return reader->fd >= 0 ? walk(reader, UINT64_MAX, output, why) : 0;
-}
-
-int log_reader_seek(struct log_reader *reader, uint64_t tail_bytes,
+int log_reader_seek(struct log_reader *reader, uint64_t tail_lines,
                     struct error *why)
 {
-    static const struct log_name log = {.file = SUPERVISOR_LOG};
-    static const struct log_name old = {.file = SUPERVISOR_LOG_OLD};
-    uint64_t old_bytes = 0;
-    uint64_t log_bytes = 0;
-    uint64_t skip;
-    uint64_t walked;
+    static const struct log_name files[] = {{.file = SUPERVISOR_LOG_OLD},
+                                            {.file = SUPERVISOR_LOG}};
+    uint64_t ends[ARRAY_LEN(files)]; /* lines that ended by the file's end */
+    struct walked walked = {0};
+    uint64_t lines;
 
-    if (tail_bytes == 0)
+    if (tail_lines == 0)
         return 0;
-    if (measure(reader, &old, &old_bytes, why) != 0)
-        return (int)why->code;
-    fd_reset(&reader->fd);
-    if (measure(reader, &log, &log_bytes, why) != 0)
-        return (int)why->code;
-    skip = old_bytes + log_bytes > tail_bytes
-               ? old_bytes + log_bytes - tail_bytes
-               : 0;
-    if (skip < old_bytes) {
-        if (open_file(reader, &old, why) != 0)
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        fd_reset(&reader->fd);
+        if (open_file(reader, &files[i], why) != 0 ||
+            (reader->fd >= 0 && walk(reader, UINT64_MAX, &walked, why) != 0))
             return (int)why->code;
-    } else {
-        skip -= old_bytes;
+        ends[i] = walked.lines;
     }
-    if (reader->fd < 0)
+    fd_reset(&reader->fd);
+    lines = walked.lines + walked.open;
+    if (lines <= tail_lines)
         return 0;
-    if (walk(reader, skip, &walked, why) != 0)
+    walked = (struct walked){0};
+    lines -= tail_lines; /* to be left out */
+    if (lines > ends[0])
+        walked.lines = ends[0];
+    if (open_file(reader, &files[lines > ends[0]], why) != 0)
         return (int)why->code;
-    reader->skip = skip - walked;
-    return 0;
+    return reader->fd >= 0 ? walk(reader, lines, &walked, why) : 0;
 }

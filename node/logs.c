@@ -37,7 +37,8 @@ struct log_follower {
     struct call *call; /* NULL once ended */
     enum log_stream_state state;
     uint64_t pod_id;
-    uint64_t tail_bytes;
+    uint64_t tail_lines;
+    struct log_position after; /* .file 0: from the tail */
     bool follow;
     bool seeking;
     struct log_reader reader;
@@ -70,7 +71,10 @@ static void log_seek_work(uv_work_t *work)
     struct log_follower *op = container_of(work, struct log_follower, work);
 
     error_clear(&op->why);
-    log_reader_seek(&op->reader, op->tail_bytes, &op->why);
+    if (op->after.file != 0)
+        log_reader_resume(&op->reader, &op->after, &op->why);
+    else
+        log_reader_seek(&op->reader, op->tail_lines, &op->why);
 }
 
 static void log_on_sought(uv_work_t *work, int cancelled)
@@ -97,6 +101,25 @@ static bool pod_is_over(const struct log_follower *op)
            status->phase == KONTOR__V1__POD_PHASE__POD_STOPPED;
 }
 
+/* One piece, which the reader has just given. */
+static int log_send_piece(struct log_follower *op, size_t length,
+                          struct error *why)
+{
+    Kontor__V1__LogsChunk chunk = KONTOR__V1__LOGS_CHUNK__INIT;
+    Kontor__V1__LogPosition end = KONTOR__V1__LOG_POSITION__INIT;
+    struct log_position position;
+
+    if (log_reader_position(&op->reader, &position, why) != 0)
+        return (int)why->code;
+    end.file = position.file;
+    end.offset = position.offset;
+    chunk.end = &end;
+    chunk.data.data = buffer_data(&op->reader.out);
+    chunk.data.len = length;
+    chunk.is_stderr = op->reader.is_stderr;
+    return call_send(op->call, &chunk.base, why);
+}
+
 static void log_send(struct log_follower *op)
 {
     bool over = !op->follow || pod_is_over(op);
@@ -104,7 +127,6 @@ static void log_send(struct log_follower *op)
 
     error_clear(&why);
     while (call_queued_bytes(op->call) < CALL_QUEUE_HIGH_BYTES) {
-        Kontor__V1__LogsChunk chunk = KONTOR__V1__LOGS_CHUNK__INIT;
         size_t length;
 
         if (log_reader_next(&op->reader, &length, &why) != 0) {
@@ -117,10 +139,7 @@ static void log_send(struct log_follower *op)
                 log_finish(op, &why);
             return;
         }
-        chunk.data.data = buffer_data(&op->reader.out);
-        chunk.data.len = length;
-        chunk.is_stderr = op->reader.is_stderr;
-        if (call_send(op->call, &chunk.base, &why) != 0) {
+        if (log_send_piece(op, length, &why) != 0) {
             log_finish(op, &why);
             return;
         }
@@ -272,7 +291,10 @@ void log_streams_add(struct log_streams *streams, struct call *call,
     op->all = streams;
     op->call = call;
     op->pod_id = request->pod_id;
-    op->tail_bytes = request->tail_bytes;
+    op->tail_lines = request->tail_lines;
+    if (request->after)
+        op->after =
+            (struct log_position){request->after->file, request->after->offset};
     op->follow = request->follow;
     log_reader_init(&op->reader, folder);
     op->reader.filter = filter;

@@ -187,7 +187,7 @@ static void watch_pods(struct call *call, const ProtobufCMessage *message)
     uv_timer_start(&watch->timer, on_heartbeat, 0, node->heartbeat_ms);
 }
 
-/* Three chunks; a request for one byte fails. */
+/* Three chunks; a request for one line fails. */
 static void logs(struct call *call, const ProtobufCMessage *message)
 {
     const Kontor__V1__NodeLogsRequest *request = (const void *)message;
@@ -195,7 +195,7 @@ static void logs(struct call *call, const ProtobufCMessage *message)
     uint8_t text[] = "hello\n";
     struct error why;
 
-    if (request->tail_bytes == 1) {
+    if (request->tail_lines == 1) {
         call_fail(call, ERROR_NOT_FOUND, "the log is gone");
         return;
     }

@@ -652,7 +652,7 @@ static void logs_come_from_the_node(void **state)
     assert_int_equal(why.code, 0);
     assert_memory_equal(chunk->data.data, "hello\n", 6);
     kontor__v1__logs_chunk__free_unpacked(chunk, NULL);
-    request.tail_bytes = 1;
+    request.tail_lines = 1;
     assert_null(world_call(admin, "Logs", &request.base, &why));
     expect_refused(why, ERROR_NOT_FOUND, "node n1: the log is gone");
     world_node_stop(0);

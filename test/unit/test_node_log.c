@@ -126,18 +126,18 @@ static void a_log_is_followed_through_rotations(void **state)
 
 static const struct {
     struct log_filter filter;
-    uint64_t tail_bytes;
+    uint64_t tail_lines;
     const char *text;
 } filters[] = {
-    {{-1, -1, 0}, 0, "a0b0a1b1a2"},
-    {{0, -1, 0}, 0, "a0a1a2"},
-    {{1, -1, 0}, 0, "b0b1"},
-    {{0, 1, 0}, 0, "a1"},
-    {{0, 1 << 16 | 2, 0}, 0, "a2"}, /* low bits are kept */
-    {{-1, -1, 40}, 0, "b1a2"},
-    {{1, -1, 40}, 0, "b1"},
-    {{0, -1, 0}, 3, "1a2"},
-    {{1, -1, 0}, 1, "1"},
+    {{-1, -1, 0}, 0, "a0\nb0\na1\nb1\na2\n"},
+    {{0, -1, 0}, 0, "a0\na1\na2\n"},
+    {{1, -1, 0}, 0, "b0\nb1\n"},
+    {{0, 1, 0}, 0, "a1\n"},
+    {{0, 1 << 16 | 2, 0}, 0, "a2\n"}, /* low bits are kept */
+    {{-1, -1, 40}, 0, "b1\na2\n"},
+    {{1, -1, 40}, 0, "b1\n"},
+    {{0, -1, 0}, 2, "a1\na2\n"},
+    {{1, -1, 0}, 1, "b1\n"},
     {{1, 7, 0}, 5, ""},
 };
 
@@ -145,19 +145,19 @@ static const struct {
 static void records_are_chosen(void **state)
 {
     (void)state;
-    record_as((struct log_record){10, 0, 0, 0, 0}, "a0");
-    record_as((struct log_record){20, 0, 0, 1, 0}, "b0");
-    record_as((struct log_record){30, 0, 0, 0, 1}, "a1");
+    record_as((struct log_record){10, 0, 0, 0, 0}, "a0\n");
+    record_as((struct log_record){20, 0, 0, 1, 0}, "b0\n");
+    record_as((struct log_record){30, 0, 0, 0, 1}, "a1\n");
     rotate();
-    record_as((struct log_record){40, 0, 0, 1, 1}, "b1");
-    record_as((struct log_record){50, 0, 0, 0, 2}, "a2");
+    record_as((struct log_record){40, 0, 0, 1, 1}, "b1\n");
+    record_as((struct log_record){50, 0, 0, 0, 2}, "a2\n");
     for (size_t i = 0; i < ARRAY_LEN(filters); i++) {
         struct log_reader reader;
         struct error why;
 
         log_reader_init(&reader, folder);
         reader.filter = filters[i].filter;
-        assert_int_equal(log_reader_seek(&reader, filters[i].tail_bytes, &why),
+        assert_int_equal(log_reader_seek(&reader, filters[i].tail_lines, &why),
                          0);
         expect(&reader, filters[i].text);
         log_reader_fini(&reader);
@@ -181,33 +181,79 @@ static void half_a_record_is_waited_for(void **state)
     log_reader_fini(&reader);
 }
 
-static void a_tail_is_cut_to_the_byte(void **state)
+/* Lines do not keep to records, and a record may hold many. */
+static void a_tail_is_counted_in_lines(void **state)
 {
     static const struct {
-        uint64_t bytes;
+        uint64_t lines;
         const char *text;
     } tails[] = {
-        {0, "aaaabbbbccccdddd"},  {16, "aaaabbbbccccdddd"},
-        {99, "aaaabbbbccccdddd"}, {13, "abbbbccccdddd"},
-        {9, "bccccdddd"},         {8, "ccccdddd"},
-        {7, "cccdddd"},           {1, "d"},
+        {0, "one\ntwo\n\nfour\nfive\nsi"},
+        {99, "one\ntwo\n\nfour\nfive\nsi"},
+        {6, "one\ntwo\n\nfour\nfive\nsi"},
+        {5, "two\n\nfour\nfive\nsi"},
+        {4, "\nfour\nfive\nsi"},
+        {3, "four\nfive\nsi"},
+        {2, "five\nsi"},
+        {1, "si"},
     };
 
     (void)state;
-    record("log", LOG_STREAM_STDOUT, "aaaa");
-    record("log", LOG_STREAM_STDOUT, "bbbb");
+    record("log", LOG_STREAM_STDOUT, "one\ntw");
+    record("log", LOG_STREAM_STDOUT, "o\n");
+    record("log", LOG_STREAM_STDOUT, "");
+    record("log", LOG_STREAM_STDOUT, "\nfo");
     rotate();
-    record("log", LOG_STREAM_STDOUT, "cccc");
-    record("log", LOG_STREAM_STDOUT, "dddd");
+    record("log", LOG_STREAM_STDOUT, "ur\n");
+    record("log", LOG_STREAM_STDOUT, "five\nsi");
     for (size_t i = 0; i < ARRAY_LEN(tails); i++) {
         struct log_reader reader;
         struct error why;
 
         log_reader_init(&reader, folder);
-        assert_int_equal(log_reader_seek(&reader, tails[i].bytes, &why), 0);
+        assert_int_equal(log_reader_seek(&reader, tails[i].lines, &why), 0);
         expect(&reader, tails[i].text);
         log_reader_fini(&reader);
     }
+}
+
+/* Another reader goes on from there. */
+static void expect_after(const struct log_position *after, const char *text)
+{
+    struct log_reader reader;
+    struct error why;
+
+    log_reader_init(&reader, folder);
+    assert_int_equal(log_reader_resume(&reader, after, &why), 0);
+    expect(&reader, text);
+    log_reader_fini(&reader);
+}
+
+static void a_reader_goes_on_where_another_was_broken_off(void **state)
+{
+    struct log_position after = {0, 0};
+    struct log_reader reader;
+    struct error why;
+    size_t length;
+
+    (void)state;
+    expect_after(&after, "");
+    record("log", LOG_STREAM_STDOUT, "one ");
+    record("log", LOG_STREAM_STDERR, "oops");
+    record("log", LOG_STREAM_STDOUT, "two ");
+    log_reader_init(&reader, folder);
+    assert_int_equal(log_reader_next(&reader, &length, &why), 0);
+    assert_int_equal(log_reader_position(&reader, &after, &why), 0);
+    log_reader_fini(&reader);
+    expect_after(&after, "[oops]two ");
+    rotate();
+    expect_after(&after, "[oops]two ");
+    record("log", LOG_STREAM_STDOUT, "three ");
+    expect_after(&after, "[oops]two three ");
+    /* Gone, though what it was read from may have its inode again. */
+    rotate();
+    record_as((struct log_record){.wall_ms = 7}, "four");
+    expect_after(&after, "three four");
 }
 
 static void a_damaged_log_is_said_to_be(void **state)
@@ -283,16 +329,17 @@ static void a_long_log_is_whole(void **state)
 
     (void)state;
     memset(text, 'x', RECORD_BYTES);
+    text[0] = '\n';
     text[RECORD_BYTES] = '\0';
     for (int i = 0; i < RECORDS; i++)
         record("log", LOG_STREAM_STDOUT, text);
     log_reader_init(&reader, folder);
-    assert_int_equal(log_reader_seek(&reader, 500 * RECORD_BYTES + 1, &why), 0);
+    assert_int_equal(log_reader_seek(&reader, 500, &why), 0);
     do {
         assert_int_equal(log_reader_next(&reader, &length, &why), 0);
         total += length;
     } while (length > 0);
-    assert_int_equal(total, 500 * RECORD_BYTES + 1);
+    assert_int_equal(total, 500 * RECORD_BYTES - 1); /* no first newline */
     log_reader_fini(&reader);
 }
 
@@ -409,7 +456,8 @@ int main(void)
         in_folder(a_reader_that_keeps_up_misses_nothing),
         in_folder(records_are_chosen),
         in_folder(half_a_record_is_waited_for),
-        in_folder(a_tail_is_cut_to_the_byte),
+        in_folder(a_tail_is_counted_in_lines),
+        in_folder(a_reader_goes_on_where_another_was_broken_off),
         in_folder(a_damaged_log_is_said_to_be),
         in_folder(a_long_log_is_whole),
         in_folder(an_old_leader_is_refused_also_after_a_restart),

@@ -527,14 +527,14 @@ static void logs_end_where_the_pod_did(void **state)
     await_end(world, &record);
     assert_int_equal(record.why.code, ERROR_NOT_FOUND);
     assert_int_equal(order(world, world->master, 1, 1, 1), 0);
-    write_log(world, "hello");
+    write_log(world, "one\ntwo\nthree");
     request.follow = true;
-    request.tail_bytes = 3;
+    request.tail_lines = 2;
     begin(world->master, "/kontor.v1.Node/Logs",
           &kontor__v1__logs_chunk__descriptor, &request.base, &record);
     await_end(world, &record);
     assert_int_equal(record.why.code, 0);
-    assert_string_equal(record.seen, "llo ");
+    assert_string_equal(record.seen, "two\nthree ");
     assert_int_equal(delete (world, 1, 1, 1), 0);
     while (pod_engine_status(world->engine, 1))
         uv_run(&world->loop, UV_RUN_ONCE);

@@ -427,15 +427,17 @@ static void send_list(struct session *session)
 static void send_logs(struct session *session)
 {
     Kontor__V1__LogsRequest request = KONTOR__V1__LOGS_REQUEST__INIT;
+    Kontor__V1__LogPosition after = KONTOR__V1__LOG_POSITION__INIT;
 
     request.pod = session->pod.name;
     request.follow = session->follow;
-    if (world_chance(30))
-        request.tail_bytes =
-            world_between(1, 2 * logs_length(session->pod.id) + 1);
     session->log_at = 0;
-    if (request.tail_bytes && request.tail_bytes < logs_length(session->pod.id))
-        session->log_at = logs_length(session->pod.id) - request.tail_bytes;
+    if (world_chance(30)) { /* as after a chunk that ended there */
+        after.file = session->pod.id;
+        after.offset = world_between(0, logs_length(session->pod.id));
+        request.after = &after;
+        session->log_at = after.offset;
+    }
     ask(session, "/kontor.v1.Cluster/Logs", &kontor__v1__logs_chunk__descriptor,
         &request.base);
 }

@@ -116,7 +116,6 @@ void logs_serve(struct call *call, const ProtobufCMessage *message)
         .ended = on_ended,
     };
     const Kontor__V1__NodeLogsRequest *request = (const void *)message;
-    uint64_t length = logs_length(request->pod_id);
     struct reader *reader;
 
     if (!has(call_service_data(call), request->pod_id)) {
@@ -126,8 +125,8 @@ void logs_serve(struct call *call, const ProtobufCMessage *message)
     reader = memory_new(sizeof *reader);
     reader->pod_id = request->pod_id;
     reader->follow = request->follow;
-    if (request->tail_bytes && request->tail_bytes < length)
-        reader->at = length - request->tail_bytes;
+    if (request->after)
+        reader->at = request->after->offset;
     call_listen(call, &events, reader);
     on_writable(call);
 }
