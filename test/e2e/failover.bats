@@ -205,6 +205,29 @@ for pod in json.load(sys.stdin)["pods"]:
         diff - "$BATS_TEST_TMPDIR/kept"
 }
 
+has_printed() { # LINES FILE
+    [ "$(wc -l <"$2")" -ge "$1" ]
+}
+
+# 1 to 1,500,000 in some 15 s, more than one file of the log holds.
+@test "logs -f goes on when the leader dies, and when the node's agent does" {
+    local out=$BATS_TEST_TMPDIR/out killed follower
+    start loud --restart never --node n1 --cpu 1 -- sh -c \
+        'i=0; while [ $i -lt 300 ]; do seq $((i * 5000 + 1)) $((i * 5000 + 5000)); i=$((i + 1)); sleep 0.03; done'
+    kctl logs -f loud-1 >"$out" 3>&- &
+    follower=$!
+    await 10 has_printed 100000 "$out"
+    killed=$(leader)
+    kill_9 "$killed"
+    await 10 led_by_other "$killed"
+    await 30 has_printed 500000 "$out"
+    kill_9 n1
+    start_again n1
+    start_again "$killed"
+    wait "$follower"
+    seq 1500000 | cmp - "$out"
+}
+
 # A stock gRPC client that kills the leader itself, in the midst of it.
 stock() { # CASE IMAGE
     remember m1 m2 m3
