@@ -178,6 +178,16 @@ static int check_image(const Kontor__V1__Image *image, struct error *why)
     return 0;
 }
 
+/* As merge_argv() will have it first; "" when nobody names one. Borrowed. */
+static const char *program_of(const struct bundle_source *source)
+{
+    if (source->spec->n_command > 0)
+        return source->spec->command[0];
+    if (source->image->n_entrypoint > 0)
+        return source->image->entrypoint[0];
+    return source->image->n_command > 0 ? source->image->command[0] : "";
+}
+
 static void merge_argv(Kontor__V1__BundleContainer *container,
                        const struct bundle_source *source)
 {
@@ -234,7 +244,7 @@ int bundle_add(Kontor__V1__Bundle *bundle, const struct bundle_source *source,
         return (int)why->code;
     if (signal_parse(image->stop_signal, &stop_signal, why) != 0)
         return error_wrap(why, "image %s: StopSignal", image->reference);
-    if (source->spec->n_command + image->n_entrypoint + image->n_command == 0)
+    if (program_of(source)[0] == '\0')
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "image %s names no program to run: give one",
                          image->reference);

@@ -84,6 +84,7 @@ static const struct merge merges[] = {
     {"what is asked for replaces both", {"/e"}, {"c"}, {"/a", "b"}, "/a b"},
     {"an image without a program", {NULL}, {NULL}, {"/a"}, "/a"},
     {"no program at all", {NULL}, {NULL}, {NULL}, NULL},
+    {"a program without a name", {"/e"}, {NULL}, {"", "b"}, NULL},
 };
 
 static size_t count_words(const char *const *words)
