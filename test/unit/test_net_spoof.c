@@ -158,10 +158,11 @@ static void set_icmp6_checksum(uint8_t *frame)
 static void put_router_advertisement(const struct wire *wire, uint8_t *frame)
 {
     static const uint8_t to[] = {0x33, 0x33, 0, 0, 0, 1};
-    struct ip6_hdr ip = {.ip6_vfc = 0x60, .ip6_nxt = 58, .ip6_hlim = 255};
+    struct ip6_hdr ip = {.ip6_nxt = 58, .ip6_hlim = 255};
 
     put_ethernet(wire, frame, ETH_P_IPV6);
     memcpy(frame, to, sizeof to);
+    ip.ip6_vfc = 0x60; /* of a union: an initialiser of another would win */
     ip.ip6_plen = htons(FRAME_BYTES - ETH_HLEN - sizeof ip);
     inet_pton(AF_INET6, "fe80::1", &ip.ip6_src);
     inet_pton(AF_INET6, "ff02::1", &ip.ip6_dst);
