@@ -311,6 +311,33 @@ static void an_image_has_no_devices(void **state)
     assert_says("\n0\n0\n");
 }
 
+/* An image whose /proc and /sys are links gets them where the links lead, and
+ * what is to be hidden or read-only there is (CVE-2023-27561, CVE-2021-30465).
+ */
+static void a_proc_that_is_a_link_is_covered_all_the_same(void **state)
+{
+    char path[128];
+
+    (void)state;
+    make_pod("{ echo x > /proc/sys/kernel/core_pattern && echo wrote; } 2>&1; "
+             "{ echo x > /etc/p/sysrq-trigger && echo wrote; } 2>&1; "
+             "wc -c < /proc/interrupts; wc -c < /etc/p/keys; "
+             "ls /etc/s/firmware | wc -l; "
+             "grep -c 'sysfs ro,' /proc/self/mounts");
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/layer/%s", pod->folder,
+                 i ? "sys" : "proc");
+        rmdir(path);
+        assert_int_equal(symlink(i ? "/etc/s" : "../../etc/p", path), 0);
+        snprintf(path, sizeof path, "%s/layer/etc/%c", pod->folder,
+                 i ? 's' : 'p');
+        assert_int_equal(mkdir(path, 0755), 0);
+    }
+    kpod_pod_run(pod);
+    assert_null(strstr(kpod_pod_log(pod, 0), "wrote"));
+    assert_says("\n0\n0\n0\n1\n");
+}
+
 /* Files of /proc that write to the kernel are not to be had, by no way
  * (CVE-2025-52881, CVE-2022-0492). */
 static void nothing_writes_to_the_kernel(void **state)
@@ -395,6 +422,7 @@ int main(void)
         story(a_read_only_root_stays_so),
         story(no_descriptor_leads_out),
         story(an_image_has_no_devices),
+        story(a_proc_that_is_a_link_is_covered_all_the_same),
         story(nothing_writes_to_the_kernel),
         story(the_log_is_no_link),
         story(a_memory_bomb_is_its_own),

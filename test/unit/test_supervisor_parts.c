@@ -9,12 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -351,16 +354,89 @@ static void paths_stay_in_the_root(void **state)
     close(root);
 }
 
+/* A folder and a link out of the root, exchanged without end. */
+static pid_t exchange_for_ever(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (pid == 0)
+        renameat2(AT_FDCWD, "root/vol", AT_FDCWD, "root/link", RENAME_EXCHANGE);
+    return pid;
+}
+
+/* Which of the two did it lead to? What lies elsewhere fails the test. */
+static int where_is(int fd)
+{
+    static const char *const places[] = {"/root/vol/", "/root/link/",
+                                         "/root/outside/"};
+    char path[64], at[PATH_MAX];
+    ssize_t length;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    length = readlink(path, at, sizeof at - 1);
+    assert_true(length > 0);
+    at[length] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        if (strncmp(at, folder, strlen(folder)) == 0 &&
+            strncmp(at + strlen(folder), places[i], strlen(places[i])) == 0)
+            return i == 2;
+    fail_msg("led to %s", at);
+    return -1;
+}
+
+/* Whoever shares a folder with a container that is being made exchanges it for
+ * a link while mounts go there (CVE-2021-30465, CVE-2023-27561): each step is
+ * taken by the kernel inside the root, so there is no moment for it. */
+static void a_folder_that_becomes_a_link_leads_no_way_out(void **state)
+{
+    enum { ENOUGH = 300, TRIES_MAX = 1000000 };
+    unsigned seen[2] = {0, 0};
+    struct error why;
+    pid_t racer;
+    int root;
+
+    (void)state;
+    assert_int_equal(mkdir("outside", 0755), 0); /* the host's */
+    assert_int_equal(mkdir("root", 0755), 0);
+    assert_int_equal(mkdir("root/outside", 0755), 0);
+    assert_int_equal(mkdir("root/vol", 0755), 0);
+    assert_int_equal(symlink("../outside", "root/link"), 0);
+    root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    racer = exchange_for_ever();
+    for (unsigned i = 0;
+         i < TRIES_MAX && (seen[0] < ENOUGH || seen[1] < ENOUGH); i++) {
+        int fd = i % 2 ? root_path_folder(root, "/vol/a/b", &why)
+                       : root_path_file(root, "/vol/f", &why);
+
+        if (fd < 0)
+            continue; /* it was exchanged halfway */
+        seen[where_is(fd)]++;
+        close(fd);
+    }
+    kill(racer, SIGKILL);
+    assert_int_equal(waitpid(racer, NULL, 0), racer);
+    assert_true(seen[0] >= ENOUGH && seen[1] >= ENOUGH);
+    assert_int_equal(rmdir("outside"), 0); /* empty */
+    close(root);
+}
+
 #define story(test) \
     cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        story(torn_ends_are_cut_off),      story(long_logs_are_checked_whole),
-        story(logs_are_rotated),           story(a_full_disk_costs_only_output),
-        story(a_full_disk_takes_a_status), story(users_are_resolved),
-        story(odd_files_are_no_lists),     story(paths_stay_in_the_root),
+        story(torn_ends_are_cut_off),
+        story(long_logs_are_checked_whole),
+        story(logs_are_rotated),
+        story(a_full_disk_costs_only_output),
+        story(a_full_disk_takes_a_status),
+        story(users_are_resolved),
+        story(odd_files_are_no_lists),
+        story(paths_stay_in_the_root),
+        story(a_folder_that_becomes_a_link_leads_no_way_out),
     };
 
     if (unshare(CLONE_NEWNS) != 0 ||
