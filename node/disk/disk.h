@@ -40,6 +40,11 @@ int disk_make(const char *folder, uint64_t bytes, uint64_t log_limit_bytes,
  * when it does not. */
 int disk_await_unused(int dir, struct error *why);
 
+/* Give the writable layer `path` in `dir`, a folder of the host's as it was
+ * made, to `owner`, the root of a pod's user namespace; 0: it has none.
+ * FAILED_PRECONDITION: it was written with the ids of another one. */
+int disk_give(int dir, const char *path, uid_t owner, struct error *why);
+
 /* ---- usage.c ---------------------------------------------------------------
  */
 
@@ -51,6 +56,7 @@ uint64_t disk_usage(const char *folder, pid_t kpod);
  */
 
 /* From here on this process has mounts of its own, and the image of the
- * current folder is mounted in it, with a folder upper/NAME and work/NAME for
- * each of the names. */
-int disk_mount(const char *const *names, size_t count, struct error *why);
+ * current folder is mounted in it, with a folder upper/NAME, which belongs to
+ * `owner`, and work/NAME for each of the names. */
+int disk_mount(const char *const *names, size_t count, uid_t owner,
+               struct error *why);

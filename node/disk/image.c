@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "base/quantity.h"
+#include "node/supervisor/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +162,26 @@ int disk_make(const char *folder, uint64_t bytes, uint64_t log_limit_bytes,
         return 0;
     if (make_image(dir, bytes - 2 * log_limit_bytes, why) != 0)
         return error_wrap(why, "in %s", folder);
+    return 0;
+}
+
+int disk_give(int dir, const char *path, uid_t owner, struct error *why)
+{
+    struct stat info;
+
+    if (owner == 0)
+        return 0;
+    if (fstatat(dir, path, &info, AT_SYMLINK_NOFOLLOW) != 0)
+        return error_errno(why, "look at %s", path);
+    if (info.st_uid == 0 &&
+        fchownat(dir, path, owner, owner, AT_SYMLINK_NOFOLLOW) != 0)
+        return error_errno(why, "give %s to user %u", path, owner);
+    /* Ranges begin at a multiple of their size. */
+    if (info.st_uid != 0 &&
+        info.st_uid / SUPERVISOR_IDS != owner / SUPERVISOR_IDS)
+        return error_set(why, ERROR_FAILED_PRECONDITION,
+                         "%s belongs to user %u, the pod's ids begin at %u",
+                         path, info.st_uid, owner);
     return 0;
 }
 

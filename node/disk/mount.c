@@ -46,22 +46,22 @@ static int make_folder(const char *path, struct error *why)
     return 0;
 }
 
-int disk_mount(const char *const *names, size_t count, struct error *why)
+int disk_mount(const char *const *names, size_t count, uid_t owner,
+               struct error *why)
 {
-    static const char *const kinds[] = {DISK_FOLDER "/upper",
-                                        DISK_FOLDER "/work"};
     char path[NAME_PATH_MAX];
 
-    if (mount_image(why) != 0)
+    if (mount_image(why) != 0 || make_folder(DISK_FOLDER "/upper", why) != 0 ||
+        make_folder(DISK_FOLDER "/work", why) != 0)
         return (int)why->code;
-    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
-        if (make_folder(kinds[k], why) != 0)
+    for (size_t i = 0; i < count; i++) {
+        snprintf(path, sizeof path, DISK_FOLDER "/work/%s", names[i]);
+        if (make_folder(path, why) != 0)
             return (int)why->code;
-        for (size_t i = 0; i < count; i++) {
-            snprintf(path, sizeof path, "%s/%s", kinds[k], names[i]);
-            if (make_folder(path, why) != 0)
-                return (int)why->code;
-        }
+        snprintf(path, sizeof path, DISK_FOLDER "/upper/%s", names[i]);
+        if (make_folder(path, why) != 0 ||
+            disk_give(AT_FDCWD, path, owner, why) != 0)
+            return (int)why->code;
     }
     return 0;
 }

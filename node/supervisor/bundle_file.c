@@ -76,6 +76,10 @@ static int check(const Kontor__V1__Bundle *bundle, struct error *why)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "%zu containers, from 1 to %d can be run",
                          bundle->n_containers, SUPERVISOR_CONTAINERS_MAX);
+    if (bundle->first_id % SUPERVISOR_IDS)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "user ids from %u: no multiple of %d",
+                         bundle->first_id, SUPERVISOR_IDS);
     for (size_t i = 0; i < bundle->n_containers; i++)
         if (check_container(bundle->containers[i], why) != 0)
             return (int)why->code;

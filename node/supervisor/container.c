@@ -85,7 +85,9 @@ static _Noreturn void run_child(const struct container *container, int init,
     const struct container_child child = {
         .container = container->spec,
         .alone = container->bundle->n_containers == 1,
+        .users = container->users,
         .root = {.pod_folder = container->pod_folder,
+                 .users = container->users,
                  .layer_folder = container->layer_folder,
                  .container = container->spec->name,
                  .layers = container->spec->layers,
@@ -264,7 +266,7 @@ static bool hopeless(const struct container *container)
     if (code == ERROR_OK)
         return false;
     return code == ERROR_NOT_FOUND || code == ERROR_INVALID_ARGUMENT ||
-           code == ERROR_PERMISSION_DENIED ||
+           code == ERROR_PERMISSION_DENIED || code == ERROR_UNIMPLEMENTED ||
            container->exit_code == EXIT_NOT_EXECUTABLE;
 }
 

@@ -20,6 +20,7 @@
 #include "node/supervisor/health.h"
 #include "node/supervisor/log_file.h"
 #include "node/supervisor/start_report.h"
+#include "node/supervisor/users.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -40,8 +41,9 @@ struct container {
     const Kontor__V1__Bundle *bundle; /* borrowed */
     const Kontor__V1__BundleContainer *spec;
     uint8_t index;
-    const char *pod_folder;   /* borrowed, absolute, as is: */
-    const char *layer_folder; /* where its writable layer is */
+    const struct users *users; /* borrowed */
+    const char *pod_folder;    /* borrowed, absolute, as is: */
+    const char *layer_folder;  /* where its writable layer is */
     char cgroup[CGROUP_PATH_MAX];
     struct log_file *log; /* borrowed */
 

@@ -1,12 +1,12 @@
 /* container_child.c - the steps of a container's process, in their order:
  *
  *   streams -> cgroup -> the pod's namespaces -> own mounts -> root
- *     -> user -> working folder -> limits, keys -> privileges
- *     -> system call filter -> exec
+ *     -> user -> user namespace -> working folder -> limits, keys
+ *     -> privileges -> system call filter -> exec
  *
- * Everything before "privileges" runs with all of root's power in a process
- * that the container cannot touch yet; from "root" on nothing of the host
- * can be reached by a path. */
+ * Everything before "privileges" runs with all of root's power (from "user
+ * namespace" on of that one's root) in a process that the container cannot
+ * touch yet; from "root" on nothing of the host can be reached by a path. */
 #include "node/supervisor/container_child.h"
 
 #include "base/fd.h"
@@ -17,6 +17,7 @@
 #include "node/supervisor/process.h"
 #include "node/supervisor/root_path.h"
 #include "node/supervisor/start_report.h" /* EXIT_... */
+#include "node/supervisor/supervisor.h"
 #include "node/supervisor/syscall_filter.h"
 #include "node/supervisor/terminal.h"
 
@@ -116,9 +117,8 @@ static int enter_namespaces(const struct container_child *child, int *shm,
             return error_set(why, ERROR_UNAVAILABLE, "the pod's pid 1 is gone");
         return error_errno(why, "enter the pod's namespaces");
     }
-    /* The root of the cgroup namespace is the group that it stands in. */
-    if (unshare(CLONE_NEWNS | CLONE_NEWCGROUP) != 0)
-        return error_errno(why, "make mount and cgroup namespaces");
+    if (unshare(CLONE_NEWNS) != 0)
+        return error_errno(why, "make a mount namespace");
     return 0;
 }
 
@@ -178,25 +178,86 @@ static int set_limits(const Kontor__V1__BundleContainer *container,
     return 0;
 }
 
-/* stdin is the container's own /dev/null: its root may change the mode and
- * owner of what it holds open, and kpod's is the host's. Programs open
- * /dev/stdout and /dev/stderr, and these are pipes of root. */
+/* Programs open /dev/stdout and /dev/stderr, and these are pipes of root. */
 static int give_streams(const struct container_child *child,
+                        const struct identity *identity, struct error *why)
+{
+    uid_t owner = child->users->first_id + identity->uid;
+
+    if (!child->terminal && (fchown(STDOUT_FILENO, owner, (gid_t)-1) != 0 ||
+                             fchown(STDERR_FILENO, owner, (gid_t)-1) != 0))
+        return error_errno(why, "give stdout and stderr to user %u", owner);
+    return 0;
+}
+
+/* stdin is the container's own /dev/null: its root may change the mode and
+ * owner of what it holds open, and kpod's is the host's. */
+static int open_streams(const struct container_child *child,
                         const struct identity *identity, struct error *why)
 {
     CLEANUP(fd_close) int null = -1;
 
     if (child->terminal)
         return terminal_take(&child->size, identity->uid, child->report, why);
-    if (child->input < 0) {
-        null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null < 0 || dup2(null, STDIN_FILENO) < 0)
-            return error_errno(why, "connect stdin to /dev/null");
+    if (child->input >= 0)
+        return 0;
+    null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+        return error_errno(why, "connect stdin to /dev/null");
+    return 0;
+}
+
+/* ---- the user namespace ---------------------------------------------------
+ */
+
+static int check_ids(const struct identity *identity, struct error *why)
+{
+    uint32_t greatest =
+        identity->uid > identity->gid ? identity->uid : identity->gid;
+
+    for (size_t i = 0; i < identity->group_count; i++)
+        if (identity->groups[i] > greatest)
+            greatest = identity->groups[i];
+    if (greatest >= SUPERVISOR_IDS)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "user or group %u: the pod's user namespace has %d",
+                         greatest, SUPERVISOR_IDS);
+    return 0;
+}
+
+/* Only the host's root may raise a limit; how far, set_limits() says. */
+static int raise_limits(const Kontor__V1__BundleContainer *container,
+                        struct error *why)
+{
+    for (size_t i = 0; i < container->n_rlimits; i++) {
+        const Kontor__V1__BundleRlimit *asked = container->rlimits[i];
+        struct rlimit own;
+
+        if (getrlimit((__rlimit_resource_t)asked->resource, &own) != 0)
+            return error_errno(why, "get resource limit %u", asked->resource);
+        if (asked->hard > own.rlim_max)
+            own.rlim_max = asked->hard;
+        if (setrlimit((__rlimit_resource_t)asked->resource, &own) != 0)
+            return error_errno(why, "raise resource limit %u", asked->resource);
     }
-    if (fchown(STDOUT_FILENO, identity->uid, (gid_t)-1) != 0 ||
-        fchown(STDERR_FILENO, identity->uid, (gid_t)-1) != 0)
-        return error_errno(why, "give stdout and stderr to user %u",
-                           identity->uid);
+    return 0;
+}
+
+/* A container that is begun gets a copy of its mounts there, of which none
+ * can be taken away or made writable again: mount_namespaces(7). */
+static int enter_users(const struct container_child *child,
+                       const struct identity *identity, struct error *why)
+{
+    bool own = child->users->fd >= 0;
+
+    if (own && (check_ids(identity, why) != 0 ||
+                raise_limits(child->container, why) != 0 ||
+                users_enter(child->users, why) != 0))
+        return (int)why->code;
+    /* The root of the cgroup namespace is the group that it stands in. */
+    if (child->joined < 0 &&
+        unshare(CLONE_NEWCGROUP | (own ? CLONE_NEWNS : 0)) != 0)
+        return error_errno(why, "make mount and cgroup namespaces");
     return 0;
 }
 
@@ -331,8 +392,10 @@ static int set_up(const struct container_child *child,
     umask(022);
     if (identity_resolve(child->container->user, identity, why) != 0 ||
         add_groups(child->container, identity, why) != 0 ||
-        enter_working_dir(child, why) != 0 ||
         give_streams(child, identity, why) != 0 ||
+        enter_users(child, identity, why) != 0 ||
+        enter_working_dir(child, why) != 0 ||
+        open_streams(child, identity, why) != 0 ||
         set_limits(child->container, why) != 0)
         return (int)why->code;
     return privileges_take(

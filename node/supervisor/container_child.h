@@ -9,6 +9,7 @@
 struct container_child {
     const Kontor__V1__BundleContainer *container;
     struct container_root root;
+    const struct users *users;
     bool alone;          /* in its pod: /dev/shm is its own */
     const char *cgroup;  /* the container's own */
     int init;            /* pidfd of the pod's pid 1: whose namespaces */

@@ -25,6 +25,7 @@
 enum {
     NO_PROGRAMS = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
     PARAMETERS_MAX = 4,
+    TTY_GROUP = 5,
 };
 
 struct file_system {
@@ -47,13 +48,8 @@ static const struct file_system dev = {"tmpfs",
                                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
                                        {{"mode", "0755"}, {"size", "64k"}}};
 
-static const struct file_system in_dev[] = {
-    {"devpts",
-     "/dev/pts",
-     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-     {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}}},
-    {"mqueue", "/dev/mqueue", NO_PROGRAMS, {{0}}},
-};
+static const struct file_system mqueue = {
+    "mqueue", "/dev/mqueue", NO_PROGRAMS, {{0}}};
 
 /* Shown with a mount that hides what was there. */
 static const struct file_system nothing = {
@@ -172,6 +168,20 @@ static int put_shm(const struct container_root *root, int root_fd,
                       : put(root->shm, target, "/dev/shm", why);
 }
 
+/* Terminals belong to the group tty, as the pod has it. */
+static int put_pts(const struct users *users, int root, struct error *why)
+{
+    CLEANUP(free_pointer)
+    char *tty = memory_format("%" PRIu32, users->first_id + TTY_GROUP);
+    const struct file_system pts = {
+        "devpts",
+        "/dev/pts",
+        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+        {{"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", tty}}};
+
+    return make_and_put(&pts, root, why);
+}
+
 static int make_dev(const struct container_root *container, int root,
                     struct error *why)
 {
@@ -179,11 +189,10 @@ static int make_dev(const struct container_root *container, int root,
     CLEANUP(fd_close) int mounted = target < 0 ? -1 : make(&dev, why);
 
     if (mounted < 0 || fill_dev(mounted, why) != 0 ||
-        put(mounted, target, dev.target, why) != 0)
+        put(mounted, target, dev.target, why) != 0 ||
+        put_pts(container->users, root, why) != 0 ||
+        make_and_put(&mqueue, root, why) != 0)
         return (int)why->code;
-    for (size_t i = 0; i < ARRAY_LEN(in_dev); i++)
-        if (make_and_put(&in_dev[i], root, why) != 0)
-            return (int)why->code;
     return put_shm(container, root, why);
 }
 

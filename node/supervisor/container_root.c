@@ -40,14 +40,40 @@ static int link_folder(const struct container_root *root, const char *kind,
     return 0;
 }
 
+/* What is at `path`, on the folder `name`, with the pod's ids. */
+static int map_layer(const struct users *users, const char *path,
+                     const char *name, struct error *why)
+{
+    CLEANUP(fd_close)
+    int mounted =
+        open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    if (mounted < 0)
+        return error_errno(why, "open it");
+    if (users_map(users, mounted, why) != 0)
+        return (int)why->code;
+    if (move_mount(mounted, "", AT_FDCWD, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+        return error_errno(why, "mount it");
+    return 0;
+}
+
 /* A layer by a short name: its folder, or what is in its file. */
-static int name_layer(const char *layer, const char *name, struct error *why)
+static int name_layer(const struct users *users, const char *layer,
+                      const char *name, struct error *why)
 {
     struct stat info;
+    bool file = stat(layer, &info) == 0 && S_ISREG(info.st_mode);
 
-    if (stat(layer, &info) == 0 && S_ISREG(info.st_mode))
-        return container_file_mount(layer, name, why);
-    if (symlink(layer, name) != 0)
+    if (file && container_file_mount(layer, name, why) != 0)
+        return (int)why->code;
+    if (users->fd >= 0) {
+        if (!file && mkdir(name, 0755) != 0)
+            return error_errno(why, "make a folder to mount %s on", layer);
+        if (map_layer(users, file ? name : layer, name, why) != 0)
+            return error_wrap(why, "layer %s", layer);
+        return 0;
+    }
+    if (!file && symlink(layer, name) != 0)
         return error_errno(why, "link layer %s", layer);
     return 0;
 }
@@ -61,7 +87,7 @@ static int link_layers(const struct container_root *root,
 
     for (size_t i = root->layer_count; i-- > 0;) {
         snprintf(name, sizeof name, "%zu", i % 1000);
-        if (name_layer(root->layers[i], name, why) != 0)
+        if (name_layer(root->users, root->layers[i], name, why) != 0)
             return (int)why->code;
         used += (size_t)snprintf(options + used, OPTIONS_MAX - used, "%s%s",
                                  name, i > 0 ? ":" : "");
@@ -73,7 +99,8 @@ static int link_layers(const struct container_root *root,
     return link_folder(root, "work", "work", why);
 }
 
-/* The kernel's own message does not say which folder it missed. */
+/* The kernel's own message does not say which folder it missed, nor that it
+ * takes no layers whose ids are mapped: Linux 5.19 does. */
 static int name_missing(const struct container_root *root, struct error *why)
 {
     int number = errno;
@@ -82,6 +109,10 @@ static int name_missing(const struct container_root *root, struct error *why)
         if (access(root->layers[i], F_OK) != 0)
             return error_errno(why, "mount the image: layer %s",
                                root->layers[i]);
+    if (root->users->fd >= 0 && number == EINVAL)
+        return error_set(why, ERROR_UNIMPLEMENTED,
+                         "overlayfs of this kernel takes no layers with mapped "
+                         "ids, which a user namespace needs");
     errno = number;
     return error_errno(why, "mount the image's %zu layers", root->layer_count);
 }
@@ -147,6 +178,8 @@ int container_root_enter(const struct container_root *root, struct error *why)
     root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0 || files < 0)
         return error_errno(why, "open the new root");
+    if (users_own(root->users, why) != 0)
+        return (int)why->code;
     if (container_mounts_make(root, root_fd, files, why) != 0)
         return (int)why->code;
     if (root->read_only && mount_setattr(root_fd, "", AT_EMPTY_PATH, &read_only,

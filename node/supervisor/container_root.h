@@ -3,10 +3,12 @@
 
 #include "base/error.h"
 #include "kontor/v1/bundle.pb-c.h"
+#include "node/supervisor/users.h"
 
 #include <stdbool.h>
 
 struct container_root {
+    const struct users *users;
     const char *pod_folder;   /* absolute; root/ is in it */
     const char *layer_folder; /* absolute; upper/ and work/ are in it */
     const char *container;    /* the folder's name in each of these */

@@ -61,6 +61,7 @@ static _Noreturn void run(const struct container *container,
     size_t first = asked->input ? 2 : 1; /* of stdout */
     struct container_child child = {
         .container = &spec,
+        .users = container->users,
         .cgroup = container->cgroup,
         .init = -1,
         .joined = joined,

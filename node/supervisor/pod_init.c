@@ -25,10 +25,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { OWN = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS };
+
 static int enter_namespaces(const struct pod_init *init, struct error *why)
 {
-    if (cgroup_enter(init->cgroup, 0, why) != 0)
-        return (int)why->code;
     if (setns(init->netns, CLONE_NEWNET) != 0)
         return error_errno(why, "enter the network namespace");
     if (sethostname(init->hostname, strlen(init->hostname)) != 0)
@@ -74,14 +74,31 @@ static int enter_empty_root(const struct pod_init *init, struct error *why)
     return 0;
 }
 
-static int become_init(const struct pod_init *init, struct error *why)
+/* In a mount namespace of its own. */
+static int leave_host(const struct pod_init *init, struct error *why)
+{
+    if (cgroup_enter(init->cgroup, 0, why) != 0 ||
+        users_own(init->users, why) != 0)
+        return (int)why->code;
+    return enter_empty_root(init, why);
+}
+
+static int hide_process(struct error *why)
 {
     process_rename("kpod-init");
     /* Not to be traced by a container of the same user. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         return error_errno(why, "hide the process");
+    return 0;
+}
+
+static int become_init(const struct pod_init *init, struct error *why)
+{
+    if (hide_process(why) != 0)
+        return (int)why->code;
     setsid();
-    if (enter_namespaces(init, why) != 0 || enter_empty_root(init, why) != 0)
+    if ((init->users->fd < 0 && leave_host(init, why) != 0) ||
+        enter_namespaces(init, why) != 0)
         return (int)why->code;
     return privileges_drop_all(why);
 }
@@ -125,28 +142,111 @@ static _Noreturn void run(const struct pod_init *init, int report)
     reap_forever();
 }
 
+static pid_t fork_init(const struct pod_init *init, int pipe[2], int *pidfd,
+                       struct error *why)
+{
+    pid_t pid = process_fork(OWN, pidfd);
+
+    if (pid == 0) {
+        fd_reset(&pipe[0]);
+        run(init, pipe[1]);
+    }
+    if (pid < 0)
+        error_errno(why, "make the pod's namespaces");
+    return pid;
+}
+
+/* ---- in a user namespace --------------------------------------------------
+ *
+ * Who makes the pod's namespaces must stand in the user namespace, or they
+ * would not belong to it, and has then no power over the host's any more. So
+ * that is a process between kpod and pid 1: it leaves the host, enters, makes
+ * pid 1 as a child of kpod's, tells its pid and ends. */
+
+static int make_init(const struct pod_init *init, int report, pid_t *pid,
+                     struct error *why)
+{
+    if (hide_process(why) != 0 || leave_host(init, why) != 0 ||
+        users_enter(init->users, why) != 0)
+        return (int)why->code;
+    *pid = process_fork(CLONE_PARENT | OWN, NULL);
+    if (*pid == 0)
+        run(init, report);
+    if (*pid < 0)
+        return error_errno(why, "make the pod's namespaces");
+    return 0;
+}
+
+static _Noreturn void run_maker(const struct pod_init *init, int report,
+                                int born)
+{
+    struct error why;
+    pid_t pid;
+
+    if (make_init(init, report, &pid, &why) != 0)
+        start_report_fail(report, EXIT_SETUP, &why);
+    _exit(fd_write_all(born, &pid, sizeof pid, &why));
+}
+
+/* What the maker said when it made nothing. */
+static void take_failure(int report, struct error *why)
+{
+    struct start_report failed;
+
+    if (fd_read_exact(report, &failed, sizeof failed, why) == 0)
+        *why = failed.why;
+    else
+        error_set(why, ERROR_UNAVAILABLE,
+                  "the maker of the pod's namespaces died");
+}
+
+static pid_t fork_maker(const struct pod_init *init, int pipe[2], int *pidfd,
+                        struct error *why)
+{
+    int born[2];
+    pid_t maker;
+    pid_t pid = -1;
+
+    if (pipe2(born, O_CLOEXEC) != 0) {
+        error_errno(why, "make a pipe");
+        return -1;
+    }
+    maker = process_fork(CLONE_NEWNS, NULL);
+    if (maker == 0) {
+        fd_reset(&pipe[0]);
+        run_maker(init, pipe[1], born[1]);
+    }
+    fd_reset(&born[1]);
+    fd_reset(&pipe[1]);
+    if (maker < 0) {
+        error_errno(why, "fork");
+    } else {
+        if (fd_read_exact(born[0], &pid, sizeof pid, why) != 0)
+            take_failure(pipe[0], why);
+        waitpid(maker, NULL, 0);
+    }
+    fd_reset(&born[0]);
+    if (pid > 0) /* not waited for yet, so it is its own */
+        *pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    return pid;
+}
+
 int pod_init_start(const struct pod_init *init, pid_t *pid, int *pidfd,
                    int *report, struct error *why)
 {
-    CLEANUP(fd_close) int mine = -1;
-    CLEANUP(fd_close) int theirs = -1;
     int pipe[2];
     pid_t started;
 
     if (pipe2(pipe, O_CLOEXEC) != 0)
         return error_errno(why, "make a pipe");
-    mine = pipe[0];
-    theirs = pipe[1];
-    started = process_fork(
-        CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS, pidfd);
-    if (started == 0) {
-        fd_reset(&mine);
-        run(init, theirs);
+    started = init->users->fd < 0 ? fork_init(init, pipe, pidfd, why)
+                                  : fork_maker(init, pipe, pidfd, why);
+    fd_reset(&pipe[1]);
+    if (started < 0) {
+        fd_reset(&pipe[0]);
+        return (int)why->code;
     }
-    if (started < 0)
-        return error_errno(why, "make the pod's namespaces");
     *pid = started;
-    *report = mine;
-    mine = -1;
+    *report = pipe[0];
     return 0;
 }

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "base/error.h"
+#include "node/supervisor/users.h"
 
 #include <stdint.h>
 #include <sys/types.h>
 
 struct pod_init {
     int netns; /* the pod's network namespace */
+    const struct users *users;
     const char *cgroup;
     const char *hostname;
     const char *empty_folder; /* absolute; what it mounts its own root on */

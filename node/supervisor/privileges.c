@@ -51,6 +51,21 @@ static int set(uint64_t capabilities, struct error *why)
     return 0;
 }
 
+int privileges_raise(struct error *why)
+{
+    struct __user_cap_header_struct header = {.version =
+                                                  _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &header, data) != 0)
+        return error_errno(why, "get the capabilities");
+    for (int i = 0; i < 2; i++)
+        data[i].effective = data[i].permitted;
+    if (syscall(SYS_capset, &header, data) != 0)
+        return error_errno(why, "raise the capabilities");
+    return 0;
+}
+
 static int forbid_new(struct error *why)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

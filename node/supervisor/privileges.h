@@ -33,5 +33,8 @@ uint64_t privileges_of(uint64_t add, uint64_t drop);
 int privileges_take(const struct identity *identity, uint64_t capabilities,
                     struct error *why);
 
+/* Use again all that it is permitted to use. */
+int privileges_raise(struct error *why);
+
 /* No capability at all, for the pod's pid 1. */
 int privileges_drop_all(struct error *why);

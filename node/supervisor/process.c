@@ -21,7 +21,8 @@ pid_t process_fork(uint64_t flags, int *pidfd)
     struct clone_args arguments = {
         .flags = flags | (pidfd ? CLONE_PIDFD : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
-        .exit_signal = SIGCHLD,
+        /* A sibling's is the caller's own. */
+        .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
     };
 
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);

@@ -48,6 +48,7 @@ struct supervisor {
     int init_fd;     /* its pidfd */
     int init_report; /* start_report comes here; -1: closed */
     bool init_ready;
+    struct users users;
     char *init_folder;  /* owned; for its empty root */
     char *layer_folder; /* owned; the pod's own, or its disk's */
 
@@ -219,6 +220,7 @@ static void start_init(struct supervisor *s)
 {
     const struct pod_init init = {
         .netns = SUPERVISOR_NETNS_FD,
+        .users = &s->users,
         .cgroup = s->bundle->cgroup,
         .hostname = s->bundle->hostname,
         .empty_folder = s->init_folder,
@@ -577,7 +579,7 @@ static int open_disk(struct supervisor *s, const char *folder,
     for (size_t i = 0; i < bundle->n_containers; i++)
         names[i] = bundle->containers[i]->name;
     s->layer_folder = memory_format("%s/%s", folder, DISK_FOLDER);
-    return disk_mount(names, bundle->n_containers, why);
+    return disk_mount(names, bundle->n_containers, bundle->first_id, why);
 }
 
 static int begin(struct supervisor *s, const char *folder, struct error *why)
@@ -593,11 +595,14 @@ static int begin(struct supervisor *s, const char *folder, struct error *why)
     status->address = bundle->address;
     status->restarts = bundle->restarts;
     s->init_folder = memory_format("%s/root", folder);
-    if (open_disk(s, folder, why) != 0)
+    if (users_find(&s->users, SUPERVISOR_NETNS_FD, bundle->first_id, why) !=
+            0 ||
+        open_disk(s, folder, why) != 0)
         return (int)why->code;
     s->containers = memory_array(bundle->n_containers, sizeof *s->containers);
     for (size_t i = 0; i < bundle->n_containers; i++) {
         container_init(&s->containers[i], bundle, i);
+        s->containers[i].users = &s->users;
         s->containers[i].pod_folder = folder;
         s->containers[i].layer_folder = s->layer_folder;
         s->containers[i].log = &s->log;
@@ -609,8 +614,11 @@ static int begin(struct supervisor *s, const char *folder, struct error *why)
 
 int supervise(const char *folder, struct error *why)
 {
-    struct supervisor s = {
-        .signals = -1, .init_fd = -1, .init_report = -1, .log = {.fd = -1}};
+    struct supervisor s = {.signals = -1,
+                           .init_fd = -1,
+                           .init_report = -1,
+                           .log = {.fd = -1},
+                           .users = {.fd = -1}};
     struct error ignored;
     int code;
 
@@ -631,6 +639,7 @@ int supervise(const char *folder, struct error *why)
     }
     log_file_close(&s.log);
     fd_close(&s.signals);
+    fd_close(&s.users.fd);
     free(s.containers);
     free(s.init_folder);
     free(s.layer_folder);

@@ -16,7 +16,8 @@
  *   kpod.lock     flock()ed from before kpod exists until it is gone
  *
  * kpod is started as `kpod FOLDER` in a session of its own with these
- * descriptors: 3 the pod's network namespace, 4 kpod.sock, bound and
+ * descriptors: 3 the pod's network namespace (and by what it belongs to, the
+ * user namespace, where the bundle has a first_id), 4 kpod.sock, bound and
  * listening already (so knode connects without waiting or retrying), 5
  * kpod.lock, locked already, 6 ... the containers' system call filters
  * (node/pod/syscalls.h). kpod makes neither file, writes its pid into
@@ -54,6 +55,7 @@ enum {
     SUPERVISOR_LOCK_FD = 5,   /* locked */
     SUPERVISOR_FILTER_FD = 6, /* of the first container; one for each */
     SUPERVISOR_CONTAINERS_MAX = 8,
+    SUPERVISOR_IDS = 65536, /* of a pod's user namespace */
     SUPERVISOR_FILE_MAX_BYTES = 1 << 20,
     SUPERVISOR_MESSAGE_MAX_BYTES = 65536, /* to kpod */
 };
