@@ -35,6 +35,7 @@ void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id)
  */
 
 struct space {
+    int given; /* 0: to be made */
     int fd;
     struct nl_sock *socket; /* in it */
     struct error why;
@@ -56,7 +57,8 @@ static void *make_space(void *data)
 {
     struct space *space = data;
 
-    if (unshare(CLONE_NEWNET) != 0) {
+    if ((space->given > 0 ? setns(space->given, CLONE_NEWNET)
+                          : unshare(CLONE_NEWNET)) != 0) {
         error_errno(&space->why, "make a network namespace");
         return NULL;
     }
@@ -77,11 +79,11 @@ static void close_space(struct space *space)
     space->socket = NULL;
 }
 
-static int open_space(struct space *space, struct error *why)
+static int open_space(struct space *space, int given, struct error *why)
 {
     pthread_t thread;
 
-    *space = (struct space){.fd = -1};
+    *space = (struct space){.given = given, .fd = -1};
     errno = pthread_create(&thread, NULL, make_space, space);
     if (errno != 0)
         return error_errno(why, "start a thread");
@@ -259,7 +261,7 @@ int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
 {
     struct space space;
 
-    if (open_space(&space, why) != 0 ||
+    if (open_space(&space, pod->netns, why) != 0 ||
         make_pair(net, pod, space.fd, why) != 0 ||
         configure(net, pod, space.socket, why) != 0) {
         close_space(&space); /* and with it goes the pair */

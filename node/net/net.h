@@ -78,12 +78,14 @@ struct net_pod {
     uint64_t pod_id;
     struct in_addr address; /* as claimed */
     uint64_t net_bits;      /* limit each way per second; 0: none */
+    int netns;              /* borrowed: the namespace to use; 0: one is made */
 };
 
-/* Make a network namespace with loopback up and eth0 configured (address,
- * default route, both limits: tbf on each end). *netns_fd is the caller's to
- * close (close-on-exec). Nothing is left when it fails. ALREADY_EXISTS when
- * another node's pod on this machine has an interface of this name. */
+/* Make a network namespace, or take the one that is given, with loopback up and
+ * eth0 configured (address, default route, both limits: tbf on each end).
+ * *netns_fd is the caller's to close (close-on-exec). Nothing is left when it
+ * fails. ALREADY_EXISTS when another node's pod on this machine has an
+ * interface of this name. */
 int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
 

@@ -60,13 +60,13 @@ static void find_status(struct pod *pod)
         pod->state = POD_STATE_CLEAN;
 }
 
-/* The address is known to the pod's bundle only, until net has it again. */
-static void find_address(struct pod *pod)
+/* Address and ids are known to the pod's bundle only; net has the address
+ * again later. */
+static void find_claims(struct pod *pod)
 {
-    struct error ignored;
+    struct error why;
     Kontor__V1__Bundle *bundle = (Kontor__V1__Bundle *)pod_folder_read(
-        pod->folder, SUPERVISOR_BUNDLE, &kontor__v1__bundle__descriptor,
-        &ignored);
+        pod->folder, SUPERVISOR_BUNDLE, &kontor__v1__bundle__descriptor, &why);
 
     if (!bundle)
         return;
@@ -74,6 +74,12 @@ static void find_address(struct pod *pod)
         pod->has_address = true;
         if (!pod->status.address[0])
             status_set_address(&pod->status, bundle->address);
+    }
+    if (bundle->first_id) {
+        if (id_ranges_adopt(&pod->site->ids, bundle->first_id, &why) == 0)
+            pod->first_id = bundle->first_id;
+        else
+            status_enter(&pod->status, pod->status.phase, "%s", why.message);
     }
     kontor__v1__bundle__free_unpacked(bundle, NULL);
 }
@@ -109,7 +115,7 @@ int pod_find(struct pod_site *site, uint64_t id, struct pod **out,
     }
     pod->running_since_ms = uv_now(site->loop);
     find_status(pod);
-    find_address(pod);
+    find_claims(pod);
     *out = pod;
     return 0;
 }

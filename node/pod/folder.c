@@ -106,6 +106,18 @@ int pod_folder_sync(const char *folder, struct error *why)
     return 0;
 }
 
+int pod_folder_sync_file(const char *folder, const char *file,
+                         struct error *why)
+{
+    CLEANUP(fd_close) int dir = -1;
+
+    if (open_folder(folder, &dir, why) != 0 || sync_file(dir, file, why) != 0)
+        return error_wrap(why, "in %s", folder);
+    if (fsync(dir) != 0)
+        return error_errno(why, "sync folder %s", folder);
+    return 0;
+}
+
 int pod_folder_promote(const char *folder, struct error *why)
 {
     CLEANUP(fd_close) int dir = -1;

@@ -39,6 +39,10 @@ int pod_folder_unlink(const char *folder, const char *file, struct error *why);
  * that is gone by now is success. */
 int pod_folder_sync(const char *folder, struct error *why);
 
+/* Bring one file to disk, and that it is there. */
+int pod_folder_sync_file(const char *folder, const char *file,
+                         struct error *why);
+
 /* next.pb, if there is one, takes order.pb's place: from then on the folder
  * is that of a pod that is yet to start. Synced. */
 int pod_folder_promote(const char *folder, struct error *why);

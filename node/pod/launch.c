@@ -5,6 +5,7 @@
 #include "node/disk/disk.h"
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
+#include "node/pod/id_range.h"
 #include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
@@ -66,8 +67,15 @@ static int write_bundle(struct pod_launch *launch)
 
     inet_ntop(AF_INET, &launch->net_pod.address, address, sizeof address);
     bundle_place(launch->bundle, launch->cgroup, address, resolv_conf);
-    return pod_folder_write(launch->folder, SUPERVISOR_BUNDLE,
-                            &launch->bundle->base, &launch->why);
+    if (pod_folder_write(launch->folder, SUPERVISOR_BUNDLE,
+                         &launch->bundle->base, &launch->why) != 0)
+        return (int)launch->why.code;
+    /* What the pod writes is of use with these ids only: should the machine
+     * stop, they are known as long as that. */
+    return launch->bundle->first_id == 0
+               ? 0
+               : pod_folder_sync_file(launch->folder, SUPERVISOR_BUNDLE,
+                                      &launch->why);
 }
 
 /* ---- folders ------------------------------------------------------------- */
@@ -76,6 +84,19 @@ static int make_folder(int dir, const char *name, struct error *why)
 {
     if (mkdirat(dir, name, 0755) != 0 && errno != EEXIST)
         return error_errno(why, "create folder %s", name);
+    return 0;
+}
+
+static int give_upper(struct pod_launch *launch, int dir)
+{
+    for (size_t i = 0; i < launch->bundle->n_containers; i++) {
+        CLEANUP(free_pointer)
+        char *path =
+            memory_format("upper/%s", launch->bundle->containers[i]->name);
+
+        if (disk_give(dir, path, launch->bundle->first_id, &launch->why) != 0)
+            return error_wrap(&launch->why, "in %s", launch->folder);
+    }
     return 0;
 }
 
@@ -101,7 +122,7 @@ static int make_folders(struct pod_launch *launch)
             if (make_folder(dir, path, why) != 0)
                 return error_wrap(why, "in %s", launch->folder);
         }
-    return 0;
+    return give_upper(launch, dir);
 }
 
 static int make_disk(struct pod_launch *launch)
@@ -176,6 +197,19 @@ static int open_filters(const struct pod_launch *launch,
     return 0;
 }
 
+/* A namespace that is given is one of the pod's user namespace. */
+static int attach(struct pod_launch *launch, int *netns)
+{
+    struct net_pod pod = launch->net_pod;
+    uint32_t first_id = launch->bundle->first_id;
+    CLEANUP(fd_close) int given = -1;
+
+    if (first_id && id_range_open(first_id, &given, &launch->why) != 0)
+        return (int)launch->why.code;
+    pod.netns = first_id ? given : 0;
+    return net_attach(launch->net, &pod, netns, &launch->why);
+}
+
 static int gather(struct pod_launch *launch, struct inheritance *fds)
 {
     struct error *why = &launch->why;
@@ -183,7 +217,7 @@ static int gather(struct pod_launch *launch, struct inheritance *fds)
     if (pod_folder_lock(launch->folder, &fds->lock, why) != 0 ||
         pod_folder_listen(launch->folder, &fds->socket, why) != 0 ||
         open_errors(launch, &fds->errors) != 0 ||
-        net_attach(launch->net, &launch->net_pod, &fds->netns, why) != 0)
+        attach(launch, &fds->netns) != 0)
         return (int)why->code;
     if (move_aside(&fds->netns, why) != 0 ||
         move_aside(&fds->socket, why) != 0 ||

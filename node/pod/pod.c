@@ -255,12 +255,14 @@ static enum pod_clean_extent wanted_extent(const struct pod *pod)
     return pod->ended ? POD_CLEAN_LAYER : POD_CLEAN_PROCESSES;
 }
 
-static void release_address(struct pod *pod)
+static void release_claims(struct pod *pod)
 {
     if (pod->claimed)
         net_release(pod->site->net, pod->id);
     pod->claimed = false;
     pod->has_address = false;
+    id_ranges_release(&pod->site->ids, pod->first_id);
+    pod->first_id = 0;
 }
 
 /* What was next.pb is order.pb now. An even newer one that came in the
@@ -290,18 +292,18 @@ static void on_cleaned_to(struct pod *pod, enum pod_clean_extent extent)
             pod_wait(pod, POD_STATE_NEW);
         break;
     case POD_CLEAN_LAYER:
-        release_address(pod);
+        release_claims(pod);
         pod->state = POD_STATE_KEPT;
         break;
     case POD_CLEAN_HISTORY:
-        release_address(pod);
+        release_claims(pod);
         if (!pod->next)
             break; /* deleted in the meantime: the rest goes, too */
         become_next(pod);
         pod->state = POD_STATE_NEW;
         break;
     case POD_CLEAN_ALL:
-        release_address(pod);
+        release_claims(pod);
         status_enter(&pod->status, KONTOR__V1__POD_PHASE__POD_STOPPED, "%s",
                      "");
         pod_tell(pod);

@@ -71,6 +71,7 @@ struct pod {
     unsigned attempts; /* that failed since the last success */
     uint64_t running_since_ms;
     struct in_addr address;
+    uint32_t first_id;          /* of its user namespace, claimed; 0: none */
     Kontor__V1__Bundle *bundle; /* from pull to launch */
     Kontor__V1__PodStatus status;
 

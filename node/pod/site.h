@@ -4,6 +4,7 @@
 #include "kontor/v1/types.pb-c.h"
 #include "node/image/image.h"
 #include "node/net/net.h"
+#include "node/pod/id_range.h"
 
 #include <uv.h>
 
@@ -15,6 +16,7 @@ struct pod_site {
     char *image_folder;
     char *kpod;
     char *cgroup;
+    struct id_ranges ids; /* of those with a user namespace */
     int filter; /* of system calls, for pods that ask for nothing special */
     struct image_store *images; /* borrowed */
     struct net *net;            /* borrowed; NULL: not known yet */

@@ -152,6 +152,14 @@ static void step_claim(struct pod *pod)
     }
     pod->claimed = true;
     pod->has_address = true;
+    if (pod->order->spec->userns && !pod->first_id &&
+        id_ranges_claim(&pod->site->ids, pod->address, &pod->first_id, &why) !=
+            0) {
+        pod_retry(pod, POD_STATE_CLAIM, KONTOR__V1__POD_PHASE__POD_STARTING,
+                  &why);
+        return;
+    }
+    pod->bundle->first_id = pod->first_id;
     inet_ntop(AF_INET, &pod->address, text, sizeof text);
     status_set_address(&pod->status, text);
     pod_go(pod, POD_STATE_LAUNCH);
