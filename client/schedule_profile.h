@@ -24,6 +24,7 @@ struct profile_options {
     uint64_t health_retries;
     uint64_t health_start_ms;
     bool read_only;
+    bool userns;
 };
 
 #define PROFILE_OPTIONS(o)                                                     \
@@ -37,6 +38,8 @@ struct profile_options {
          "before those that are added; repeatable"},                           \
         {"read-only", OPTION_FLAG, &(o)->read_only, NULL,                      \
          "nothing of the image can be written to"},                            \
+        {"userns", OPTION_FLAG, &(o)->userns, NULL,                            \
+         "its root is nobody outside: a user namespace of its own"},           \
         {"ulimit", OPTION_STRINGS, &(o)->rlimits, "NAME=N[:N]",                \
          "nofile=1024:4096, core=unlimited; repeatable"},                      \
         {"health-cmd", OPTION_STRING, &(o)->health_command, "SCRIPT",          \

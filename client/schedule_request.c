@@ -129,6 +129,7 @@ int schedule_request_make(struct schedule_request *out,
     out->spec.containers = out->containers;
     out->spec.n_containers = 1;
     out->spec.shm_bytes = options->profile.shm_bytes;
+    out->spec.userns = options->profile.userns;
     out->request.spec = &out->spec;
     if (schedule_rules_make(&out->rules, &options->rules, &out->spec, why) != 0)
         return (int)why->code;
