@@ -4,6 +4,8 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "node/cgroup/cgroup.h"
+#include "node/disk/disk.h"
+#include "node/pod/id_range.h"
 #include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
@@ -30,6 +32,8 @@
         if ((call) != 0)                            \
             fail_msg("%s: %s", #call, why.message); \
     } while (0)
+
+uint32_t kpod_pod_first_id;
 
 static void path_in(const struct kpod_pod *pod, const char *name,
                     char path[128])
@@ -115,6 +119,7 @@ static Kontor__V1__Bundle *make_bundle(const struct kpod_pod *pod)
     add_string(&container->layers, &container->n_layers, path);
     kpod_pod_set(&container->name, "main");
     bundle->pod_id = 17;
+    bundle->first_id = kpod_pod_first_id;
     bundle->generation = 3;
     bundle->restart = KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
     kpod_pod_set(&bundle->hostname, "web-1");
@@ -229,6 +234,26 @@ static void write_bundle(const struct kpod_pod *pod)
     free(bytes);
 }
 
+/* As knode does it: the network namespace of a pod with ids of its own
+ * belongs to its user namespace, and the writable layers to its root. */
+static int open_netns(const struct kpod_pod *pod)
+{
+    uint32_t first_id = pod->bundle->first_id;
+    struct error why;
+    char path[128];
+    int fd;
+
+    if (first_id == 0)
+        return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    for (size_t i = 0; i < pod->bundle->n_containers; i++) {
+        snprintf(path, sizeof path, "%s/upper/%s", pod->folder,
+                 pod->bundle->containers[i]->name);
+        must(disk_give(AT_FDCWD, path, first_id, &why));
+    }
+    must(id_range_open(first_id, &fd, &why));
+    return fd;
+}
+
 void kpod_pod_start(struct kpod_pod *pod)
 {
     struct cgroup_limits limits = {.pids = pod->pids};
@@ -242,7 +267,7 @@ void kpod_pod_start(struct kpod_pod *pod)
     must(cgroup_create(pod->cgroup, &limits, &why));
     write_bundle(pod);
     find_kpod(kpod);
-    given[0] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    given[0] = open_netns(pod);
     given[1] = listen_socket(pod);
     given[2] = open_lock(pod);
     pod->socket = connect_socket(pod);

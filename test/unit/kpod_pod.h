@@ -8,7 +8,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { KPOD_POD_AWAIT_MS = 15000, KPOD_POD_LOG_MAX = 65536 };
+enum {
+    KPOD_POD_AWAIT_MS = 15000,
+    KPOD_POD_LOG_MAX = 65536,
+    KPOD_POD_FIRST_ID = 77 << 16, /* for example */
+};
 
 struct kpod_pod {
     char folder[64];
@@ -21,6 +25,10 @@ struct kpod_pod {
     char log[KPOD_POD_LOG_MAX];
     Kontor__V1__PodStatus *status; /* the last one seen */
 };
+
+/* Of the pods to come, the first id of their user namespace; 0: they have
+ * none. */
+extern uint32_t kpod_pod_first_id;
 
 /* A folder with the image, and a bundle that runs `script` by sh(1) once. */
 struct kpod_pod *kpod_pod_new(const char *script);

@@ -372,6 +372,40 @@ static void the_log_is_no_link(void **state)
     assert_int_not_equal(stat(target, &info), 0);
 }
 
+/* The user namespace is the second defence: for who has these capabilities
+ * there only, nothing of this is a way. It is for who has the machine's. */
+static void its_capabilities_are_its_own(void **state)
+{
+    static const char *const ways[] = {
+        /* CVE-2025-52881 and others by way of /proc/sys */
+        "mount -o remount,bind,rw /proc/sys",
+        "umount /proc/keys",
+        "mkdir /tmp/p && mount -t proc p /tmp/p",
+        "mkdir /tmp/s && mount -t sysfs s /tmp/s",
+        "mkdir /tmp/d && mount -t devtmpfs d /tmp/d",
+        "mknod /tmp/disk b 7 0",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        char script[256];
+        bool found;
+
+        snprintf(script, sizeof script,
+                 "{ hostname own && %s && echo found; } 2>&1; hostname",
+                 ways[i]);
+        make_pod(script);
+        pod->bundle->containers[0]->cap_add =
+            1ull << CAP_SYS_ADMIN | 1ull << CAP_MKNOD;
+        kpod_pod_run(pod);
+        assert_says("own\n");
+        found = strstr(kpod_pod_log(pod, 0), "found");
+        if (found != (kpod_pod_first_id == 0))
+            fail_msg("%s: %s", ways[i], kpod_pod_log(pod, 0));
+        clean_up(NULL);
+    }
+}
+
 /* ---- bombs and signals ------------------------------------------------------
  */
 
@@ -411,6 +445,7 @@ static void pid_1_takes_no_signal(void **state)
 
 int main(void)
 {
+    int failed;
     const struct CMUnitTest tests[] = {
         story(calls_are_refused),
         story(other_abis_kill),
@@ -428,9 +463,13 @@ int main(void)
         story(a_memory_bomb_is_its_own),
         story(a_fork_bomb_is_its_own),
         story(pid_1_takes_no_signal),
+        story(its_capabilities_are_its_own),
     };
 
     if (unshare(CLONE_NEWNET) != 0) /* the pods' */
         return 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    kpod_pod_first_id = KPOD_POD_FIRST_ID;
+    return failed + cmocka_run_group_tests_name("in a user namespace", tests,
+                                                NULL, NULL);
 }

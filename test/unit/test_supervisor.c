@@ -169,6 +169,10 @@ static void a_damaged_bundle_is_refused(void **state)
     assert_int_equal(status->phase, PHASE(FAILED));
     assert_reason(status, "../x");
     assert_int_equal(WEXITSTATUS(pod->exited), 1);
+    clean_up(NULL);
+    pod = kpod_pod_new("true");
+    pod->bundle->first_id = KPOD_POD_FIRST_ID + 1;
+    assert_reason(kpod_pod_run(pod), "no multiple of 65536");
 }
 
 /* ---- stop and restart -----------------------------------------------------
@@ -599,8 +603,27 @@ int main(void)
         story(the_program_cannot_be_written_from_inside),
         story(long_output_is_rotated),
     };
+    const struct CMUnitTest in_users[] = {
+        story(ends_are_told),
+        story(stop_while_starting_ends_it),
+        story(strays_are_killed_before_the_next_run),
+        story(a_lost_pid_1_is_replaced),
+        story(killing_kpod_ends_the_pod),
+        story(the_kernel_is_out_of_reach),
+        story(nothing_of_the_host_comes_along),
+        story(users_are_taken),
+        story(the_working_folder_is_made),
+        story(links_stay_inside),
+        story(many_layers_are_mounted),
+        story(it_is_small_and_sealed),
+        story(the_program_cannot_be_written_from_inside),
+    };
+    int failed;
 
     if (unshare(CLONE_NEWNET) != 0) /* the pods' */
         return 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    kpod_pod_first_id = KPOD_POD_FIRST_ID;
+    return failed + cmocka_run_group_tests_name("in a user namespace", in_users,
+                                                NULL, NULL);
 }

@@ -174,7 +174,7 @@ static void a_terminal_is_the_containers(void **state)
     ssize_t got;
 
     (void)state;
-    start_sh("stty size; tty; stat -c %u $(tty); echo x > /dev/tty; read a; "
+    start_sh("stty size; tty; stat -c %u:%g $(tty); echo x > /dev/tty; read a; "
              "echo got $a; exit 3",
              true);
     assert_int_equal(next_note(), EXEC_TERMINAL);
@@ -186,7 +186,7 @@ static void a_terminal_is_the_containers(void **state)
     bytes[used] = '\0';
     assert_said(bytes, "33 101\r\n"); /* the echo may stand anywhere */
     assert_said(bytes, "/dev/pts/0\r\n");
-    assert_said(bytes, "0\r\n");
+    assert_said(bytes, "0:5\r\n"); /* the group tty */
     assert_said(bytes, "x\r\n");
     assert_said(bytes, "got word\r\n");
     assert_int_equal(next_note(), EXEC_ENDED);
@@ -267,6 +267,7 @@ static void many_are_too_many(void **state)
 
 int main(void)
 {
+    int failed;
     const struct CMUnitTest tests[] = {
         story(it_runs_in_the_container),
         story(user_and_environment_are_its_own),
@@ -279,5 +280,8 @@ int main(void)
 
     if (unshare(CLONE_NEWNET) != 0) /* the pods' */
         return 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    kpod_pod_first_id = KPOD_POD_FIRST_ID;
+    return failed + cmocka_run_group_tests_name("in a user namespace", tests,
+                                                NULL, NULL);
 }

@@ -150,6 +150,7 @@ static void ports_are_asked(void **state)
 
 int main(void)
 {
+    int failed;
     const struct CMUnitTest tests[] = {
         story(the_unhealthy_is_restarted),
         story(failures_of_the_start_do_not_count),
@@ -160,5 +161,8 @@ int main(void)
 
     if (unshare(CLONE_NEWNET) != 0) /* the pods' */
         return 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    kpod_pod_first_id = KPOD_POD_FIRST_ID;
+    return failed + cmocka_run_group_tests_name("in a user namespace", tests,
+                                                NULL, NULL);
 }
