@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "master/cluster_view.h"
 #include "master/service.h"
-#include "master_world.h"
+#include "master_asks.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,192 +12,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
-
-/* To the first master. */
-static struct channel *admin;
-
-static int set_up_one(void **state)
-{
-    (void)state;
-    world_start(1, 1);
-    admin = world_channel(0, "admin");
-    return 0;
-}
-
-/* ---- requests in one line ---- */
-
-struct ask {
-    const char *app;  /* NULL: named after the image */
-    const char *with; /* an app; NULL: none */
-    uint32_t cpu_milli;
-    uint64_t id;
-};
-
-static void ask_schedule(struct world_asked *asked, struct channel *channel,
-                         struct ask ask)
-{
-    Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
-    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
-    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
-    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
-    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
-    Kontor__V1__ContainerSpec *containers[] = {&container};
-    CLEANUP(free_pointer) char *app = memory_string(ask.app ? ask.app : "");
-    CLEANUP(free_pointer) char *with = memory_string(ask.with ? ask.with : "");
-
-    container.image = (char[]){"registry.local/web:1"};
-    resources.cpu_milli = ask.cpu_milli;
-    spec.containers = containers;
-    spec.n_containers = 1;
-    spec.resources = &resources;
-    spec.app = app;
-    spec.with = &with;
-    spec.n_with = ask.with != NULL;
-    id.low = ask.id;
-    request.request_id = &id;
-    request.spec = &spec;
-    world_ask(asked, channel, "Schedule", &request.base);
-}
-
-static Kontor__V1__ScheduleResponse *schedule(struct channel *channel,
-                                              struct ask ask, struct error *why)
-{
-    struct world_asked asked;
-
-    ask_schedule(&asked, channel, ask);
-    world_until(world_is_answered, &asked, "Schedule");
-    *why = asked.why;
-    return (void *)asked.answer;
-}
-
-/* Schedule, and expect the pod's name and node; returns the index. */
-static uint64_t expect_scheduled(struct channel *channel, struct ask ask,
-                                 const char *name_and_node)
-{
-    struct error why;
-    Kontor__V1__ScheduleResponse *response = schedule(channel, ask, &why);
-    char text[80];
-    uint64_t index;
-
-    if (!response) {
-        fail_msg("%s", why.message);
-        return 0;
-    }
-    snprintf(text, sizeof text, "%s %s", response->pod->name,
-             response->pod->node[0] ? response->pod->node : "-");
-    assert_string_equal(text, name_and_node);
-    assert_true(response->term > 0);
-    assert_int_equal(response->index, response->pod->changed_index);
-    index = response->index;
-    kontor__v1__schedule_response__free_unpacked(response, NULL);
-    return index;
-}
-
-/* "web-1", "web-2" ... that nothing is known of but that they are there. */
-static void schedule_many(unsigned count)
-{
-    for (unsigned i = 0; i < count; i++) {
-        struct error why;
-        Kontor__V1__ScheduleResponse *response =
-            schedule(admin, (struct ask){0}, &why);
-
-        assert_non_null(response);
-        kontor__v1__schedule_response__free_unpacked(response, NULL);
-    }
-}
-
-static Kontor__V1__StopResponse *try_stop(const char *pod, struct error *why)
-{
-    Kontor__V1__StopRequest request = KONTOR__V1__STOP_REQUEST__INIT;
-    CLEANUP(free_pointer) char *name = memory_string(pod);
-
-    request.pod = name;
-    return world_call(admin, "Stop", &request.base, why);
-}
-
-static void stop(const char *pod)
-{
-    struct error why;
-    Kontor__V1__StopResponse *response = try_stop(pod, &why);
-
-    if (!response)
-        fail_msg("%s", why.message);
-    else
-        assert_true(response->pod->stop_requested);
-    kontor__v1__stop_response__free_unpacked(response, NULL);
-}
-
-static void expect_refused(struct error why, enum error_code code,
-                           const char *part)
-{
-    assert_int_equal(why.code, code);
-    if (!strstr(why.message, part))
-        fail_msg("\"%s\" does not say \"%s\"", why.message, part);
-}
-
-/* ---- what is waited for ---- */
-
-struct expected_pod {
-    const char *name;
-    int32_t phase;
-};
-
-/* In the leader's state. */
-static bool pod_is(void *data)
-{
-    const struct expected_pod *expected = data;
-    const struct master *leader = world.masters[world_leader()].master;
-    const struct pod *pod =
-        pods_find_name(&leader->cluster->pods, expected->name);
-
-    return pod && pod->facts.phase == expected->phase;
-}
-
-static void until_pod(const char *name, int32_t phase)
-{
-    struct expected_pod expected = {name, phase};
-
-    world_until(pod_is, &expected, name);
-}
-
-struct expected_count {
-    const struct fake_node *node;
-    size_t count;
-};
-
-static bool node_has(void *data)
-{
-    const struct expected_count *expected = data;
-
-    return expected->node->pod_count == expected->count;
-}
-
-static void until_node_has(const struct fake_node *node, size_t count)
-{
-    struct expected_count expected = {node, count};
-
-    world_until(node_has, &expected, "a node's pods");
-}
-
-static struct fake_node *node_up(unsigned i)
-{
-    struct fake_node *node = world_node_start(i);
-
-    world_node_register(i, 0);
-    return node;
-}
-
-/* n1 with web-1 on it. */
-static struct fake_node *node_with_a_pod(void)
-{
-    struct fake_node *node = node_up(0);
-
-    expect_scheduled(admin, (struct ask){0}, "web-1 n1");
-    until_node_has(node, 1);
-    return node;
-}
 
 /* ---- stories ---- */
 
@@ -212,7 +26,7 @@ static void a_pod_is_ordered_runs_and_stops(void **state)
 
     fake_report(node, 1, PHASE(RUNNING));
     until_pod("web-1", PHASE(RUNNING));
-    stop("web");
+    stop_pod("web");
     until_pod("web-1", PHASE(STOPPED));
     assert_int_equal(node->deleted, 1);
     assert_null(try_stop("web", &why));
@@ -237,134 +51,8 @@ static void a_name_that_lives_is_refused(void **state)
 
     (void)state;
     expect_scheduled(admin, (struct ask){.app = "web"}, "web-1 -");
-    assert_null(schedule(admin, (struct ask){.app = "web"}, &why));
+    assert_null(schedule_pod(admin, (struct ask){.app = "web"}, &why));
     expect_refused(why, ERROR_ALREADY_EXISTS, "web");
-}
-
-static void a_pending_pod_is_placed_when_room_appears(void **state)
-{
-    struct fake_node *node;
-
-    (void)state;
-    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-1 -");
-    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-2 -");
-    node = node_up(0);
-    until_pod("web-1", PHASE(PLACED)); /* the oldest first */
-    until_pod("web-2", PHASE(PENDING));
-    until_node_has(node, 1);
-    stop("web-1");
-    until_pod("web-2", PHASE(PLACED));
-}
-
-static void until_answered(struct world_asked *asked)
-{
-    world_until(world_is_answered, asked, asked->path);
-    assert_non_null(asked->answer);
-    protobuf_c_message_free_unpacked(asked->answer, NULL);
-}
-
-/* It is not room that it waits for. */
-static void a_pending_pod_is_placed_when_company_comes(void **state)
-{
-    (void)state;
-    node_up(0);
-    expect_scheduled(admin, (struct ask){.app = "side", .with = "main"},
-                     "side-1 -");
-    expect_scheduled(admin, (struct ask){.app = "other"}, "other-1 n1");
-    until_pod("side-1", PHASE(PENDING));
-    expect_scheduled(admin, (struct ask){.app = "main"}, "main-1 n1");
-    until_pod("side-1", PHASE(PLACED));
-}
-
-/* It fits nowhere when it is chosen for, and somewhere when it is pending. */
-static void company_that_comes_at_the_same_moment_counts(void **state)
-{
-    struct world_asked side, company;
-
-    (void)state;
-    node_up(0);
-    ask_schedule(&side, admin, (struct ask){.app = "side", .with = "main"});
-    ask_schedule(&company, admin, (struct ask){.app = "main"});
-    until_answered(&side);
-    until_answered(&company);
-    until_pod("side-1", PHASE(PLACED));
-}
-
-static void ask_cordon(struct world_asked *asked, bool cordoned)
-{
-    Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
-
-    request.node = (char[]){"n1"};
-    request.cordoned = cordoned;
-    world_ask(asked, admin, "Cordon", &request.base);
-}
-
-/* The node opens at every moment about the choice: before it, while the pod's
- * creation is under way, and after. */
-static void a_pod_that_begins_to_wait_as_its_node_opens_is_placed(void **state)
-{
-    (void)state;
-    node_up(0);
-    for (int gap = 0; gap < 24; gap++) {
-        struct world_asked cordon, pod;
-        char name[16];
-
-        ask_cordon(&cordon, true);
-        until_answered(&cordon);
-        ask_cordon(&cordon, false);
-        for (int i = 0; i < gap; i++)
-            uv_run(&world.loop, UV_RUN_ONCE);
-        ask_schedule(&pod, admin, (struct ask){0});
-        until_answered(&cordon);
-        until_answered(&pod);
-        snprintf(name, sizeof name, "web-%d", gap + 1);
-        until_pod(name, PHASE(PLACED));
-    }
-}
-
-/* What one was promised is not offered to the next before it is committed. */
-static void requests_of_one_moment_get_room_of_their_own(void **state)
-{
-    struct world_asked asked[2];
-
-    (void)state;
-    node_up(0);
-    node_up(1);
-    for (unsigned i = 0; i < 2; i++)
-        ask_schedule(&asked[i], admin, (struct ask){.cpu_milli = 3000});
-    for (unsigned i = 0; i < 2; i++) {
-        Kontor__V1__ScheduleResponse *response;
-
-        world_until(world_is_answered, &asked[i], "Schedule");
-        response = (void *)asked[i].answer;
-        assert_non_null(response);
-        assert_string_equal(response->pod->node, i == 0 ? "n1" : "n2");
-        kontor__v1__schedule_response__free_unpacked(response, NULL);
-    }
-}
-
-/* Room that was kept for a request that was refused then is there for who did
- * not fit beside it. */
-static void what_a_refused_request_kept_is_given_to_others(void **state)
-{
-    const struct ask asks[] = {{.cpu_milli = 3000, .app = "db"},
-                               {.cpu_milli = 2000, .app = "web"}};
-    const enum error_code codes[] = {ERROR_ALREADY_EXISTS, 0};
-    struct world_asked asked[2];
-
-    (void)state;
-    node_up(0);
-    expect_scheduled(admin, (struct ask){.cpu_milli = 1000, .app = "db"},
-                     "db-1 n1");
-    for (unsigned i = 0; i < 2; i++)
-        ask_schedule(&asked[i], admin, asks[i]);
-    for (unsigned i = 0; i < 2; i++) {
-        world_until(world_is_answered, &asked[i], "Schedule");
-        assert_int_equal(asked[i].why.code, codes[i]);
-        if (asked[i].answer)
-            protobuf_c_message_free_unpacked(asked[i].answer, NULL);
-    }
-    until_pod("web-1", PHASE(PLACED));
 }
 
 static void a_silent_nodes_pods_go_elsewhere(void **state)
@@ -441,7 +129,7 @@ static void a_pod_stopped_while_its_node_is_away_has_stopped(void **state)
     (void)state;
     world_node_stop(0);
     node->pod_count = 0;
-    stop("web-1");
+    stop_pod("web-1");
     world_node_start(0);
     until_pod("web-1", PHASE(STOPPED));
 }
@@ -539,7 +227,7 @@ static void roles_are_kept(void **state)
     struct error why;
 
     (void)state;
-    assert_null(schedule(viewer, (struct ask){0}, &why));
+    assert_null(schedule_pod(viewer, (struct ask){0}, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "viewer");
     answer = world_call(viewer, "ListPods", &list.base, &why);
     assert_non_null(answer);
@@ -701,7 +389,7 @@ static void any_master_takes_a_call(void **state)
     world_node_register(0, other);
     until_pod("web-1", PHASE(PLACED));
     viewer = world_channel(other, "viewer");
-    assert_null(schedule(viewer, (struct ask){0}, &why));
+    assert_null(schedule_pod(viewer, (struct ask){0}, &why));
     expect_refused(why, ERROR_PERMISSION_DENIED, "viewer");
     watch.until_now = true;
     event = world_call(viewer, "Watch", &watch.base, &why);
@@ -755,7 +443,7 @@ static void without_a_leader_a_call_waits_a_while(void **state)
     world_start(3, 1);
     admin = world_channel(0, "admin");
     before = uv_hrtime();
-    assert_null(schedule(admin, (struct ask){0}, &why));
+    assert_null(schedule_pod(admin, (struct ask){0}, &why));
     expect_refused(why, ERROR_UNAVAILABLE, "no leader");
     assert_true(uv_hrtime() - before >= UINT64_C(500000000));
     masters = world_call(admin, "Masters", &request.base, &why);
@@ -773,12 +461,6 @@ int main(void)
         STORY(a_pod_is_ordered_runs_and_stops),
         STORY(a_request_sent_again_is_answered_again),
         STORY(a_name_that_lives_is_refused),
-        STORY(a_pending_pod_is_placed_when_room_appears),
-        STORY(a_pending_pod_is_placed_when_company_comes),
-        STORY(company_that_comes_at_the_same_moment_counts),
-        STORY(a_pod_that_begins_to_wait_as_its_node_opens_is_placed),
-        STORY(requests_of_one_moment_get_room_of_their_own),
-        STORY(what_a_refused_request_kept_is_given_to_others),
         STORY(a_silent_nodes_pods_go_elsewhere),
         STORY(an_agent_that_is_away_is_waited_for),
         STORY(node_and_state_are_compared),

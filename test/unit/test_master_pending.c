@@ -1,0 +1,153 @@
+/* Pods that fit nowhere when they are asked for, and what makes them fit. */
+#include "base/memory.h"
+#include "master_asks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void a_pending_pod_is_placed_when_room_appears(void **state)
+{
+    struct fake_node *node;
+
+    (void)state;
+    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-1 -");
+    expect_scheduled(admin, (struct ask){.cpu_milli = 3000}, "web-2 -");
+    node = node_up(0);
+    until_pod("web-1", PHASE(PLACED)); /* the oldest first */
+    until_pod("web-2", PHASE(PENDING));
+    until_node_has(node, 1);
+    stop_pod("web-1");
+    until_pod("web-2", PHASE(PLACED));
+}
+
+static void until_answered(struct world_asked *asked)
+{
+    world_until(world_is_answered, asked, asked->path);
+    assert_non_null(asked->answer);
+    protobuf_c_message_free_unpacked(asked->answer, NULL);
+}
+
+/* It is not room that it waits for. */
+static void a_pending_pod_is_placed_when_company_comes(void **state)
+{
+    (void)state;
+    node_up(0);
+    expect_scheduled(admin, (struct ask){.app = "side", .with = "main"},
+                     "side-1 -");
+    expect_scheduled(admin, (struct ask){.app = "other"}, "other-1 n1");
+    until_pod("side-1", PHASE(PENDING));
+    expect_scheduled(admin, (struct ask){.app = "main"}, "main-1 n1");
+    until_pod("side-1", PHASE(PLACED));
+}
+
+/* It fits nowhere when it is chosen for, and somewhere when it is pending. */
+static void company_that_comes_at_the_same_moment_counts(void **state)
+{
+    struct world_asked side, company;
+
+    (void)state;
+    node_up(0);
+    ask_schedule(&side, admin, (struct ask){.app = "side", .with = "main"});
+    ask_schedule(&company, admin, (struct ask){.app = "main"});
+    until_answered(&side);
+    until_answered(&company);
+    until_pod("side-1", PHASE(PLACED));
+}
+
+static void ask_cordon(struct world_asked *asked, bool cordoned)
+{
+    Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
+
+    request.node = (char[]){"n1"};
+    request.cordoned = cordoned;
+    world_ask(asked, admin, "Cordon", &request.base);
+}
+
+/* The node opens at every moment about the choice: before it, while the pod's
+ * creation is under way, and after. */
+static void a_pod_that_begins_to_wait_as_its_node_opens_is_placed(void **state)
+{
+    (void)state;
+    node_up(0);
+    for (int gap = 0; gap < 24; gap++) {
+        struct world_asked cordon, pod;
+        char name[16];
+
+        ask_cordon(&cordon, true);
+        until_answered(&cordon);
+        ask_cordon(&cordon, false);
+        for (int i = 0; i < gap; i++)
+            uv_run(&world.loop, UV_RUN_ONCE);
+        ask_schedule(&pod, admin, (struct ask){0});
+        until_answered(&cordon);
+        until_answered(&pod);
+        snprintf(name, sizeof name, "web-%d", gap + 1);
+        until_pod(name, PHASE(PLACED));
+    }
+}
+
+/* What one was promised is not offered to the next before it is committed. */
+static void requests_of_one_moment_get_room_of_their_own(void **state)
+{
+    struct world_asked asked[2];
+
+    (void)state;
+    node_up(0);
+    node_up(1);
+    for (unsigned i = 0; i < 2; i++)
+        ask_schedule(&asked[i], admin, (struct ask){.cpu_milli = 3000});
+    for (unsigned i = 0; i < 2; i++) {
+        Kontor__V1__ScheduleResponse *response;
+
+        world_until(world_is_answered, &asked[i], "Schedule");
+        response = (void *)asked[i].answer;
+        assert_non_null(response);
+        assert_string_equal(response->pod->node, i == 0 ? "n1" : "n2");
+        kontor__v1__schedule_response__free_unpacked(response, NULL);
+    }
+}
+
+/* Room that was kept for a request that was refused then is there for who did
+ * not fit beside it. */
+static void what_a_refused_request_kept_is_given_to_others(void **state)
+{
+    const struct ask asks[] = {{.cpu_milli = 3000, .app = "db"},
+                               {.cpu_milli = 2000, .app = "web"}};
+    const enum error_code codes[] = {ERROR_ALREADY_EXISTS, 0};
+    struct world_asked asked[2];
+
+    (void)state;
+    node_up(0);
+    expect_scheduled(admin, (struct ask){.cpu_milli = 1000, .app = "db"},
+                     "db-1 n1");
+    for (unsigned i = 0; i < 2; i++)
+        ask_schedule(&asked[i], admin, asks[i]);
+    for (unsigned i = 0; i < 2; i++) {
+        world_until(world_is_answered, &asked[i], "Schedule");
+        assert_int_equal(asked[i].why.code, codes[i]);
+        if (asked[i].answer)
+            protobuf_c_message_free_unpacked(asked[i].answer, NULL);
+    }
+    until_pod("web-1", PHASE(PLACED));
+}
+
+#define STORY(test) \
+    cmocka_unit_test_setup_teardown(test, set_up_one, world_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(a_pending_pod_is_placed_when_room_appears),
+        STORY(a_pending_pod_is_placed_when_company_comes),
+        STORY(company_that_comes_at_the_same_moment_counts),
+        STORY(a_pod_that_begins_to_wait_as_its_node_opens_is_placed),
+        STORY(requests_of_one_moment_get_room_of_their_own),
+        STORY(what_a_refused_request_kept_is_given_to_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
