@@ -12,6 +12,7 @@
 enum {
     BATCH_MAX = 512,    /* placements in one command, or a gang more */
     TOO_LARGE_MAX = 64, /* wants that a pass remembers as not fitting */
+    MISSED_BITS = 12,   /* and specs: so many, as a power of two */
 };
 
 struct placed {
@@ -145,6 +146,7 @@ static bool known_too_large(const struct too_large *too_large,
 struct pass {
     struct placer_batch *batch;
     struct too_large too_large;
+    const struct spec *missed[1 << MISSED_BITS]; /* by hash, the latest */
     struct preemptors preemptors;
 };
 
@@ -226,16 +228,25 @@ static void waits(struct placer *placer, const struct pod *pod)
         placer->waiting = priority;
 }
 
-/* One pod, or `size` of a gang. */
+static const struct spec **missed_slot(struct pass *pass,
+                                       const struct spec *spec)
+{
+    return &pass->missed[map_hash_id((uintptr_t)spec) >> (64 - MISSED_BITS)];
+}
+
+/* One pod, or `size` of a gang. What did not fit is not tried again for others
+ * of its spec: nothing is given back while a pass lasts. */
 static bool place(struct placer *placer, const struct pod *pod, size_t size,
                   struct pass *pass)
 {
     struct too_large *too_large = &pass->too_large;
+    const struct spec **missed = missed_slot(pass, pod->facts.spec);
     struct placement_request request = placer_request(pod->facts.spec->message);
     bool ruled = placement_is_ruled(placer->view, &request);
     bool placed;
 
-    if (!ruled && known_too_large(too_large, &request.want, size))
+    if ((!pod->gang && *missed == pod->facts.spec) ||
+        (!ruled && known_too_large(too_large, &request.want, size)))
         return false;
     placed = pod->gang ? place_gang(placer, pod, size, pass->batch)
                        : place_one(placer, pod, pass->batch);
@@ -243,6 +254,8 @@ static bool place(struct placer *placer, const struct pod *pod, size_t size,
         too_large->known[too_large->count].want = request.want;
         too_large->known[too_large->count++].pods = size;
     }
+    if (!placed && !pod->gang)
+        *missed = pod->facts.spec;
     return placed;
 }
 
@@ -361,20 +374,11 @@ static void propose_batch(struct placer *placer, struct placer_batch *batch)
     free(messages);
 }
 
-void placer_step(struct placer *placer)
+static void look_at_pending(struct placer *placer)
 {
     struct pods *pods = &placer->cluster->pods;
-    struct pass pass = {0};
+    struct pass pass = {.batch = memory_new(sizeof *pass.batch)};
 
-    if (!placer->look_again || placer->batch)
-        return;
-    placer->look_again = false;
-    placer->waiting = INT32_MIN;
-    presences_fini(&placer->awaited);
-    presences_init(&placer->awaited);
-    if (list_empty(&pods->displaced) && list_empty(&pods->fresh))
-        return;
-    pass.batch = memory_new(sizeof *pass.batch);
     place_queue(placer, &pods->displaced, &pass);
     place_queue(placer, &pods->fresh, &pass);
     preempt_for(placer, &pass.preemptors);
@@ -386,6 +390,20 @@ void placer_step(struct placer *placer)
     pass.batch->proposal.done = on_applied;
     placer->batch = pass.batch;
     propose_batch(placer, pass.batch);
+}
+
+void placer_step(struct placer *placer)
+{
+    const struct pods *pods = &placer->cluster->pods;
+
+    if (!placer->look_again || placer->batch)
+        return;
+    placer->look_again = false;
+    placer->waiting = INT32_MIN;
+    presences_fini(&placer->awaited);
+    presences_init(&placer->awaited);
+    if (!list_empty(&pods->displaced) || !list_empty(&pods->fresh))
+        look_at_pending(placer);
 }
 
 struct placement_verdict *placer_why(struct placer *placer,
