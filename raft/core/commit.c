@@ -1,3 +1,5 @@
+/* commit.c - what a quorum has, counted by the leader (section 5.3): an entry
+ * of an earlier term is committed only by one of its own after it (5.4.2). */
 #include "raft/core/parts.h"
 
 #include <assert.h>

@@ -11,7 +11,7 @@ enum { RAFT_NAME_MAX = 64, RAFT_ADDRESS_MAX = 256 }; /* with terminators */
 
 struct raft_member {
     uint32_t id;
-    bool learner; /* is sent the log, does not count (section 4.2.1) */
+    bool learner; /* is sent the log, does not count (chapter 4.2.1) */
 };
 
 struct raft_configuration {

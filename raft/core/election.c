@@ -9,7 +9,7 @@
  * but answers: it may have been made a voter and not know it yet. If who asks
  * has an older log it cannot win; then we may be the only one who can, as the
  * configuration that would do without us is perhaps in our log alone. So we
- * stand all the same, without a vote of our own (section 4.2.2), and lead
+ * stand all the same, without a vote of our own (chapter 4.2.2), and lead
  * until a quorum has our log. */
 #include "raft/core/parts.h"
 

@@ -1,7 +1,7 @@
 /* members.c - the configuration in effect, and a peer for each of its members.
  *
  * One voter at a time comes or goes, so a majority of the old voters and one
- * of the new always have one in common (section 4.1). */
+ * of the new always have one in common (chapter 4.1). */
 #include "raft/core/parts.h"
 
 #include "base/memory.h"

@@ -54,7 +54,7 @@ bool raft_disk_hangs(const struct raft *raft);
 
 void raft_election_reset_timer(struct raft *raft);
 void raft_election_start(struct raft *raft, struct raft_output *out);
-/* A vote is asked for; is it to be taken as not heard (section 4.2.3)? */
+/* A vote is asked for; is it to be taken as not heard (chapter 4.2.3)? */
 bool raft_election_disturbs(const struct raft *raft,
                             const struct raft_message *in);
 /* The leader seems to be gone. */

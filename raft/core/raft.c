@@ -161,7 +161,7 @@ static bool term_is_real(const struct raft_message *message)
 }
 
 /* A log that lacks the newest configuration does not know everybody: who asks
- * for a vote or sends entries is answered all the same (section 4.1), an
+ * for a vote or sends entries is answered all the same (chapter 4.1), an
  * answer from a stranger was not asked for. */
 static bool from_known_or_asking(struct raft *raft,
                                  const struct raft_message *message)

@@ -36,7 +36,7 @@ void raft_receive(struct raft *raft, const struct raft_message *message,
 uint64_t raft_propose(struct raft *raft, struct raft_payload *const *commands,
                       size_t count, struct raft_output *out);
 
-/* Every write up to `store_id` is durable (section 10.2.1: a leader's disk
+/* Every write up to `store_id` is durable (chapter 10.2.1: a leader's disk
  * write runs in parallel). Writes have ids because index and term could not
  * tell an entry from itself, truncated and appended again (ABA). */
 void raft_stored(struct raft *raft, uint64_t store_id, struct raft_output *out);

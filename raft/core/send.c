@@ -1,3 +1,4 @@
+/* send.c - what goes out, and when it may. */
 #include "raft/core/parts.h"
 
 #include "base/memory.h"

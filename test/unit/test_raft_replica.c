@@ -276,6 +276,27 @@ static void follower_left_behind_gets_a_snapshot(void **state)
     cluster_wait(cluster_agrees, NULL, "agreement");
 }
 
+/* The log keeps a tail for who is only a little behind. */
+static void follower_a_little_behind_needs_no_snapshot(void **state)
+{
+    struct member *leading;
+    struct member *down;
+
+    (void)state;
+    cluster.snapshot_entries = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    down = cluster_follower(leading);
+    member_commit_many(leading, 90);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    member_stop(down);
+    member_commit_many(leading, 15);
+    cluster_wait(member_has_snapshot, leading, "a snapshot");
+    member_start(down);
+    cluster_wait(cluster_agrees, NULL, "the follower to catch up");
+    assert_int_equal(down->loads, 0);
+}
+
 static char *find_snapshot(const struct member *member)
 {
     return memory_format(
@@ -365,6 +386,7 @@ int main(void)
         STORY(all_restart_from_their_logs),
         STORY(restarts_from_a_snapshot),
         STORY(follower_left_behind_gets_a_snapshot),
+        STORY(follower_a_little_behind_needs_no_snapshot),
         STORY(damaged_snapshot_is_refused),
         STORY(cluster_of_one),
         STORY(founders_count_once),
