@@ -29,7 +29,8 @@ enum { NAME_MAX_BYTES = 80, ETCD_VALUE_BYTES = 200 };
 struct bench {
     const struct workload *workload;
     struct channel *channel;
-    uint64_t left; /* requests still to be sent */
+    uint64_t left;     /* requests still to be sent */
+    uint64_t replicas; /* pods that each Schedule makes */
     uint64_t running;
     uint64_t refused;
     bool pending; /* some pod was not placed */
@@ -140,6 +141,7 @@ static void schedule(struct caller *caller, char *node)
     spec.node = node;
     message.request_id = &id;
     message.spec = &spec;
+    message.replicas = (uint32_t)caller->bench->replicas;
     send_call(caller, "/kontor.v1.Cluster/Schedule",
               &kontor__v1__schedule_response__descriptor, &message.base);
 }
@@ -250,6 +252,9 @@ static int report(struct bench *bench, const char *label, uint64_t took_ns)
     samples_print(&bench->samples, label);
     printf("%s: %.0f calls/s\n", label,
            (double)count / ((double)took_ns / 1e9));
+    if (bench->replicas > 1)
+        printf("%s: %.0f pods/s\n", label,
+               (double)(count * bench->replicas) / ((double)took_ns / 1e9));
     if (bench->pending && bench->workload->send == send_schedule)
         printf("%s: some pods were accepted as pending\n", label);
     if (bench->refused > 0)
@@ -270,7 +275,9 @@ static int run(struct bench *bench, const char *pki, const char *at,
     char label[64];
     uint64_t started_ns;
     uint64_t took_ns;
-    uint64_t created = bench->board ? bench->board->created + bench->left : 0;
+    uint64_t created =
+        bench->board ? bench->board->created + bench->left * bench->replicas
+                     : 0;
 
     if (tls_context_new(&tls, pki, "admin", &why) != 0) {
         fprintf(stderr, "bench_calls: %s\n", why.message);
@@ -305,12 +312,13 @@ int main(int argc, char **argv)
     const char *at = NULL;
     const char *board = NULL;
     uint64_t concurrency = 1;
-    struct bench bench = {.left = 1000};
+    struct bench bench = {.left = 1000, .replicas = 1};
     const struct option table[] = {
         {"pki", OPTION_STRING, &pki, "DIR", "admin's certificate"},
         {"at", OPTION_STRING, &at, "HOST:PORT", "whom to ask"},
         {"concurrency", OPTION_NUMBER, &concurrency, "N", "callers"},
         {"count", OPTION_NUMBER, &bench.left, "N", "requests in all"},
+        {"replicas", OPTION_NUMBER, &bench.replicas, "N", "pods a Schedule"},
         {"board", OPTION_STRING, &board, "FILE", "of the hollow nodes"},
         {.name = NULL},
     };
