@@ -158,7 +158,11 @@ pod_group() {
 
 # The host's pid of a pod's first process.
 pod_process() {
-    head -n 1 "$(pod_group "$1" pids)/c0/cgroup.procs"
+    local process
+    while read -r process; do # the first to start: numbers begin anew
+        sed "s/.*) //; s/\$/ $process/" "/proc/$process/stat" 2>/dev/null || true
+    done <"$(pod_group "$1" pids)/c0/cgroup.procs" |
+        sort -n -k 20,20 | awk 'NR == 1 {print $NF}'
 }
 
 # What of the nodes is on this machine: mounts, interfaces of pods, cgroups,

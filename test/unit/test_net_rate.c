@@ -33,14 +33,20 @@ struct count {
     uint64_t bytes; /* that have arrived at a socket */
 };
 
+/* Anew where others had the core in between. */
 static struct count count_now(int socket)
 {
     struct tcp_info info = {0};
     socklen_t length = sizeof info;
-    struct count count = {.ns = clock_monotonic_ns()};
+    struct count count;
+    uint64_t began_ns;
 
-    assert_int_equal(getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length),
-                     0);
+    do {
+        began_ns = clock_monotonic_ns();
+        assert_int_equal(
+            getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+        count.ns = clock_monotonic_ns();
+    } while (count.ns - began_ns > 1000000);
     count.bytes = info.tcpi_bytes_received;
     return count;
 }
