@@ -213,7 +213,7 @@ import sqlite3, struct, sys, zlib
 db = sqlite3.connect(sys.argv[1])
 last, = db.execute("SELECT max(id) FROM entries").fetchone()
 term, = db.execute("SELECT term FROM state").fetchone()
-data = bytes([0x18, 1])  # Command.format = 1
+data = bytes([0x18, 99])  # Command.format = 99
 sum = zlib.crc32(struct.pack("<QQQ", last + 1, term, 1) + data)
 db.execute("INSERT INTO entries VALUES (?, ?, 1, ?, ?)", (last + 1, term, sum, data))
 db.commit()
@@ -223,7 +223,7 @@ PY
     await 5 is_gone "$pid"
     run wait "$pid"
     [ "$status" = 1 ]
-    tail -n 1 m2.log | grep "has format 1, this program knows 0: it must be upgraded"
+    tail -n 1 m2.log | grep "has format 99, this program knows [0-9]*: it must be upgraded"
     is_gone "$(cat kept.process)" && false
     true
 }
