@@ -292,8 +292,8 @@ PY
     sleep 12.5 # what is tested
     # shellcheck disable=SC2086
     kill -CONT $masters
-    kctl cordon n1 >/dev/null # after all that was decided at once
-    kctl uncordon n1 >/dev/null
+    kctl node cordon n1 >/dev/null # after all that was decided at once
+    kctl node uncordon n1 >/dev/null
     nodes_are ready ready
     [ "$(pod still-1 .status.phase)" = running ]
     await 10 masters_agree

@@ -85,7 +85,7 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     kctl get nodes | grep -Eq "^$from +Ready,cordoned"
     [ "$(kctl describe node "$from" -o json | field .node.pods)" = 0 ]
     kctl events | grep -q "moved from $from to $to"
-    kctl uncordon "$from"
+    kctl node uncordon "$from"
     kctl stop web-1
     await_pod web-1 'phase == "stopped"'
 }
@@ -98,7 +98,7 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     [[ $output == *"once-1  is still there: it may run only once"* ]]
     expect 0 node drain n2 --force --timeout 20s
     await_pod once-1 'phase == "failed" and "drained" in status["reason"]'
-    kctl uncordon n2
+    kctl node uncordon n2
 }
 
 # The node's pods that have yet to end there.
@@ -130,7 +130,7 @@ print(*(m["pid"] for m in state["masters"] if m["name"] == sys.argv[2]))' \
     await_pod deaf-1 'phase == "running" and status["generation"] == 2'
     [ "$(pod_field deaf-1 .node)" != "$node" ]
     # Who asked for this node waits for it.
-    kctl uncordon "$node"
+    kctl node uncordon "$node"
     await_pod slow-1 'phase == "running" and pod["node"] == "n1"'
     kctl stop slow-1
     kctl stop deaf-1
@@ -138,14 +138,14 @@ print(*(m["pid"] for m in state["masters"] if m["name"] == sys.argv[2]))' \
 }
 
 @test "pods are rebalanced onto fewer nodes" {
-    kctl cordon n3
-    kctl cordon n2
+    kctl node cordon n3
+    kctl node cordon n2
     serve left
-    kctl uncordon n2
-    kctl cordon n1
+    kctl node uncordon n2
+    kctl node cordon n1
     serve right
-    kctl uncordon n1
-    kctl uncordon n3
+    kctl node uncordon n1
+    kctl node uncordon n3
     [ "$(pod_field left-1 .node) $(pod_field right-1 .node)" = "n1 n2" ]
     expect 0 rebalance --dry-run
     [[ $output == *"left-1"*"n1"*"n3"*"2 nodes have pods, 1 would have"* ]]
