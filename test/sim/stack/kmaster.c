@@ -254,6 +254,7 @@ static void on_stopped(void *data, uint64_t lives)
     }
     wires_cut(process, false);
     process_kill(process);
+    process_drain(process, NULL); /* a save that was given up */
     leave_disk(kmaster->host, false);
     tell(kmaster->host, "has stopped");
     kmaster_start_after(kmaster, RESTART_US);
