@@ -36,11 +36,14 @@ teardown_file() {
     work_remove
 }
 
+described() { # PATTERN
+    kctl describe pod pair-1 | grep -Eq "$1"
+}
+
 @test "containers of a file share what they share, and are told of one by one" {
-    run kctl describe pod pair-1
-    grep -Eq '^init +prepare  succeeded' <<<"$output"
-    grep -Eq '^container +web  running, ready' <<<"$output"
-    grep -Eq '^container +side  running, ready' <<<"$output"
+    await 5 described '^init +prepare  succeeded'
+    await 5 described '^container +web  running, ready' # a pod runs with its first
+    await 5 described '^container +side  running, ready'
     kctl logs pair-1 | grep -q '^prepared$'
     [ "$(kctl exec pair-1 -- sh -c 'ps -o comm | grep -c "^sleep"')" = 2 ]
     kctl get pods -o json | python3 -c '
