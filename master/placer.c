@@ -6,9 +6,6 @@
 #include "master/preemptor.h"
 #include "master/propose.h"
 
-#include <assert.h>
-#include <string.h>
-
 enum {
     BATCH_MAX = 512,    /* placements in one command, or a gang more */
     TOO_LARGE_MAX = 64, /* wants that a pass remembers as not fitting */

@@ -163,6 +163,19 @@ void service_fail(struct call *call, const struct error *why)
     call_finish(call, why);
 }
 
+const struct node *service_find_node(const struct master *master,
+                                     struct call *call, const char *name)
+{
+    const struct node *node = nodes_find_name(&master->cluster->nodes, name);
+    struct error why;
+
+    if (!node) {
+        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"", name);
+        service_fail(call, &why);
+    }
+    return node;
+}
+
 /* ---- reads ---- */
 
 struct read {

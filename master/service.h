@@ -23,6 +23,10 @@ static inline struct master *service_master(const struct call *call)
 void service_reply(struct call *call, const ProtobufCMessage *message);
 void service_fail(struct call *call, const struct error *why);
 
+/* The node of that name; NULL: the call has been told that there is none. */
+const struct node *service_find_node(const struct master *master,
+                                     struct call *call, const char *name);
+
 /* ---- reads ---- */
 
 /* Answer `call` from the state, which is current now. The request is borrowed

@@ -91,32 +91,27 @@ void service_stop(struct call *call, const ProtobufCMessage *message)
 
 /* ---- Cordon ---- */
 
-/* The node of that name; NULL: the call has been told that there is none. */
-static const struct node *find_node(const struct master *master,
-                                    struct call *call, const char *name)
+/* As it is now; NULL: it was never there. */
+static Kontor__V1__NodeInfo *written_node(const struct write *write,
+                                          const struct request *request,
+                                          struct node_view *view)
 {
-    const struct node *node = nodes_find_name(&master->cluster->nodes, name);
-    struct error why;
+    const struct cluster *cluster = write->master->cluster;
+    const struct node *node = nodes_find(&cluster->nodes, request->subject_id);
 
-    if (!node) {
-        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"", name);
-        service_fail(call, &why);
-    }
-    return node;
+    if (!node)
+        return NULL;
+    node_view_fill(view, cluster, node);
+    return &view->node;
 }
 
 static void cordon_written(struct write *write, const struct request *request)
 {
-    const struct cluster *cluster = write->master->cluster;
-    const struct node *node = nodes_find(&cluster->nodes, request->subject_id);
     Kontor__V1__CordonResponse response = KONTOR__V1__CORDON_RESPONSE__INIT;
     struct node_view view;
 
     response.index = request->index;
-    if (node) {
-        node_view_fill(&view, cluster, node);
-        response.node = &view.node;
-    }
+    response.node = written_node(write, request, &view);
     service_reply(write->call, &response.base);
 }
 
@@ -125,7 +120,7 @@ static void cordon_now(struct master *master, struct call *call,
 {
     const Kontor__V1__CordonRequest *request =
         (const Kontor__V1__CordonRequest *)message;
-    const struct node *node = find_node(master, call, request->node);
+    const struct node *node = service_find_node(master, call, request->node);
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__SetCordon operation = KONTOR__V1__SET_CORDON__INIT;
 
@@ -155,17 +150,12 @@ void service_cordon(struct call *call, const ProtobufCMessage *message)
 
 static void label_written(struct write *write, const struct request *request)
 {
-    const struct cluster *cluster = write->master->cluster;
-    const struct node *node = nodes_find(&cluster->nodes, request->subject_id);
     Kontor__V1__LabelNodeResponse response =
         KONTOR__V1__LABEL_NODE_RESPONSE__INIT;
     struct node_view view;
 
     response.index = request->index;
-    if (node) {
-        node_view_fill(&view, cluster, node);
-        response.node = &view.node;
-    }
+    response.node = written_node(write, request, &view);
     service_reply(write->call, &response.base);
 }
 
@@ -174,7 +164,7 @@ static void label_now(struct master *master, struct call *call,
 {
     const Kontor__V1__LabelNodeRequest *request =
         (const Kontor__V1__LabelNodeRequest *)message;
-    const struct node *node = find_node(master, call, request->node);
+    const struct node *node = service_find_node(master, call, request->node);
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__LabelNode operation = KONTOR__V1__LABEL_NODE__INIT;
 

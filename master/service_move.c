@@ -89,18 +89,12 @@ static void drain_now(struct master *master, struct call *call,
 {
     const Kontor__V1__DrainRequest *request =
         (const Kontor__V1__DrainRequest *)message;
-    const struct node *node =
-        nodes_find_name(&master->cluster->nodes, request->node);
+    const struct node *node = service_find_node(master, call, request->node);
     Kontor__V1__MovePods operation = KONTOR__V1__MOVE_PODS__INIT;
     struct plan plan;
-    struct error why;
 
-    if (!node) {
-        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"",
-                  request->node);
-        service_fail(call, &why);
+    if (!node)
         return;
-    }
     plan_init(&plan, &master->placer);
     plan_drain(&plan, node, request->force);
     operation.drain_node_id = node->id;

@@ -34,18 +34,14 @@ static void relay(struct master *master, struct call *call,
          "/kontor.v1.Node/RemoveImages"},
         {&kontor__v1__usage_request__descriptor, "/kontor.v1.Node/Usage"},
     };
-    const char *name = asked_node(request);
-    const struct node *node = nodes_find_name(&master->cluster->nodes, name);
+    const struct node *node =
+        service_find_node(master, call, asked_node(request));
     struct node_question question = {.request = request,
                                      .unreachable = ERROR_FAILED_PRECONDITION};
-    struct error why;
     size_t i = 0;
 
-    if (!node) {
-        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"", name);
-        service_fail(call, &why);
+    if (!node)
         return;
-    }
     while (paths[i].request != request->descriptor)
         i++;
     question.path = paths[i].path;

@@ -139,19 +139,13 @@ static void get_node(struct master *master, struct call *call,
     const Kontor__V1__GetNodeRequest *request =
         (const Kontor__V1__GetNodeRequest *)message;
     Kontor__V1__GetNodeResponse response = KONTOR__V1__GET_NODE_RESPONSE__INIT;
-    const struct node *node =
-        nodes_find_name(&master->cluster->nodes, request->node);
+    const struct node *node = service_find_node(master, call, request->node);
     struct reasons reasons = {.spec = NULL};
     struct page page = {.count = 0};
     struct node_view view;
-    struct error why;
 
-    if (!node) {
-        error_set(&why, ERROR_NOT_FOUND, "no node is called \"%.80s\"",
-                  request->node);
-        service_fail(call, &why);
+    if (!node)
         return;
-    }
     list_for_each(item, next, &node->pods) page_add(
         &page, master, container_of(item, struct pod, queue), &reasons);
     node_view_fill(&view, master->cluster, node);
