@@ -42,9 +42,12 @@ void ask_schedule(struct world_asked *asked, struct channel *channel,
     spec.app = app;
     spec.with = &with;
     spec.n_with = ask.with != NULL;
+    spec.priority = ask.priority;
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;
+    request.replicas = ask.replicas;
+    request.gang = ask.gang;
     world_ask(asked, channel, "Schedule", &request.base);
 }
 

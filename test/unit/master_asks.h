@@ -20,6 +20,9 @@ struct ask {
     const char *app;  /* NULL: named after the image */
     const char *with; /* an app; NULL: none */
     uint32_t cpu_milli;
+    uint32_t replicas;
+    bool gang;
+    int32_t priority;
     uint64_t id;
 };
 
