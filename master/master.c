@@ -99,10 +99,8 @@ static void look_at_role(struct master *master)
     forwarder_kick(&master->forwarder);
 }
 
-static void on_turn(uv_prepare_t *handle)
+static void step(struct master *master)
 {
-    struct master *master = handle->data;
-
     if (master->state_replaced) {
         master->state_replaced = false;
         dispatch_reset(&master->dispatch, master->cluster);
@@ -114,6 +112,16 @@ static void on_turn(uv_prepare_t *handle)
     watchers_step(&master->watchers);
     if (master->leading)
         placer_step(&master->placer);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    step(container_of(prepare, struct master, prepare));
+}
+
+static void on_check(uv_check_t *check)
+{
+    step(container_of(check, struct master, check));
 }
 
 /* ---- opening ---- */
@@ -137,8 +145,8 @@ static void open_parts(struct master *master)
                       .lost_after_ms = config->lost_after_ms,
                   },
                   master->cluster);
-    uv_prepare_init(master->loop, &master->turn);
-    master->turn.data = master;
+    uv_prepare_init(master->loop, &master->prepare);
+    uv_check_init(master->loop, &master->check);
 }
 
 static int open_replica(struct master *master, struct error *why)
@@ -177,16 +185,19 @@ int master_open(struct master **out, uv_loop_t *loop,
     server_add(master->server, &cluster_service, master);
     master->placer.replica = master->replica;
     dispatch_start(&master->dispatch, master->replica);
-    uv_prepare_start(&master->turn, on_turn);
+    /* Each is run before the replica's, which was started first. */
+    uv_prepare_start(&master->prepare, on_prepare);
+    uv_check_start(&master->check, on_check);
     *out = master;
     return 0;
 }
 
 /* ---- closing ---- */
 
-static void on_turn_closed(uv_handle_t *handle)
+static void on_check_closed(uv_handle_t *handle)
 {
-    struct master *master = handle->data;
+    struct master *master =
+        container_of((uv_check_t *)(void *)handle, struct master, check);
     void (*closed)(void *data) = master->closed;
     void *data = master->closed_data;
 
@@ -196,12 +207,19 @@ static void on_turn_closed(uv_handle_t *handle)
     closed(data);
 }
 
+static void on_prepare_closed(uv_handle_t *handle)
+{
+    struct master *master =
+        container_of((uv_prepare_t *)(void *)handle, struct master, prepare);
+
+    uv_close((uv_handle_t *)&master->check, on_check_closed);
+}
+
 static void on_replica_closed(void *data)
 {
     struct master *master = data;
 
-    /* Handles close in order: this one last. */
-    uv_close((uv_handle_t *)&master->turn, on_turn_closed);
+    uv_close((uv_handle_t *)&master->prepare, on_prepare_closed);
 }
 
 static void on_server_closed(void *data)
@@ -209,7 +227,8 @@ static void on_server_closed(void *data)
     struct master *master = data;
 
     service_schedule_step(master);
-    uv_prepare_stop(&master->turn);
+    uv_prepare_stop(&master->prepare);
+    uv_check_stop(&master->check);
     watchers_end(&master->watchers);
     dispatch_close(&master->dispatch);
     forwarder_close(&master->forwarder);

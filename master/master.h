@@ -43,7 +43,10 @@ struct master {
     struct list arrivals;  /* writes that are to be placed */
     struct list transfers; /* calls that wait for another leader */
     unsigned backups;      /* calls that are sent one */
-    uv_prepare_t turn;
+    /* What calls and commands brought is looked at as soon as the loop has
+     * read all there is, and again before it sleeps. */
+    uv_prepare_t prepare;
+    uv_check_t check;
     bool role_changed;   /* since the last turn */
     bool state_replaced; /* by a snapshot, since the last turn */
     bool leading;

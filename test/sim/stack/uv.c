@@ -160,12 +160,15 @@ int uv_prepare_start(uv_prepare_t *handle, uv_prepare_cb call)
     return 0;
 }
 
-int uv_prepare_stop(uv_prepare_t *handle)
+static int watcher_stop(struct watcher *watcher)
 {
-    struct watcher *watcher = part(handle);
-
     list_remove(&watcher->link);
     return 0;
+}
+
+int uv_prepare_stop(uv_prepare_t *handle)
+{
+    return watcher_stop(part(handle));
 }
 
 int uv_check_init(uv_loop_t *loop, uv_check_t *handle)
@@ -182,6 +185,11 @@ int uv_check_start(uv_check_t *handle, uv_check_cb call)
     watcher->call = call_check;
     watcher_start(watcher, &owner(handle)->checks);
     return 0;
+}
+
+int uv_check_stop(uv_check_t *handle)
+{
+    return watcher_stop(part(handle));
 }
 
 void uv_run_watchers(struct list *watchers)
