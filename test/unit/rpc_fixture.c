@@ -79,6 +79,7 @@ static void count(struct call *call, const ProtobufCMessage *request)
 static void hang(struct call *call, const ProtobufCMessage *request)
 {
     (void)request;
+    fixture_of(call)->calls_hanging++;
     call_listen(call, &note_events, NULL);
 }
 

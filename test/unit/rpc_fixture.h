@@ -27,6 +27,7 @@ struct rpc_fixture {
     struct tls_context *server_context;
     struct server *server;
     char address[64];
+    unsigned calls_hanging; /* so many calls of Hang have come */
     unsigned calls_ended;
     struct error last_ended;
     size_t flood_queued_max_bytes;

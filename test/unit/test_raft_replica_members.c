@@ -179,7 +179,8 @@ static void unsafe_changes_are_refused(void **state)
  * any more. */
 static bool has_passed(void *data)
 {
-    return clock_monotonic_ms() > *(const uint64_t *)data + 200;
+    return clock_monotonic_ms() >
+           *(const uint64_t *)data + CLUSTER_ELECTION_TIMEOUT_MS + 50;
 }
 
 /* With one dead, the other two are needed. */

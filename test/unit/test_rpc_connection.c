@@ -307,7 +307,7 @@ static void a_lost_server_is_noticed_and_found_again(void **state)
 
     UNTIL(story, story->alice.connected);
     ask(story, "/test.Echo/Hang");
-    rpc_fixture_run_ms(&story->fixture, 30);
+    UNTIL(story, story->fixture.calls_hanging == 1);
     server_close(story->fixture.server, 0, on_server_closed, &story->closed);
     lost_ms = clock_monotonic_ms();
     story->fixture.server = NULL;
@@ -355,7 +355,7 @@ static void a_drain_ends_after_its_grace(void **state)
     uint64_t began_ms;
 
     ask(story, "/test.Echo/Hang");
-    rpc_fixture_run_ms(&story->fixture, 50);
+    UNTIL(story, story->fixture.calls_hanging == 1);
     began_ms = clock_monotonic_ms();
     server_close(story->fixture.server, 200, on_server_closed, &story->closed);
     story->fixture.server = NULL;

@@ -33,7 +33,8 @@ static void several_containers_share_a_pod(void **state)
     (void)state;
     pod = kpod_pod_new("hostname; echo told > /dev/shm/x; exec sleep 1000");
     kpod_pod_add(pod, "side",
-                 "until ps | grep -q '[s]leep 1000'; do sleep 0.02; done; "
+                 "until ps | grep -q '[s]leep 1000' && [ -s /dev/shm/x ]; "
+                 "do sleep 0.02; done; "
                  "echo shm $(cat /dev/shm/x) $(readlink /proc/self/ns/cgroup); "
                  "touch /only-here; exit 4");
     kpod_pod_start(pod);
