@@ -63,6 +63,19 @@ void codec_frame_fini(struct codec_frame *frame)
     free(frame->pointers);
 }
 
+/* What we cannot store whole we do not take. */
+static int check_entry(const Kontor__V1__RaftEntry *in, struct error *why)
+{
+    if (in->kind > RAFT_ENTRY_CONFIGURATION)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "raft message: entry of unknown kind %u", in->kind);
+    if (in->base.n_unknown_fields > 0)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "raft message: entry with unknown field %u",
+                         in->base.unknown_fields[0].tag);
+    return 0;
+}
+
 static int check(const Kontor__V1__RaftMessage *in, struct error *why)
 {
     if (in->kind < RAFT_PRE_VOTE || in->kind > RAFT_TIMEOUT_NOW)
@@ -79,10 +92,8 @@ static int check(const Kontor__V1__RaftMessage *in, struct error *why)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "raft message: its indices end past 2^64");
     for (size_t i = 0; i < in->n_entries; i++)
-        if (in->entries[i]->kind > RAFT_ENTRY_CONFIGURATION)
-            return error_set(why, ERROR_INVALID_ARGUMENT,
-                             "raft message: entry of unknown kind %u",
-                             in->entries[i]->kind);
+        if (check_entry(in->entries[i], why) != 0)
+            return why->code;
     return 0;
 }
 

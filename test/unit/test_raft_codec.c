@@ -98,6 +98,9 @@ static void frame_is_used_again(void **state)
 
 static Kontor__V1__RaftEntry unknown_entry;
 static Kontor__V1__RaftEntry *unknown_entries[] = {&unknown_entry};
+static ProtobufCMessageUnknownField unknown_field = {.tag = 100};
+static Kontor__V1__RaftEntry larger_entry;
+static Kontor__V1__RaftEntry *larger_entries[] = {&larger_entry};
 
 static const struct {
     const char *rule;
@@ -116,13 +119,35 @@ static const struct {
     {"an entry's kind",
      {.kind = RAFT_APPEND, .n_entries = 1, .entries = unknown_entries},
      "entry of unknown kind 9"},
+    {"an entry's field",
+     {.kind = RAFT_APPEND, .n_entries = 1, .entries = larger_entries},
+     "entry with unknown field 100"},
 };
+
+/* What a newer program says beside what is known changes nothing. */
+static void unknown_fields_of_a_message_are_passed_over(void **state)
+{
+    Kontor__V1__RaftMessage message = KONTOR__V1__RAFT_MESSAGE__INIT;
+    struct raft_message out;
+    struct error why;
+
+    (void)state;
+    message.kind = RAFT_VOTE;
+    message.term = 7;
+    message.base.n_unknown_fields = 1;
+    message.base.unknown_fields = &unknown_field;
+    assert_int_equal(codec_decode(&message, &out, &why), 0);
+    assert_int_equal(out.term, 7);
+}
 
 static void nonsense_is_refused(void **state)
 {
     (void)state;
     kontor__v1__raft_entry__init(&unknown_entry);
     unknown_entry.kind = 9;
+    kontor__v1__raft_entry__init(&larger_entry);
+    larger_entry.base.n_unknown_fields = 1;
+    larger_entry.base.unknown_fields = &unknown_field;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct raft_message out = {.term = 77};
         struct error why = {0};
@@ -141,6 +166,7 @@ int main(void)
         cmocka_unit_test(every_field_arrives),
         cmocka_unit_test(frame_is_used_again),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(unknown_fields_of_a_message_are_passed_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
