@@ -39,7 +39,9 @@ struct peer {
     struct call *out; /* NULL: none */
     struct call *in;  /* NULL: none */
     uv_timer_t timer; /* to open the stream again, or to part */
-    bool refused;     /* on this connection; that was told */
+    bool spoke;       /* since it was lost; its program knows ... */
+    uint32_t format;
+    bool refused; /* on this connection; that was told */
     bool leaving;
     bool parting; /* the channel is being closed */
 };
@@ -56,10 +58,12 @@ struct peers {
     void *closed_data;
 };
 
+/* Another program may take its place. */
 static void tell_lost(struct peer *peer)
 {
     struct peers *peers = peer->peers;
 
+    peer->spoke = false;
     if (!peers->closing && !peer->leaving && peer->channel)
         peers->config.events.lost(peers->config.data, peer->id);
 }
@@ -195,19 +199,19 @@ static bool check_sender(struct peer *peer, struct call *call, uint32_t from)
     return false;
 }
 
-static void take(struct peer *peer, struct call *call,
-                 const Kontor__V1__RaftMessage *received)
+static int take(struct peer *peer, const Kontor__V1__RaftMessage *received,
+                struct error *why)
 {
     struct peers *peers = peer->peers;
     struct raft_message message;
-    struct error why;
 
-    if (codec_decode(received, &message, &why) != 0) {
-        call_fail(call, why.code, "%s", why.message);
-        return;
-    }
+    if (codec_decode(received, &message, why) != 0)
+        return why->code;
+    peer->spoke = true;
+    peer->format = received->format;
     peers->config.events.message(peers->config.data, &message);
     raft_message_fini(&message);
+    return 0;
 }
 
 /* ---- ours ---- */
@@ -228,14 +232,10 @@ static void on_out_message(struct call *call, const ProtobufCMessage *in)
     struct peer *peer = call_data(call);
     const Kontor__V1__RaftMessage *received =
         (const Kontor__V1__RaftMessage *)(const void *)in;
-    struct raft_message message;
     struct error why;
 
-    if (peer->peers->closing || peer->leaving || received->from != peer->id ||
-        codec_decode(received, &message, &why) != 0)
-        return;
-    peer->peers->config.events.message(peer->peers->config.data, &message);
-    raft_message_fini(&message);
+    if (!peer->peers->closing && !peer->leaving && received->from == peer->id)
+        (void)take(peer, received, &why);
 }
 
 /* It is of another cluster, or of a version that does not understand us: only
@@ -303,6 +303,7 @@ static void on_changed(void *data, bool connected, const struct error *why)
 void peers_send(struct peers *peers, const struct raft_message *message)
 {
     const struct peer *peer = find(peers, message->to);
+    struct codec_frame *frame = &peers->frame;
     struct call *call;
     struct error why;
 
@@ -312,8 +313,20 @@ void peers_send(struct peers *peers, const struct raft_message *message)
     call = peer->channel ? peer->out : peer->in;
     if (!call || call_queued_bytes(call) > PEERS_QUEUE_MAX_BYTES)
         return;
+    codec_encode(frame, message);
+    frame->message.format = peers->config.format;
     /* Refused: dropped, as any message may be. */
-    (void)call_send(call, &codec_encode(&peers->frame, message)->base, &why);
+    (void)call_send(call, &frame->message.base, &why);
+}
+
+bool peers_format(const struct peers *peers, uint32_t member, uint32_t *format)
+{
+    const struct peer *peer = find(peers, member);
+
+    if (!peer || !peer->spoke)
+        return false;
+    *format = peer->format;
+    return true;
 }
 
 struct channel *peers_channel(const struct peers *peers, uint32_t member)
@@ -330,6 +343,7 @@ static void on_in_message(struct call *call, const ProtobufCMessage *in)
     struct peer *peer = call_data(call);
     const Kontor__V1__RaftMessage *received =
         (const Kontor__V1__RaftMessage *)(const void *)in;
+    struct error why;
 
     if (peer->peers->closing || peer->leaving)
         return;
@@ -339,8 +353,9 @@ static void on_in_message(struct call *call, const ProtobufCMessage *in)
                   "they are not of one cluster, or not restored from one "
                   "backup",
                   peer->name, received->to, peer->peers->config.self);
-    else if (check_sender(peer, call, received->from))
-        take(peer, call, received);
+    else if (check_sender(peer, call, received->from) &&
+             take(call_data(call), received, &why) != 0)
+        call_fail(call, why.code, "%s", why.message);
 }
 
 static void on_in_half_closed(struct call *call)
@@ -414,6 +429,7 @@ static void open_messages(struct call *call)
     if (peer->in)
         replace(peer->in);
     peer->in = call;
+    peer->spoke = false;
     call_listen(call, &in_events, peer);
     if (peer->channel)
         channel_kick(peer->channel); /* its process is there again */

@@ -38,6 +38,7 @@ struct peers_events {
 
 struct peers_config {
     uint32_t self;
+    uint32_t format;         /* that our program knows: RaftMessage.format */
     struct tls_context *tls; /* borrowed */
     struct peers_events events;
     void *data;
@@ -54,6 +55,10 @@ void peers_set(struct peers *peers,
 
 /* The message stays the caller's. */
 void peers_send(struct peers *peers, const struct raft_message *message);
+
+/* What the member's program knows, as its latest message on its present
+ * stream says. False: there is none. */
+bool peers_format(const struct peers *peers, uint32_t member, uint32_t *format);
 
 /* NULL for ourselves and for strangers. Borrowed. */
 struct channel *peers_channel(const struct peers *peers, uint32_t member);

@@ -390,6 +390,7 @@ static void start_loop(struct replica *replica, struct server *server,
 {
     const struct peers_config peers = {
         .self = replica->self,
+        .format = replica->format,
         .tls = tls,
         .events = {on_message, on_lost, members_are_settled,
                    replica_snapshot_receive},
@@ -434,6 +435,7 @@ int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
         config->snapshot_entries ? config->snapshot_entries : SNAPSHOT_ENTRIES;
     replica->snapshot_bytes =
         config->snapshot_bytes ? config->snapshot_bytes : SNAPSHOT_BYTES;
+    replica->format = config->format;
     replica->pending.last = &replica->pending.first;
     replica->new_reads.last = &replica->new_reads.first;
     replica->reads.last = &replica->reads.first;

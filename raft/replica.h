@@ -37,6 +37,9 @@ struct replica_machine {
     /* Role, term, leader, readiness or members changed. */
     void (*changed)(void *data);
     void *data;
+    /* What a program must know to apply what was: a learner whose program does
+     * not is made no voter. NULL: 0. */
+    uint32_t (*format)(const void *data);
 };
 
 struct replica_config {
@@ -55,6 +58,8 @@ struct replica_config {
                                       fifth of it stays in the log after one;
                                       more when the snapshot is larger */
     uint64_t snapshot_bytes;       /* or bytes of entries; 0: 64 MiB */
+    uint32_t format; /* of commands, the newest that the machine can apply; the
+                        other members are told */
     struct replica_machine machine;
 };
 

@@ -76,6 +76,45 @@ const Kontor__V1__RaftConfiguration *replica_members(struct replica *replica)
     return replica->members;
 }
 
+/* ---- what their programs know ---- */
+
+static bool is_heard(const struct replica *replica, uint32_t member,
+                     uint32_t *format)
+{
+    *format = 0;
+    return raft_hears(replica->raft, member) &&
+           peers_format(replica->peers, member, format);
+}
+
+struct replica_formats replica_formats(struct replica *replica)
+{
+    const Kontor__V1__RaftConfiguration *members = replica_members(replica);
+    struct replica_formats formats = {replica->format, replica->name, true};
+
+    for (size_t i = 0; i < members->n_members; i++) {
+        const Kontor__V1__RaftMember *member = members->members[i];
+        uint32_t format;
+        bool heard;
+
+        if (member->id == replica->self)
+            continue;
+        heard = is_heard(replica, member->id, &format);
+        if (format < formats.least)
+            formats = (struct replica_formats){format, member->name, heard};
+    }
+    return formats;
+}
+
+/* Can its program apply what was? */
+static bool is_of_format(const struct replica *replica, uint32_t member)
+{
+    const struct replica_machine *machine = &replica->machine;
+    uint32_t format;
+
+    return !machine->format || (is_heard(replica, member, &format) &&
+                                format >= machine->format(machine->data));
+}
+
 /* ---- a configuration that is being made ---- */
 
 /* Its strings are borrowed. */
@@ -312,7 +351,8 @@ static const Kontor__V1__RaftMember *ripe(const struct replica *replica)
 
         if (member->learner && raft_hears(raft, member->id) &&
             match >= raft_configuration(raft)->index &&
-            match + PROMOTE_LAG_ENTRIES >= raft_last_index(raft))
+            match + PROMOTE_LAG_ENTRIES >= raft_last_index(raft) &&
+            is_of_format(replica, member->id))
             return member;
     }
     return NULL;

@@ -9,6 +9,16 @@
  * these calls. */
 const Kontor__V1__RaftConfiguration *replica_members(struct replica *replica);
 
+/* As leader: what all members' programs can apply. */
+struct replica_formats {
+    uint32_t least;     /* of all; 0 while one is not heard */
+    const char *oldest; /* whose it is; borrowed as above */
+    bool heard;         /* that one is, so its program says so itself */
+};
+/* Learners count. A member's program is known while it is heard; who comes
+ * again may come with another. */
+struct replica_formats replica_formats(struct replica *replica);
+
 /* Change one member. 0: it is proposed, and completes as a command does, at the
  * index of the configuration. UNAVAILABLE: not the leader;
  * FAILED_PRECONDITION: another change is under way, the leader is to be
@@ -23,7 +33,7 @@ struct replica_change {
     uint32_t id;         /* REPLICA_REMOVE; 0: whoever has the name */
 };
 /* One that is added is a learner; the leader makes it a voter when it has
- * caught up. */
+ * caught up, if its program can apply what was. */
 int replica_change(struct replica *replica, struct replica_proposal *proposal,
                    const struct replica_change *change, struct error *why);
 

@@ -44,6 +44,7 @@ struct replica {
     struct replica_machine machine;
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes;
+    uint32_t format;
     uint32_t self;
     char name[RAFT_NAME_MAX];               /* our own */
     Kontor__V1__RaftConfiguration *members; /* owned; as the core has it */

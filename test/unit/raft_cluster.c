@@ -71,6 +71,12 @@ static void machine_changed(void *data)
     member->changes++;
 }
 
+static uint32_t machine_format(const void *data)
+{
+    (void)data;
+    return cluster.format;
+}
+
 /* ---- members ---- */
 
 static int open_member(struct member *member,
@@ -86,8 +92,9 @@ static int open_member(struct member *member,
         .lease_drift_permille = cluster.lease_drift_permille,
         .election_timeout_ms = CLUSTER_ELECTION_TIMEOUT_MS,
         .snapshot_entries = cluster.snapshot_entries,
+        .format = member->format,
         .machine = {machine_apply, machine_save, machine_load, machine_changed,
-                    member},
+                    member, machine_format},
     };
     int code;
 
@@ -378,6 +385,7 @@ int cluster_set_up(void **state)
         return -1;
     cluster.snapshot_entries = 0;
     cluster.lease_drift_permille = 0;
+    cluster.format = 0;
     for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
         struct member *member = &cluster.members[i];
 

@@ -37,6 +37,7 @@ struct member {
     unsigned loads;    /* snapshots */
     unsigned changes;  /* machine.changed */
     bool saving_fails; /* snapshots cannot be saved */
+    uint32_t format;   /* that its program knows */
 };
 
 /* The one cluster of a test program. */
@@ -47,6 +48,7 @@ struct cluster {
     struct member members[CLUSTER_MEMBERS_MAX];
     uint64_t snapshot_entries; /* 0: the default */
     unsigned lease_drift_permille;
+    uint32_t format; /* that what was applied needs */
 };
 extern struct cluster cluster;
 

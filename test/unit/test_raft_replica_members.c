@@ -302,6 +302,75 @@ static void reads_by_lease_ask_nobody(void **state)
     }
 }
 
+/* ---- programs of unlike age ---- */
+
+/* What the leader has to say of them. */
+static bool is_told(void *data)
+{
+    const struct replica_formats *wanted = data;
+    struct member *leading = cluster_leader();
+    struct replica_formats told;
+
+    if (!leading)
+        return false;
+    told = replica_formats(leading->replica);
+    return told.least == wanted->least && told.heard == wanted->heard &&
+           strcmp(told.oldest, wanted->oldest) == 0;
+}
+
+static void restart_with(struct member *member, uint32_t format)
+{
+    member->format = format;
+    member_start(member);
+}
+
+static void what_all_programs_know_is_told(void **state)
+{
+    struct replica_formats wanted = {2, NULL, true};
+    struct member *leading;
+    struct member *other;
+
+    (void)state;
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        restart_with(&cluster.members[i], 2);
+    leading = cluster_wait_leader();
+    wanted.oldest = leading->name;
+    cluster_wait(is_told, &wanted, "2, as all know");
+
+    other = cluster_follower(leading);
+    member_stop(other);
+    wanted = (struct replica_formats){0, other->name, false};
+    cluster_wait(is_told, &wanted, "0, as one is down");
+    restart_with(other, 1);
+    wanted = (struct replica_formats){1, other->name, true};
+    cluster_wait(is_told, &wanted, "1, as one is older");
+    member_stop(other);
+    restart_with(other, 3);
+    wanted = (struct replica_formats){2, leading->name, true};
+    cluster_wait(is_told, &wanted, "2, as the leader knows no more");
+}
+
+static void a_learner_of_an_older_program_stays_one(void **state)
+{
+    struct member *leading;
+
+    (void)state;
+    cluster.format = 1;
+    for (int i = 0; i < CLUSTER_MEMBERS; i++)
+        restart_with(&cluster.members[i], 1);
+    leading = cluster_wait_leader();
+    change(leading, REPLICA_ADD, m4);
+    member_join(m4, leading);
+    for (int i = 0; i < 5; i++) { /* what one says is heard by the next */
+        member_commit(leading, "more");
+        cluster_wait(cluster_agrees, NULL, "agreement");
+    }
+    assert_true(seen(leading, m4)->learner);
+    member_stop(m4);
+    restart_with(m4, 1);
+    cluster_wait(m4_votes, NULL, "m4's vote");
+}
+
 #define STORY(test) \
     cmocka_unit_test_setup_teardown(test, cluster_set_up, cluster_tear_down)
 
@@ -317,6 +386,8 @@ int main(void)
         STORY(who_was_removed_stays_out),
         STORY(who_comes_again_is_heard_by_those_who_missed_it),
         STORY(reads_by_lease_ask_nobody),
+        STORY(what_all_programs_know_is_told),
+        STORY(a_learner_of_an_older_program_stays_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
