@@ -9,6 +9,7 @@ struct cluster *cluster_new(void)
 {
     struct cluster *cluster = memory_new(sizeof *cluster);
 
+    cluster->known = cluster_format_known();
     cluster->next_pod_id = 1;
     cluster->next_node_id = 1;
     specs_init(&cluster->specs);
@@ -132,6 +133,16 @@ static void apply_command(struct cluster *cluster, uint64_t index,
     remember(cluster, id, operation, result);
 }
 
+/* True: that is all there is to the command. */
+static bool raise_format(struct cluster *cluster,
+                         const Kontor__V1__Command *command)
+{
+    if (command->format <= cluster->format)
+        return false;
+    cluster->format = command->format;
+    return command->operation_case == KONTOR__V1__COMMAND__OPERATION__NOT_SET;
+}
+
 void cluster_apply(struct cluster *cluster, uint64_t index,
                    const uint8_t *bytes, size_t length,
                    struct cluster_result *result)
@@ -139,26 +150,23 @@ void cluster_apply(struct cluster *cluster, uint64_t index,
     Kontor__V1__Command *command =
         kontor__v1__command__unpack(NULL, length, bytes);
 
-    result->index = index;
-    result->subject_id = 0;
-    result->replayed = false;
-    result->beyond = command && command->format > CLUSTER_FORMAT;
-    error_clear(&result->error);
-    if (!result->beyond)
-        cluster->index = index;
-    if (command && !result->beyond && command->format > cluster->format)
-        cluster->format = command->format;
+    *result = (struct cluster_result){.index = index};
+    if (command && command->format > cluster->known) {
+        result->beyond = true;
+        error_set(&result->error, ERROR_UNIMPLEMENTED,
+                  "entry %" PRIu64 " has format %u, this program knows %u: it "
+                  "must be upgraded",
+                  index, command->format, cluster->known);
+        kontor__v1__command__free_unpacked(command, NULL);
+        return;
+    }
+    cluster->index = index;
     if (!command) {
         error_set(&result->error, ERROR_INVALID_ARGUMENT,
                   "command of %zu bytes is not readable", length);
         return;
     }
-    if (result->beyond)
-        error_set(&result->error, ERROR_UNIMPLEMENTED,
-                  "entry %" PRIu64 " has format %u, this program knows %d: it "
-                  "must be upgraded",
-                  index, command->format, CLUSTER_FORMAT);
-    else
+    if (!raise_format(cluster, command))
         apply_command(cluster, index, command, result);
     kontor__v1__command__free_unpacked(command, NULL);
 }

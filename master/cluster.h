@@ -19,7 +19,8 @@
  * 4. A write with a remembered request id is answered again, not done again.
  * 5. A command that cannot be done, or read, changes nothing but that the
  *    refusal is remembered.
- * 6. A command of a newer format than this program knows is not applied.
+ * 6. A command of a newer format than this program knows is not applied; one
+ *    of a newer format than the state's raises that, for good.
  * 7. Of a gang either no pod was ever placed or all that live were. */
 #pragma once
 
@@ -32,6 +33,7 @@
 struct cluster {
     uint64_t index;  /* of the last command applied */
     uint32_t format; /* the newest of them; a snapshot holds nothing newer */
+    uint32_t known;  /* the newest that this program can apply; not saved */
     uint64_t next_pod_id;
     uint64_t next_node_id;
     struct pod_network network;
@@ -42,9 +44,9 @@ struct cluster {
     struct events events;
 };
 
-/* The newest Command.format that is known here. A release writes no newer one
- * than the release before it knows, so that masters one release apart run
- * together. */
+/* The formats of commands. One is proposed when the state has reached its
+ * format, which it does by a command that says so and does nothing else: once
+ * the programs of all masters know it (format.h). */
 enum {
     /* LabelNode, CreatePods, ScaleApp, PreemptPods, MovePods, and what follows
      * from them. */
@@ -54,6 +56,9 @@ enum {
 
 /* Pods that one command makes or stops, at most. */
 enum { PODS_PER_COMMAND_MAX = 10000 };
+
+/* CLUSTER_FORMAT: a function, so that tests can be older programs. */
+uint32_t cluster_format_known(void);
 
 struct cluster *cluster_new(void);
 void cluster_free(struct cluster *cluster);
@@ -78,8 +83,9 @@ void cluster_apply(struct cluster *cluster, uint64_t index,
  * the numbers in specs. */
 int cluster_save(struct cluster *cluster, int fd, struct error *why);
 
-/* A state as cluster_save() wrote it, checked. DATA_LOSS says what is wrong;
- * *out is untouched then. */
+/* A state as cluster_save() wrote it, checked. UNIMPLEMENTED: its format is
+ * newer than this program; DATA_LOSS says what is wrong. *out is untouched
+ * then. */
 int cluster_load(struct cluster **out, int fd, struct error *why);
 
 /* Find what a person named: a pod's name, or an app's with exactly one pod

@@ -44,12 +44,14 @@ static int load_header(struct load *load, struct error *why)
     if (next(load, KONTOR__V1__SNAPSHOT_RECORD__RECORD_HEADER, why) != 0)
         return why->code;
     header = load->record->header;
-    if (header->version < SNAPSHOT_VERSION ||
-        header->version > SNAPSHOT_VERSION + CLUSTER_FORMAT)
-        return error_set(why, ERROR_DATA_LOSS,
-                         "snapshot has version %u, this program reads %d to %d",
-                         header->version, SNAPSHOT_VERSION,
-                         SNAPSHOT_VERSION + CLUSTER_FORMAT);
+    if (header->version < SNAPSHOT_VERSION)
+        return error_set(why, ERROR_DATA_LOSS, "snapshot has version %u",
+                         header->version);
+    if (header->version - SNAPSHOT_VERSION > cluster->known)
+        return error_set(why, ERROR_UNIMPLEMENTED,
+                         "the snapshot has format %u, this program knows %u: "
+                         "it must be upgraded",
+                         header->version - SNAPSHOT_VERSION, cluster->known);
     if (header->nodes > NODES_MAX || header->requests > REQUESTS_MAX ||
         header->pods > PODS_LIVING_MAX + PODS_ENDED_MAX ||
         header->events > EVENTS_MAX ||

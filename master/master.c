@@ -21,11 +21,17 @@ static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
                      size_t length)
 {
     struct master *master = data;
+    uint32_t format = master->cluster->format;
     struct cluster_result result;
 
     cluster_apply(master->cluster, index, bytes, length, &result);
     if (result.beyond)
         die(&result.error);
+    if (master->cluster->format > format) {
+        log_info("the cluster has reached format %" PRIu32,
+                 master->cluster->format);
+        placer_lead(&master->placer); /* it may do more than before */
+    }
     placer_refresh(&master->placer);
 }
 
@@ -41,8 +47,11 @@ static int on_load(void *data, int fd, uint64_t index, struct error *why)
     struct master *master = data;
     struct cluster *loaded;
 
-    if (cluster_load(&loaded, fd, why) != 0)
+    if (cluster_load(&loaded, fd, why) != 0) {
+        if (why->code == ERROR_UNIMPLEMENTED && master->replica)
+            die(why); /* of the leader's; our own is for main to refuse */
         return why->code;
+    }
     /* The log may end in entries that are no commands. */
     if (loaded->index > index) {
         int code = error_set(why, ERROR_DATA_LOSS,
@@ -69,11 +78,17 @@ static void on_changed(void *data)
     master->role_changed = true;
 }
 
+static uint32_t format_of(const void *data)
+{
+    return ((const struct master *)data)->cluster->format;
+}
+
 /* ---- the end of a loop turn ---- */
 
 static void lead(struct master *master, uint64_t term)
 {
     placer_lead(&master->placer);
+    format_lead(master);
     dispatch_lead(&master->dispatch, term);
 }
 
@@ -112,6 +127,7 @@ static void step(struct master *master)
     watchers_step(&master->watchers);
     if (master->leading)
         placer_step(&master->placer);
+    format_step(master);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
@@ -162,7 +178,8 @@ static int open_replica(struct master *master, struct error *why)
         .election_timeout_ms = config->election_timeout_ms,
         .heartbeat_ms = config->heartbeat_ms,
         .snapshot_entries = config->snapshot_entries,
-        .machine = {on_apply, on_save, on_load, on_changed, master},
+        .format = master->cluster->known,
+        .machine = {on_apply, on_save, on_load, on_changed, master, format_of},
     };
 
     return replica_open(&master->replica, master->loop, master->server,

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "master/dispatch.h"
+#include "master/format.h"
 #include "master/forward.h"
 #include "master/placer.h"
 #include "master/watchers.h"
@@ -43,6 +44,7 @@ struct master {
     struct list arrivals;  /* writes that are to be placed */
     struct list transfers; /* calls that wait for another leader */
     unsigned backups;      /* calls that are sent one */
+    struct format_raise raise;
     /* What calls and commands brought is looked at as soon as the loop has
      * read all there is, and again before it sleeps. */
     uv_prepare_t prepare;

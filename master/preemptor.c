@@ -129,7 +129,7 @@ static bool try_for(struct placer *placer, const struct pod *winner)
 
 void preempt_for(struct placer *placer, const struct preemptors *preemptors)
 {
-    if (placer->preemption)
+    if (placer->preemption || placer->cluster->format < CLUSTER_FORMAT_1)
         return;
     for (size_t i = 0; i < preemptors->count; i++) {
         const struct pod *pod = preemptors->pods[i];

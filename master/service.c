@@ -366,11 +366,16 @@ uint64_t *service_held_nodes(const struct write *write)
 void service_propose(struct write *write, Kontor__V1__Command *command)
 {
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    struct error why;
 
     id.high = write->id.high;
     id.low = write->id.low;
     command->request_id = &id;
     write->operation = (uint32_t)command->operation_case;
+    if (format_check(write->master, command->format, &why) != 0) {
+        on_committed(&write->proposal, 0, &why);
+        return;
+    }
     write->proposal.done = on_committed;
     propose(write->master->replica, &write->proposal, command);
 }

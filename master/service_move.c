@@ -41,7 +41,7 @@ static void propose_moves(struct write *write, const struct plan *plan,
         move->node_id = pod->to_id;
         operation->moves[operation->n_moves++] = move;
     }
-    command.format = 1;
+    command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_MOVE_PODS;
     command.move_pods = operation;
     service_propose(write, &command);

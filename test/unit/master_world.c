@@ -128,8 +128,9 @@ static void make_master(unsigned i)
     };
 }
 
-static void open_master(struct world_master *master)
+void world_master_start(unsigned i)
 {
+    struct world_master *master = &world.masters[i];
     struct master_config config = {
         .name = master->name,
         .listen = master->address,
@@ -170,6 +171,15 @@ unsigned world_leader(void)
     return i;
 }
 
+static bool all_have_the_format(void *data)
+{
+    (void)data;
+    for (unsigned i = 0; i < world.master_count; i++)
+        if (world.masters[i].master->cluster->format < cluster_format_known())
+            return false;
+    return true;
+}
+
 void world_start(unsigned members, unsigned running)
 {
     memset(&world, 0, sizeof world);
@@ -183,9 +193,11 @@ void world_start(unsigned members, unsigned running)
     for (unsigned i = 0; i < members; i++)
         make_master(i);
     for (unsigned i = 0; i < running; i++)
-        open_master(&world.masters[i]);
+        world_master_start(i);
     if (running * 2 > members)
         world_leader();
+    if (running == members)
+        world_until(all_have_the_format, NULL, "the newest format");
 }
 
 /* ---- the end ---- */
@@ -199,15 +211,13 @@ static void close_channel(unsigned i)
     tls_context_free(world.client_tls[i]);
 }
 
-static void close_master(struct world_master *master)
+void world_master_stop(unsigned i)
 {
     bool closed = false;
 
-    if (master->master) {
-        master_close(master->master, 0, on_closed, &closed);
-        world_until(is_set, &closed, "a master to close");
-    }
-    tls_context_free(master->tls);
+    master_close(world.masters[i].master, 0, on_closed, &closed);
+    world_until(is_set, &closed, "a master to close");
+    world.masters[i].master = NULL;
 }
 
 int world_tear_down(void **state)
@@ -218,12 +228,15 @@ int world_tear_down(void **state)
     for (unsigned i = 0; i < world.channel_count; i++)
         close_channel(i);
     for (unsigned i = 0; i < world.master_count; i++)
-        close_master(&world.masters[i]);
+        if (world.masters[i].master)
+            world_master_stop(i);
     for (unsigned i = 0; i < WORLD_NODES_MAX; i++) {
         if (world.nodes[i].fake.server)
             world_node_stop(i);
         tls_context_free(world.nodes[i].tls);
     }
+    for (unsigned i = 0; i < world.master_count; i++)
+        tls_context_free(world.masters[i].tls);
     uv_run(&world.loop, UV_RUN_DEFAULT);
     pki_fixture_fini(&world.pki);
     return uv_loop_close(&world.loop) != 0 ||

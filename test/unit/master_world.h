@@ -45,8 +45,12 @@ struct world {
 extern struct world world;
 
 /* `members` masters of which the first `running` run; waits for a leader when
- * they are a majority. Nodes are Suspect after 500 ms, Lost after a second. */
+ * they are a majority, and for the newest format when they are all. Nodes are
+ * Suspect after 500 ms, Lost after a second. */
 void world_start(unsigned members, unsigned running);
+/* One of them, which is down, starts; which runs, stops. */
+void world_master_start(unsigned i);
+void world_master_stop(unsigned i);
 /* For cmocka: all of it is gone, also after a test that failed. */
 int world_tear_down(void **state);
 

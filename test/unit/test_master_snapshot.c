@@ -195,7 +195,7 @@ struct damage {
 
 static void no_version(Kontor__V1__SnapshotRecord *record)
 {
-    record->header->version = 9;
+    record->header->version = 0;
 }
 
 static void ids_return(Kontor__V1__SnapshotRecord *record)

@@ -1,5 +1,5 @@
 /* Masters of two versions in one cluster: what a newer one writes is kept by
- * the older, or stops it. */
+ * the older, or not written before that is upgraded, or stops it. */
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/memory.h"
@@ -16,6 +16,20 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+/* What masters that are started from now on know: the product's function. */
+static uint32_t known = CLUSTER_FORMAT;
+
+uint32_t cluster_format_known(void)
+{
+    return known;
+}
+
+static int reset(void **state)
+{
+    known = CLUSTER_FORMAT;
+    return world_tear_down(state);
+}
 
 /* A field that is not known here. */
 static void mark(ProtobufCMessage *message)
@@ -192,6 +206,147 @@ static void a_newer_format_ends_the_master(void **state)
     munmap(folders, sizeof *folders);
 }
 
+static void a_snapshot_of_a_newer_format_is_refused(void **state)
+{
+    struct cluster *cluster = cluster_new();
+    CLEANUP(fd_close) int fd = -1;
+    struct cluster *loaded;
+    struct error why;
+
+    (void)state;
+    cluster->format = 1;
+    fd = save_to_file(cluster);
+    known = 0;
+    assert_int_equal(cluster_load(&loaded, fd, &why), ERROR_UNIMPLEMENTED);
+    assert_non_null(strstr(why.message, "format 1, this program knows 0"));
+    known = CLUSTER_FORMAT;
+    cluster_free(cluster);
+}
+
+/* ---- upgrades ---- */
+
+/* Two pods at once, which needs format 1. */
+static int schedule_two(struct error *why)
+{
+    Kontor__V1__ScheduleRequest request = KONTOR__V1__SCHEDULE_REQUEST__INIT;
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
+    Kontor__V1__ContainerSpec *containers[] = {&container};
+    ProtobufCMessage *answer;
+
+    container.image = (char[]){"registry.local/web:1"};
+    spec.containers = containers;
+    spec.n_containers = 1;
+    spec.resources = &resources;
+    request.spec = &spec;
+    request.replicas = 2;
+    answer = world_call(world_channel(world_leader(), "admin"), "Schedule",
+                        &request.base, why);
+    if (answer)
+        protobuf_c_message_free_unpacked(answer, NULL);
+    return (int)why->code;
+}
+
+static void expect_refused(const char *who)
+{
+    struct error why;
+
+    assert_int_equal(schedule_two(&why), ERROR_FAILED_PRECONDITION);
+    if (!strstr(why.message, "needs format 1, the cluster is at 0: ") ||
+        !strstr(why.message, who))
+        fail_msg("%s", why.message);
+}
+
+static void expect_done(void)
+{
+    struct error why;
+
+    if (schedule_two(&why) != 0)
+        fail_msg("%s", why.message);
+}
+
+static bool format_is_reached(void *data)
+{
+    (void)data;
+    for (unsigned i = 0; i < world.master_count; i++)
+        if (world.masters[i].master->cluster->format < 1)
+            return false;
+    return true;
+}
+
+/* It is started again with a program that knows `format`. */
+static void replace_master(unsigned i, uint32_t format)
+{
+    world_master_stop(i);
+    known = format;
+    world_master_start(i);
+}
+
+/* The leader first, the leader last. */
+static void upgrade_all(bool leader_first)
+{
+    bool done[3] = {false};
+
+    for (unsigned n = 0; n < 3; n++) {
+        unsigned next = world_leader();
+
+        for (unsigned i = 0; done[next] || (!leader_first && i < 2); i++)
+            next = (next + 1) % 3;
+        expect_refused("runs an older program");
+        replace_master(next, 1);
+        done[next] = true;
+    }
+    world_until(format_is_reached, NULL, "format 1");
+    expect_done();
+}
+
+static void masters_are_upgraded_the_leader_first(void **state)
+{
+    (void)state;
+    known = 0;
+    world_start(3, 3);
+    upgrade_all(true);
+}
+
+static void masters_are_upgraded_the_leader_last(void **state)
+{
+    (void)state;
+    known = 0;
+    world_start(3, 3);
+    upgrade_all(false);
+}
+
+static void one_may_be_taken_back_until_the_last(void **state)
+{
+    (void)state;
+    known = 0;
+    world_start(3, 3);
+    replace_master(0, 1);
+    world_leader();
+    replace_master(0, 0);
+    world_leader();
+    replace_master(1, 1);
+    world_leader();
+    replace_master(2, 1);
+    expect_refused("m1 runs an older program");
+    replace_master(0, 1);
+    world_until(format_is_reached, NULL, "format 1");
+    expect_done();
+}
+
+/* It may come back with another program: but not once the format is there. */
+static void one_that_is_down_is_waited_for_once(void **state)
+{
+    (void)state;
+    world_start(3, 2);
+    expect_refused("m3 does not answer");
+    world_master_start(2);
+    world_until(format_is_reached, NULL, "format 1");
+    world_master_stop(2);
+    expect_done();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +354,11 @@ int main(void)
                                   world_tear_down),
         cmocka_unit_test(a_newer_format_changes_nothing),
         cmocka_unit_test(a_newer_format_ends_the_master),
+        cmocka_unit_test(a_snapshot_of_a_newer_format_is_refused),
+        cmocka_unit_test_teardown(masters_are_upgraded_the_leader_first, reset),
+        cmocka_unit_test_teardown(masters_are_upgraded_the_leader_last, reset),
+        cmocka_unit_test_teardown(one_may_be_taken_back_until_the_last, reset),
+        cmocka_unit_test_teardown(one_that_is_down_is_waited_for_once, reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
