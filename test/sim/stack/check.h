@@ -24,7 +24,7 @@ struct tally {
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons, labels;
     uint64_t drains, rebalances;
-    uint64_t scales, gangs, preemptions;
+    uint64_t scales, gangs, preemptions, upgrades, early;
 };
 extern struct tally tally;
 

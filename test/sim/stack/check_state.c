@@ -50,6 +50,7 @@ static struct {
     uint64_t fates_capacity;
     uint64_t newest_pod;
     uint64_t seen_index;
+    uint32_t format;
     struct disk *disk; /* owned; for states that are to be hashed */
 } state;
 
@@ -165,6 +166,10 @@ int __wrap_cluster_load(struct cluster **out, int fd, struct error *why)
 {
     int code = __real_cluster_load(out, fd, why);
 
+    if (code == ERROR_UNIMPLEMENTED) {
+        FAIL("%s would end: %s", self(), why->message);
+        return error_set(why, ERROR_DATA_LOSS, "a check failed");
+    }
     if (!code && !process_now->dead)
         compare((*out)->index, check_digest(*out));
     return code;
@@ -388,6 +393,10 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     struct applied *applied;
 
     __real_cluster_apply(cluster, index, bytes, length, result);
+    if (result->beyond) {
+        FAIL("%s would end: %s", self(), result->error.message);
+        result->beyond = false;
+    }
     if (process_now->dead)
         return; /* nobody hears of it */
     applied = applied_at(index);
@@ -398,6 +407,8 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     applied->command = hash;
     applied->events = (unsigned)(cluster->events.next - from);
     story_mix(&world.story, index, hash, process_now->host->position, 0);
+    if (cluster->format > state.format)
+        state.format = cluster->format;
     check_events(cluster, from);
     check_gangs(cluster, from);
     check_room(cluster);
@@ -481,6 +492,11 @@ void check_started(const struct host *node, uint64_t pod_id,
 uint64_t check_seen_index(void)
 {
     return state.seen_index;
+}
+
+uint32_t check_format(void)
+{
+    return state.format;
 }
 
 static void saw(uint64_t index)

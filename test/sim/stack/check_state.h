@@ -36,6 +36,8 @@ void check_started(const struct host *node, uint64_t pod_id,
 /* The newest index that any client has seen: a read that begins now must not
  * be older. */
 uint64_t check_seen_index(void);
+/* The newest format that any master's state has reached. */
+uint32_t check_format(void);
 /* A read that began when that was `seen` is answered from the state at
  * `index`. */
 void check_read(uint64_t seen, uint64_t index);

@@ -55,6 +55,7 @@ struct session {
     int32_t priority;
     uint32_t replicas; /* of the client's own app when there are several */
     bool gang;
+    bool reached; /* the newest format, when it began */
     enum rule rule;
     bool of_db; /* not of web */
 };
@@ -232,12 +233,18 @@ static bool may_try_again(enum error_code code)
            code == ERROR_RESOURCE_EXHAUSTED || code == ERROR_UNKNOWN;
 }
 
-/* What may be refused: a gang that is larger than the cluster, or as many of an
- * app that is not there. */
-static bool may_be_refused(const struct session *session, enum error_code code)
+/* What may be refused: a gang that is larger than the cluster, as many of an
+ * app that is not there, or what not all masters' programs know. */
+static bool may_be_refused(const struct session *session,
+                           const struct error *why)
 {
-    return (session->gang && code == ERROR_FAILED_PRECONDITION) ||
-           (session->operation == SCALE && code == ERROR_NOT_FOUND);
+    bool early = strstr(why->message, "needs format 1, the cluster is at 0");
+
+    tally.early += early;
+    return (session->gang && why->code == ERROR_FAILED_PRECONDITION) ||
+           (session->operation == SCALE && why->code == ERROR_NOT_FOUND) ||
+           (early && !session->reached &&
+            (session->operation == SCALE || session->replicas > 1));
 }
 
 /* It may end early with whatever says that it did. */
@@ -273,7 +280,7 @@ static void on_ended(struct call *call, const struct error *why)
                        0);
         return;
     }
-    if (!session->answered && !may_be_refused(session, why->code))
+    if (!session->answered && !may_be_refused(session, why))
         FAIL("operation %d on %s: %s", (int)session->operation,
              session->pod.name, why->message);
     rest(session);
@@ -494,6 +501,7 @@ static void begin(struct session *session)
     session->answered = false;
     session->tries = 0;
     session->seen = check_seen_index();
+    session->reached = check_format() == CLUSTER_FORMAT;
     session->id = (struct request_id){random_next(&world.random), 1};
     session->follow = world_chance(20);
     session->restart = (int32_t)world_between(0, 2);

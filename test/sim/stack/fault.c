@@ -5,6 +5,7 @@
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/knode.h"
 #include "test/sim/stack/operator.h"
+#include "test/sim/stack/program.h"
 #include "test/sim/stack/wire.h"
 
 #include <string.h>
@@ -438,6 +439,7 @@ void fault_heal(void)
     }
     for (unsigned i = 0; i < MASTERS_MAX; i++)
         heal_master(&kmasters[i]);
+    program_upgrade_all();
     for (unsigned i = 0; i < world.traits.nodes; i++)
         if (!knode_is_up(knode_at(i)))
             knode_start(knode_at(i));

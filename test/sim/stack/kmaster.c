@@ -3,6 +3,7 @@
 #include "raft/replica_parts.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/program.h"
 #include "test/sim/stack/store.h"
 #include "test/sim/stack/wire.h"
 
@@ -53,6 +54,7 @@ void kmasters_init(unsigned count)
             take_member(kmaster, world.hosts[j].identity.name,
                         world.hosts[j].address);
         kmaster->exists = i < count;
+        program_begin(kmaster, i < count);
     }
 }
 
@@ -160,6 +162,8 @@ void kmaster_start(struct kmaster *kmaster)
 
     if (kmaster->host->life || !kmaster_is_member(kmaster) || kmaster->broken)
         return;
+    if (kmaster->host->lives > 0)
+        program_restart(kmaster);
     process = process_new(kmaster->host);
     tell(kmaster->host, "starts");
     kmaster->closing = false;
@@ -213,6 +217,7 @@ void kmaster_enlist(struct kmaster *kmaster,
     kmaster->leaving = false;
     kmaster->retired = false;
     kmaster->owed = false;
+    program_begin(kmaster, false);
     kmaster_start_after(kmaster, 0);
 }
 

@@ -157,9 +157,10 @@ static void print_tally(uint64_t took_ms)
            tally.gangs, tally.preemptions);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
-           " replaced\n",
-           tally.cuts, tally.faults, tally.rots, tally.refusals,
-           tally.replaced);
+           " replaced, %" PRIu64 " of another program, %" PRIu64
+           " asked too early for theirs\n",
+           tally.cuts, tally.faults, tally.rots, tally.refusals, tally.replaced,
+           tally.upgrades, tally.early);
     printf("%" PRIu64 " s in %" PRIu64 " ms: %" PRIu64 " times real time\n",
            tally.virtual_ms / 1000, took_ms,
            tally.virtual_ms / (took_ms ? took_ms : 1));

@@ -50,6 +50,20 @@ static const char *masters_missing(const struct kmaster *leader)
     return NULL;
 }
 
+/* Unless a member is one that nobody starts, as above. */
+static const char *format_missing(const struct master *master)
+{
+    const Kontor__V1__RaftConfiguration *members =
+        replica_members(master->replica);
+
+    for (size_t i = 0; i < members->n_members; i++)
+        if (members->members[i]->learner)
+            return NULL;
+    if (master->cluster->format < CLUSTER_FORMAT)
+        return MISSING("format %u is not reached", (unsigned)CLUSTER_FORMAT);
+    return NULL;
+}
+
 static bool could_preempt(struct placer *placer,
                           const struct placement_request *request)
 {
@@ -178,6 +192,8 @@ const char *settle_missing(void)
     if (operator_busy())
         return MISSING("the operator is not done");
     text = masters_missing(leader);
+    if (!text)
+        text = format_missing(leader->master);
     if (!text)
         text = pods_missing(leader->master);
     for (unsigned i = 0; !text && i < world.traits.nodes; i++)

@@ -35,6 +35,7 @@ void traits_draw(struct traits *traits)
     if (world_chance(60))
         traits->change_every_us = world_between(300, 4000) * 1000;
     traits->rots = world_chance(45);
+    traits->upgrades = world_chance(35);
     if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;
     tell(NULL,
