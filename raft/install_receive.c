@@ -183,7 +183,7 @@ static int check(const struct install_receive *receive,
     uint64_t left = chunk->total_bytes - receive->received_bytes;
     bool last = chunk->data.len == left;
 
-    if (chunk->snapshot_index == 0 || chunk->snapshot_index > UINT64_MAX / 2 ||
+    if (chunk->snapshot_index == 0 || chunk->snapshot_index > RAFT_NUMBER_MAX ||
         chunk->snapshot_term > chunk->term ||
         (receive->from != RAFT_NOBODY && chunk->from != receive->from) ||
         chunk->total_bytes > INSTALL_TOTAL_MAX_BYTES)

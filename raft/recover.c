@@ -184,7 +184,8 @@ static int check_folder(const char *folder, const struct recover_backup *backup,
                          "restored into an empty folder",
                          folder);
     if (backup->next_id > UINT32_MAX - RECOVER_IDS - RAFT_MEMBERS_MAX ||
-        backup->index > INT64_MAX / 2 || backup->term > INT64_MAX / 2)
+        backup->index > RAFT_NUMBER_MAX / 2 ||
+        backup->term > RAFT_NUMBER_MAX / 2)
         return error_set(why, ERROR_DATA_LOSS,
                          "the backup's counters cannot be right");
     return 0;

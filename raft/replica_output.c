@@ -1,9 +1,11 @@
 /* replica_output.c - what the core wants done, and what waits for it. */
 #include "raft/replica_parts.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- the store ---- */
@@ -226,6 +228,21 @@ static void lose_proposals(struct replica *replica)
                            "leadership was lost before this was committed");
 }
 
+/* Once in a term: it will send the same again and again. */
+static void tell_contradiction(struct replica *replica, uint32_t member)
+{
+    uint64_t term = raft_term(replica->raft);
+
+    if (replica->contradicted_term == term)
+        return;
+    replica->contradicted_term = term;
+    log_error("raft: %s, which leads in term %" PRIu64 ", would replace what "
+              "is committed here up to %" PRIu64 ", or what it sent itself: "
+              "one of us has lost what it had; it is not followed",
+              replica_name(replica, member), term,
+              raft_commit_index(replica->raft));
+}
+
 void replica_perform(struct replica *replica)
 {
     struct raft_output *out = &replica->out;
@@ -234,6 +251,8 @@ void replica_perform(struct replica *replica)
 
     memcpy(snapshot_to, out->snapshot_to, sizeof snapshot_to);
     replica->stepped = false;
+    if (out->contradicts)
+        tell_contradiction(replica, out->contradicts);
     if (out->members_changed)
         replica_take_members(replica);
     if (out->store_id)

@@ -51,7 +51,8 @@ struct replica {
 
     struct raft *raft;
     struct raft_output out;
-    bool stepped; /* `out` may hold something */
+    bool stepped;               /* `out` may hold something */
+    uint64_t contradicted_term; /* that an error was logged for */
     struct replica_known known;
 
     uv_timer_t tick;

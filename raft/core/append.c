@@ -79,6 +79,23 @@ static bool fits(const struct raft *raft, const struct raft_message *in)
     return term == in->last_term;
 }
 
+/* No leader replaces what is committed, nor what it sent before in its term. */
+static bool contradicts(const struct raft *raft, const struct raft_message *in)
+{
+    uint64_t index = in->last_index;
+    uint64_t term;
+
+    for (size_t i = 0; i < in->entry_count; i++) {
+        index++;
+        if (index > raft->commit_index && index > raft->verified_index)
+            return false;
+        if (raft_log_term(&raft->log, index, &term) &&
+            term != in->entries[i].term)
+            return true;
+    }
+    return false;
+}
+
 /* Append what is new. Only an entry that differs cuts the log: an append that
  * comes twice, or late, must not take away what came after it. */
 static bool take_entries(struct raft *raft, const struct raft_message *in,
@@ -125,6 +142,10 @@ void raft_on_append(struct raft *raft, const struct raft_message *in,
     }
     if (raft->role == RAFT_LEADER)
         return; /* a second leader of our term: not one of us */
+    if (contradicts(raft, in)) {
+        out->contradicts = in->from;
+        return;
+    }
     raft_follow(raft, in->term, in->from, out);
     if (in->read_context > raft->leader_context)
         raft->leader_context = in->read_context;

@@ -10,6 +10,10 @@
 
 enum { RAFT_NOBODY = 0, RAFT_MEMBERS_MAX = 9 };
 
+/* Terms and indices that members name are no greater: what is added to one
+ * never overflows, and the store's integers hold it. */
+#define RAFT_NUMBER_MAX (UINT64_MAX / 4)
+
 enum raft_entry_kind {
     RAFT_ENTRY_NOOP = 0,          /* a new leader's first (section 5.4.2) */
     RAFT_ENTRY_COMMAND = 1,       /* bytes for the state machine */

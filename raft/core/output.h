@@ -49,6 +49,10 @@ struct raft_output {
      * that member still runs, its end is the answer. */
     uint32_t snapshot_to[RAFT_MEMBERS_MAX];
     unsigned snapshot_count;
+    /* Who sent an append that would replace what is committed here, or what it
+     * sent itself; it was ignored. One of the two has lost what it had.
+     * RAFT_NOBODY: nobody did. */
+    uint32_t contradicts;
     /* role, term or leader changed: for logs and for those who wait. */
     bool changed;
     /* raft_configuration() changed: connect to those it names. */

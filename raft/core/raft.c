@@ -138,7 +138,8 @@ static bool sensible(const struct raft_message *message)
 {
     uint64_t term = message->last_term;
 
-    if (message->term == 0 || message->last_index > UINT64_MAX / 2)
+    if (message->term == 0 || message->term > RAFT_NUMBER_MAX ||
+        message->last_index > RAFT_NUMBER_MAX - message->entry_count)
         return false;
     for (size_t i = 0; i < message->entry_count; i++) {
         const struct raft_entry *entry = &message->entries[i];

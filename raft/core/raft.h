@@ -76,7 +76,8 @@ void raft_compact(struct raft *raft, uint64_t index, uint64_t keep_from);
 bool raft_snapshot_incoming(struct raft *raft, uint32_t from, uint64_t term,
                             uint64_t now_ms, struct raft_output *out);
 /* A snapshot arrived whole. False: the log has all of it (and now knows that
- * it is committed); drop it and answer the stream with raft_settled_index().
+ * it is committed), or it cannot be one of what is committed; drop it and
+ * answer the stream with raft_settled_index().
  * True: in the same turn, without any event between, load the state, call
  * raft_installed() and submit its write. */
 bool raft_snapshot_arrived(struct raft *raft, uint64_t index, uint64_t term,

@@ -16,7 +16,8 @@ bool raft_snapshot_incoming(struct raft *raft, uint32_t from, uint64_t term,
 {
     if (from == RAFT_NOBODY || from == raft->config.self)
         return false;
-    if (term < raft->term || (term == raft->term && raft->role == RAFT_LEADER))
+    if (term < raft->term || term > RAFT_NUMBER_MAX ||
+        (term == raft->term && raft->role == RAFT_LEADER))
         return false;
     raft_pass_time(raft, now_ms);
     raft_follow(raft, term, from, out);
@@ -39,12 +40,20 @@ static void verify(struct raft *raft, uint64_t index)
         raft->verified_index = index;
 }
 
+/* It is not: a leader has all that is committed, and this term's has sent
+ * another log; or no member has such an index or term. */
+static bool is_false(const struct raft *raft, uint64_t index, uint64_t term)
+{
+    return raft->role == RAFT_LEADER || index <= raft->verified_index ||
+           index > RAFT_NUMBER_MAX || term == 0 || term > raft->term;
+}
+
 /* Who only dropped the snapshot would be sent it for ever. */
 bool raft_snapshot_arrived(struct raft *raft, uint64_t index, uint64_t term,
                            struct raft_output *out)
 {
     if (!has(raft, index, term))
-        return true;
+        return !is_false(raft, index, term);
     verify(raft, index);
     raft_commit_to(raft, index, out);
     return false;

@@ -190,6 +190,9 @@ void check_core(struct sim *sim, struct master *master)
     if (term < master->checked_term || commit < master->checked_commit)
         story_fail(&sim->story, "m%u: term or commit index went back",
                    master->position + 1);
+    if (master->out.contradicts != RAFT_NOBODY)
+        story_fail(&sim->story, "m%u: m%u would replace what is committed",
+                   master->position + 1, master->out.contradicts);
     if (role == RAFT_LEADER &&
         (master->checked_role != RAFT_LEADER || term != master->checked_term))
         check_leader(sim, master);

@@ -217,6 +217,9 @@ void raft_story_note(struct raft_story *story)
     for (unsigned i = 0; i < out->snapshot_count; i++)
         say(story, "[%" PRIu64 "] snapshot to m%u\n", story->now_ms,
             out->snapshot_to[i]);
+    if (out->contradicts)
+        say(story, "[%" PRIu64 "] m%u contradicts\n", story->now_ms,
+            out->contradicts);
     if (out->members_changed)
         say_members(story);
     raft_output_clear(&story->out);

@@ -307,6 +307,28 @@ static void timeouts_are_spread(void **state)
     raft_story_free(story);
 }
 
+/* Nobody can be in a term after which there is none. Who heard of one goes on,
+ * and stands in the next of its own. */
+static void the_last_term_is_nobodys(void **state)
+{
+    struct raft_story *story = raft_story_new(3);
+    struct raft *raft = raft_story_core(story);
+
+    (void)state;
+    for (int kind = RAFT_PRE_VOTE; kind <= RAFT_TIMEOUT_NOW; kind++)
+        raft_story_get(
+            story, (struct raft_message){.kind = (enum raft_message_kind)kind,
+                                         .from = 2,
+                                         .term = UINT64_MAX});
+    assert_false(raft_snapshot_incoming(raft, 2, UINT64_MAX, 0,
+                                        raft_story_output(story)));
+    raft_story_note(story);
+    raft_story_expect(story, "");
+    raft_story_lead(story);
+    assert_int_equal(raft_term(raft), 1);
+    raft_story_free(story);
+}
+
 /* Nonsense from the network changes nothing. */
 static void nonsense_is_ignored(void **state)
 {
@@ -348,6 +370,7 @@ int main(void)
         cmocka_unit_test(a_lost_connection_speeds_up_the_election),
         cmocka_unit_test(lost_connections_do_not_split_the_vote),
         cmocka_unit_test(timeouts_are_spread),
+        cmocka_unit_test(the_last_term_is_nobodys),
         cmocka_unit_test(nonsense_is_ignored),
     };
 

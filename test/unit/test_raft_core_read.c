@@ -284,6 +284,31 @@ static void a_snapshot_of_what_we_have_is_dropped(void **state)
     raft_story_free(story);
 }
 
+/* What cannot be committed is not asked for, or it would replace what is: a
+ * leader has everything, and this term's sent something else. */
+static void a_false_snapshot_is_dropped(void **state)
+{
+    struct raft_story *story =
+        raft_story_restart(3, 2, (const uint64_t[]){1, 1, 0});
+    struct raft *raft = raft_story_core(story);
+    struct raft_output *out = raft_story_output(story);
+    struct raft_message head = {
+        .from = 2, .term = 2, .last_index = 2, .last_term = 1};
+
+    (void)state;
+    assert_true(incoming(story, 2));
+    raft_story_append(story, head, (const uint64_t[]){2, 2, 0});
+    assert_false(raft_snapshot_arrived(raft, 3, 1, out));
+    assert_false(raft_snapshot_arrived(raft, 8, 0, out));
+    assert_false(raft_snapshot_arrived(raft, 8, 3, out));
+    assert_false(raft_snapshot_arrived(raft, RAFT_NUMBER_MAX + 1, 2, out));
+    assert_true(raft_snapshot_arrived(raft, 8, 2, out));
+    raft_story_lead(story);
+    assert_false(raft_snapshot_arrived(raft, 8, 2, out));
+    raft_story_expect(story, "");
+    raft_story_free(story);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_replaces_the_log),
         cmocka_unit_test(a_snapshot_counts_whoever_leads),
         cmocka_unit_test(a_snapshot_of_what_we_have_is_dropped),
+        cmocka_unit_test(a_false_snapshot_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,53 @@ static void a_duplicate_append_does_not_truncate(void **state)
     raft_story_free(story);
 }
 
+/* No correct leader lacks what is committed. Who would have us replace it is
+ * not followed, whether its entries begin there, before, or are much older. */
+static void what_is_committed_is_not_replaced(void **state)
+{
+    struct raft_story *story = raft_story_restart(3, 2, empty);
+    struct raft_message head = {.from = 2, .term = 2, .commit_index = 3};
+    struct raft_message liar = {.from = 3, .term = 3};
+
+    (void)state;
+    raft_story_append(story, head, (const uint64_t[]){1, 2, 2, 2, 0});
+    raft_compact(raft_story_core(story), 2, 3);
+    raft_story_expect(story, "[0] write 1: entries 1..4\n"
+                             "[0] commit 3\n");
+    raft_story_append(story, liar, (const uint64_t[]){1, 1, 1, 0});
+    raft_story_expect(story, "[0] follower, term 3\n"
+                             "[0] write 2: term 3, vote m0\n"
+                             "[0] m3 contradicts\n");
+    assert_int_equal(raft_leader(raft_story_core(story)), RAFT_NOBODY);
+    liar.last_index = 2;
+    liar.last_term = 2;
+    raft_story_append(story, liar, (const uint64_t[]){3, 0});
+    raft_story_expect(story, "[0] m3 contradicts\n");
+    assert_int_equal(raft_last_index(raft_story_core(story)), 4);
+    /* What is not committed is, as ever. */
+    liar.last_index = 3;
+    raft_story_append(story, liar, (const uint64_t[]){3, 0});
+    raft_story_expect(story, "[0] write 3: entries 4..4\n");
+    raft_story_free(story);
+}
+
+/* In its term a leader's log only grows: what it sent is what it has. */
+static void a_leader_takes_nothing_back(void **state)
+{
+    struct raft_story *story = raft_story_restart(3, 3, empty);
+    struct raft_message head = {.from = 2, .term = 3};
+    struct raft_message back = {.from = 2, .term = 3, .commit_index = 3};
+
+    (void)state;
+    raft_story_append(story, head, (const uint64_t[]){1, 3, 3, 0});
+    raft_story_expect(story, "[0] write 1: entries 1..3\n");
+    raft_story_append(story, back, (const uint64_t[]){2, 0});
+    raft_story_expect(story, "[0] m2 contradicts\n");
+    assert_int_equal(raft_last_index(raft_story_core(story)), 3);
+    assert_int_equal(raft_commit_index(raft_story_core(story)), 0);
+    raft_story_free(story);
+}
+
 /* ABA on the disk: entry 2@2 is written, cut off and appended again. The
  * first write's completion may not vouch for the third. */
 static void a_late_write_vouches_for_nothing_new(void **state)
@@ -324,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_follower_acknowledges_what_is_durable),
         cmocka_unit_test(a_follower_answers_when_its_term_is_durable),
         cmocka_unit_test(a_duplicate_append_does_not_truncate),
+        cmocka_unit_test(what_is_committed_is_not_replaced),
+        cmocka_unit_test(a_leader_takes_nothing_back),
         cmocka_unit_test(a_late_write_vouches_for_nothing_new),
         cmocka_unit_test(an_answer_of_an_older_reign_is_ignored),
         cmocka_unit_test(a_follower_skips_a_term_at_a_time),
