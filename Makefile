@@ -232,7 +232,7 @@ $(B)/test/sim/disk/disk: $(DISK_OBJECTS) $(LIB_raft) $(LIB_proto) $(LIB_base)
 
 # Whole masters in a world of our own: its libuv, network, store, disks and
 # clocks take the place of the real ones (test/sim/stack).
-STACK_OBJECTS := $(patsubst %,$(B)/test/sim/%.o,story seeds disk/disk \
+STACK_OBJECTS := $(patsubst %,$(B)/test/sim/%.o,story seeds speed disk/disk \
 	disk/content disk/crash disk/posix disk/vfs disk/expected) \
 	$(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c))
 STACK_WRAPS := $(DISK_WRAPS) random_bytes snapshot_save_start \

@@ -128,7 +128,7 @@ static void add_tally(const struct tally *other)
     memcpy(&tally, sums, sizeof tally);
 }
 
-static unsigned count_jobs(const struct work *work)
+unsigned workers_count(const struct work *work)
 {
     uint64_t jobs = work->jobs;
 
@@ -160,7 +160,7 @@ static int start(const struct work *work, struct shared *shared, unsigned jobs)
 
 bool workers_run(const struct work *work)
 {
-    unsigned jobs = count_jobs(work);
+    unsigned jobs = workers_count(work);
     struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct results results = {.work = work, .next = work->seeds.from};

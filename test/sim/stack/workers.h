@@ -20,6 +20,9 @@ struct work {
     void (*done)(const struct outcome *outcome); /* here, in the seeds' order */
 };
 
+/* How many processes that will be. */
+unsigned workers_count(const struct work *work);
+
 /* Their tallies are added to the one here. A seed whose process died with it
  * has failed. False: one of them left memory behind, or worse. */
 bool workers_run(const struct work *work);
