@@ -1,79 +1,20 @@
 /* fuzz_grpc_services.c - any bytes as the body of a call to health, watch or
  * reflection (the first byte chooses), and as a descriptor set. */
 #include "rpc/descriptors.h"
-#include "test/unit/session_fixture.h"
-
-#include <string.h>
+#include "test/unit/session_caller.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-enum { OUT_MAX_BYTES = 16 << 20 };
-
-struct body {
-    const uint8_t *bytes;
-    size_t length;
-};
-
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *room,
-                       size_t length, uint32_t *flags,
-                       nghttp2_data_source *source, void *data)
-{
-    struct body *body = source->ptr;
-
-    (void)session;
-    (void)id;
-    (void)data;
-    if (length > body->length)
-        length = body->length;
-    memcpy(room, body->bytes, length);
-    body->bytes += length;
-    body->length -= length;
-    if (body->length == 0)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)length;
-}
-
-static void ask(nghttp2_session *client, const char *path, struct body *body)
-{
-    const nghttp2_data_provider provider = {{.ptr = body}, on_read};
-    const nghttp2_nv headers[] = {
-        H2_HEADER(":method", "POST", 4),
-        H2_HEADER(":scheme", "https", 5),
-        H2_HEADER(":path", path, strlen(path)),
-        H2_HEADER("content-type", "application/grpc", 16),
-    };
-
-    nghttp2_submit_settings(client, NGHTTP2_FLAG_NONE, NULL, 0);
-    nghttp2_submit_request(client, NULL, headers, 4, &provider, NULL);
-}
-
-static void call_service(const char *path, struct body body)
+static void call_service(const char *path, const uint8_t *bytes, size_t length)
 {
     struct session_fixture server;
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_session *client;
-    struct buffer out;
-    struct error why;
-    const uint8_t *bytes;
-    ssize_t length;
+    struct session_caller *caller;
 
     session_fixture_init_server(&server);
-    nghttp2_session_callbacks_new(&callbacks);
-    nghttp2_session_client_new(&client, callbacks, NULL);
-    nghttp2_session_callbacks_del(callbacks);
-    ask(client, path, &body);
-    buffer_init(&out, OUT_MAX_BYTES);
-    while ((length = nghttp2_session_mem_send(client, &bytes)) > 0) {
-        if (h2_receive(server.session.h2, bytes, (size_t)length, &why) != 0)
-            abort(); /* the frames are good; only the body is not */
-        session_fixture_turn(&server, &out, &why);
-        if (nghttp2_session_mem_recv(client, buffer_data(&out),
-                                     buffer_length(&out)) < 0)
-            abort();
-        buffer_consume(&out, buffer_length(&out));
-    }
-    nghttp2_session_del(client);
-    buffer_fini(&out);
+    caller = session_caller_new(&server, path);
+    session_caller_send(caller, bytes, length, true);
+    session_caller_turn(caller);
+    session_caller_free(caller);
     session_fixture_fini(&server);
 }
 
@@ -104,6 +45,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (bytes[0] % 4 == 3)
         index_descriptors(bytes + 1, length - 1);
     else
-        call_service(paths[bytes[0] % 4], (struct body){bytes + 1, length - 1});
+        call_service(paths[bytes[0] % 4], bytes + 1, length - 1);
     return 0;
 }
