@@ -38,6 +38,8 @@ static int machine_save(void *data, int fd, struct error *why)
     const struct member *member = data;
     CLEANUP(free_pointer) uint8_t *filler = memory_new(FILLER_BYTES);
 
+    if (member->gate)
+        save_gate_pass(member->gate);
     if (member->saving_fails)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED, "no room");
     memset(filler, 'f', FILLER_BYTES);
@@ -77,6 +79,12 @@ static uint32_t machine_format(const void *data)
     return cluster.format;
 }
 
+struct replica_machine member_machine(struct member *member)
+{
+    return (struct replica_machine){machine_apply, machine_save, machine_load,
+                                    machine_changed, member, machine_format};
+}
+
 /* ---- members ---- */
 
 static int open_member(struct member *member,
@@ -93,8 +101,7 @@ static int open_member(struct member *member,
         .election_timeout_ms = CLUSTER_ELECTION_TIMEOUT_MS,
         .snapshot_entries = cluster.snapshot_entries,
         .format = member->format,
-        .machine = {machine_apply, machine_save, machine_load, machine_changed,
-                    member, machine_format},
+        .machine = member_machine(member),
     };
     int code;
 

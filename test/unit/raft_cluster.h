@@ -8,6 +8,7 @@
 #include "pki_fixture.h"
 #include "raft/replica_members.h"
 #include "rpc/tls.h"
+#include "save_gate.h"
 
 /* Founders, and how many there can be in the end. */
 enum { CLUSTER_MEMBERS = 3, CLUSTER_MEMBERS_MAX = 4 };
@@ -34,10 +35,11 @@ struct member {
     struct server *server;
     struct replica *replica; /* NULL: down */
     struct member_state state;
-    unsigned loads;    /* snapshots */
-    unsigned changes;  /* machine.changed */
-    bool saving_fails; /* snapshots cannot be saved */
-    uint32_t format;   /* that its program knows */
+    unsigned loads;         /* snapshots */
+    unsigned changes;       /* machine.changed */
+    bool saving_fails;      /* snapshots cannot be saved */
+    struct save_gate *gate; /* that saving waits at; NULL: none. Borrowed */
+    uint32_t format;        /* that its program knows */
 };
 
 /* The one cluster of a test program. */
@@ -57,6 +59,9 @@ int cluster_set_up(void **state);
 int cluster_tear_down(void **state);
 
 void cluster_start(void);
+
+/* What the member's replica is given. */
+struct replica_machine member_machine(struct member *member);
 
 /* Run the loop until `condition` holds. */
 void cluster_wait(bool (*condition)(void *data), void *data, const char *what);
