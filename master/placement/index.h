@@ -24,7 +24,16 @@ struct shed {
     bool known;               /* false: residents have changed since */
     int32_t lowest;           /* priority of all that are there */
     struct resources largest; /* of one pod, in each dimension by itself */
+    struct resources all;     /* of those that may ever go */
 };
+
+/* It may have to go for one of that priority. One that must not run twice would
+ * not come back. */
+static inline bool resident_may_go(const struct resident *pod, int32_t priority)
+{
+    return pod->spec->priority < priority &&
+           pod->spec->restart != KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
+}
 
 struct placement_entry {
     struct placement_node node; /* its labels are in `kind` */

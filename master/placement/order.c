@@ -17,11 +17,6 @@ struct order_page {
     struct order_item items[FANOUT];
 };
 
-static bool key_less(struct order_key a, struct order_key b)
-{
-    return a.rank < b.rank || (a.rank == b.rank && a.id < b.id);
-}
-
 static void page_free(struct order_page *page)
 {
     if (!page)
@@ -63,7 +58,7 @@ static unsigned page_find(const struct order_page *page, struct order_key key)
 {
     unsigned at = 0;
 
-    while (at + 1 < page->count && !key_less(key, page->items[at + 1].key))
+    while (at + 1 < page->count && !order_key_less(key, page->items[at + 1].key))
         at++;
     return at;
 }
@@ -105,7 +100,7 @@ static void page_insert(struct order_page *page, const struct order_item *item)
             page_split(page, at);
             continue;
         }
-        if (key_less(item->key, page->items[at].key))
+        if (order_key_less(item->key, page->items[at].key))
             page->items[at].key = item->key;
         widen(&page->items[at], item);
         page = child;
@@ -113,7 +108,7 @@ static void page_insert(struct order_page *page, const struct order_item *item)
     if (page->count > 0) {
         unsigned at = page_find(page, item->key);
 
-        if (key_less(page->items[at].key, item->key))
+        if (order_key_less(page->items[at].key, item->key))
             at++;
         page_shift(page, at + 1, at);
         page->items[at] = *item;
@@ -192,6 +187,8 @@ static void *page_first(const struct order_page *page,
 {
     unsigned at = page_find(page, (struct order_key){query->from_rank, 0});
 
+    if (query->looks)
+        *query->looks += page->count;
     for (; at < page->count; at++) {
         const struct order_item *item = &page->items[at];
         void *found = NULL;
@@ -211,6 +208,14 @@ static void *page_first(const struct order_page *page,
 void *order_first(const struct order *order, const struct order_query *query)
 {
     return order->root ? page_first(order->root, query) : NULL;
+}
+
+bool order_lowest(const struct order *order, struct order_key *key)
+{
+    if (!order->root)
+        return false;
+    *key = order->root->items[0].key;
+    return true;
 }
 
 static bool page_last_rank(const struct order_page *page,

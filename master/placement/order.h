@@ -17,6 +17,11 @@ struct order_key {
     uint64_t id;
 };
 
+static inline bool order_key_less(struct order_key a, struct order_key b)
+{
+    return a.rank < b.rank || (a.rank == b.rank && a.id < b.id);
+}
+
 struct order_page;
 
 struct order {
@@ -48,10 +53,14 @@ struct order_query {
     uint64_t from_rank;      /* no node of a lower one has room */
     order_accept_cb *accept; /* NULL: any */
     void *data;
+    uint64_t *looks; /* items looked at are added; NULL: not counted */
 };
 
 /* The first node with room that is accepted, or NULL. */
 void *order_first(const struct order *order, const struct order_query *query);
+
+/* The lowest key of all, which is told; false: it is empty. O(1). */
+bool order_lowest(const struct order *order, struct order_key *key);
 
 /* The greatest rank of a node with room that is accepted. */
 bool order_last_rank(const struct order *order, const struct order_query *query,

@@ -58,13 +58,6 @@ static bool nothing(const struct resources *lacking)
 
 /* ---- who could go ---- */
 
-/* One that must not run twice would not come back. */
-static bool may_go(const struct resident *pod, int32_t priority)
-{
-    return pod->spec->priority < priority &&
-           pod->spec->restart != KONTOR__V1__RESTART_POLICY__RESTART_NEVER;
-}
-
 /* Groups of the pods that may go, the lowest priority first. */
 static void find_groups(struct search *search,
                         const struct placement_entry *entry, int32_t priority)
@@ -76,7 +69,7 @@ static void find_groups(struct search *search,
     for (uint32_t i = 0; i < entry->resident_count; i++) {
         const struct resident *pod = &entry->residents[i];
 
-        if (may_go(pod, priority))
+        if (resident_may_go(pod, priority))
             search->groups[count++] = (struct group){
                 resources_of(pod->spec->resources), pod->spec->priority, 1};
     }
@@ -220,7 +213,7 @@ static void tell(struct search *search, const struct placement_entry *entry,
                              pod->spec->priority, 1};
 
         for (size_t k = 0; k < search->group_count; k++) {
-            if (search->chosen[k] == 0 || !may_go(pod, INT32_MAX) ||
+            if (search->chosen[k] == 0 || !resident_may_go(pod, INT32_MAX) ||
                 by_priority(&search->groups[k], &like) != 0)
                 continue;
             search->chosen[k]--;

@@ -67,6 +67,16 @@ uint64_t placement_hold_node(const struct placement_hold *hold)
     return hold->entry->node.id;
 }
 
+const char *placement_hold_app(const struct placement_hold *hold)
+{
+    return hold->spec ? hold->spec->app : "";
+}
+
+bool placement_has_app(const struct placement *placement, const char *app)
+{
+    return presences_find(&placement->presences, PRESENCE_PODS, app) != NULL;
+}
+
 void placement_unhold(struct placement *placement, struct placement_hold *hold)
 {
     if (!hold)
@@ -131,6 +141,8 @@ const struct shed *placement_shed(struct placement_entry *entry)
 
         if (spec->priority < shed->lowest)
             shed->lowest = spec->priority;
+        if (resident_may_go(&entry->residents[i], INT32_MAX))
+            resources_add(&shed->all, &want);
         for (int k = 0; k < RESOURCE_COUNT; k++) {
             if (want.amount[k] > shed->largest.amount[k])
                 shed->largest.amount[k] = want.amount[k];

@@ -175,6 +175,32 @@ bool rules_allow(const struct rules *rules, const struct placement_entry *entry)
             apps_breach(rules, entry->number, &which) == PLACEMENT_KEEPS_RULES);
 }
 
+bool rules_allow_labels(const struct placement *placement,
+                        const struct placement_entry *entry,
+                        const Kontor__V1__PodSpec *spec)
+{
+    struct rules rules = {
+        .all_kinds = &placement->kinds,
+        .spec = spec,
+        .node = spec->node,
+        .spread_hosts = strcmp(spec->spread, spread_host) == 0};
+    const void *which;
+
+    return rules_breach(&rules, entry, &which) == PLACEMENT_KEEPS_RULES;
+}
+
+bool rules_allow_apps(const struct placement *placement,
+                      const struct placement_entry *entry,
+                      const Kontor__V1__PodSpec *spec)
+{
+    struct rules rules = {.spec = spec};
+    const void *which;
+
+    find_apps(&rules, &placement->presences);
+    return !rules.apps || apps_breach(&rules, entry->number, &which) ==
+                              PLACEMENT_KEEPS_RULES;
+}
+
 uint32_t rules_crowd(const struct rules *rules,
                      const struct placement_entry *entry)
 {

@@ -43,6 +43,15 @@ enum placement_breach rules_breach(const struct rules *rules,
 bool rules_allow(const struct rules *rules,
                  const struct placement_entry *entry);
 
+/* The same of a single node, without rules made before: its name, labels and
+ * taints; and the other pods there. */
+bool rules_allow_labels(const struct placement *placement,
+                        const struct placement_entry *entry,
+                        const Kontor__V1__PodSpec *spec);
+bool rules_allow_apps(const struct placement *placement,
+                      const struct placement_entry *entry,
+                      const Kontor__V1__PodSpec *spec);
+
 /* How many pods of the app are where this node is counted; 0 when the pod is
  * not to be spread. */
 uint32_t rules_crowd(const struct rules *rules,
