@@ -37,10 +37,12 @@ void apply_preempt_pods(struct apply *apply, const Kontor__V1__PreemptPods *in);
  * result->error. `named`: refused while a pod of the app lives. */
 uint32_t pods_admit(struct apply *apply, const Kontor__V1__PodSpec *spec,
                     bool named, size_t count);
-/* A new pod on that node, if it takes it; or pending, for that reason. Takes
- * the references to `spec` and `reason`. */
+/* A new pod on that node, if it takes it; or pending, for that reason, and then
+ * it has yet to pod_wait(). Takes the references to `spec` and `reason`. */
 struct pod *pod_make(struct apply *apply, struct spec *spec, uint32_t number,
                      uint64_t node_id, struct text *reason);
+/* A new pod waits if it was not placed; with those of `gang`, 0: by itself. */
+void pod_wait(struct apply *apply, struct pod *pod, uint32_t gang);
 void pod_stop(struct apply *apply, struct pod *pod);
 
 /* Place a gang as the placements from the first on say, if they are all of it

@@ -57,7 +57,8 @@ size_t gang_place(struct apply *apply,
 {
     const struct pods *pods = &apply->cluster->pods;
     struct pod *next = pods_find(pods, placements[0]->pod_id);
-    bool whole = pod_leads_gang(pods, next);
+    const struct waiting_group *gang = waiting_group_of(&pods->waiting, next);
+    bool whole = next == waiting_first(gang);
     struct pod **members = memory_array(count, sizeof(struct pod *));
     uint64_t *node_ids = memory_array(count, sizeof *node_ids);
     size_t told = 0;
@@ -66,7 +67,7 @@ size_t gang_place(struct apply *apply,
         members[told] = next;
         node_ids[told] = placements[told]->node_id;
         told++;
-        next = pod_gang_next(pods, next);
+        next = waiting_next(gang, next);
     }
     if (whole && !next)
         place_all(apply, members, node_ids, told);
@@ -99,7 +100,7 @@ static void make_pods(struct apply *apply, const struct making *making)
             pod_make(apply, spec_take(making->spec),
                      making->number + (uint32_t)i, node_id, text_take(reason));
 
-        pod->gang = making->gang;
+        pod_wait(apply, pod, making->gang);
     }
     text_drop(reason);
 }

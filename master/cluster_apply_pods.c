@@ -51,7 +51,6 @@ struct pod *pod_make(struct apply *apply, struct spec *spec, uint32_t number,
 
     pod->facts.created_at_ms = apply->time_ms;
     pod->facts.reason = reason;
-    list_append(&cluster->pods.fresh, &pod->queue);
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_CREATED,
               node_id ? text_new("created") : text_take(reason));
     if (node_id && (!node || !pod_try_place(apply, pod, node)))
@@ -60,17 +59,26 @@ struct pod *pod_make(struct apply *apply, struct spec *spec, uint32_t number,
     return pod;
 }
 
+void pod_wait(struct apply *apply, struct pod *pod, uint32_t gang)
+{
+    if (pod->facts.node_id != 0)
+        return;
+    pod->gang = gang;
+    waiting_join(&apply->cluster->pods.waiting, pod);
+}
+
 void apply_create_pod(struct apply *apply, const Kontor__V1__CreatePod *in)
 {
     uint32_t number = pods_admit(apply, in->spec, in->named, 1);
     struct spec *spec;
+    struct pod *pod;
 
     if (number == 0 || specs_intern(&apply->cluster->specs, in->spec, &spec,
                                     &apply->result->error) != 0)
         return;
-    apply->result->subject_id =
-        pod_make(apply, spec, number, in->node_id, text_new(in->reason))
-            ->facts.id;
+    pod = pod_make(apply, spec, number, in->node_id, text_new(in->reason));
+    pod_wait(apply, pod, 0);
+    apply->result->subject_id = pod->facts.id;
 }
 
 void pod_stop(struct apply *apply, struct pod *pod)

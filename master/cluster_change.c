@@ -78,6 +78,7 @@ bool pod_try_place(struct apply *apply, struct pod *pod, struct node *node)
     assert(facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING);
     if (facts->generation == UINT32_MAX || !node_accepts(node, facts->spec, 1))
         return false;
+    waiting_leave(&apply->cluster->pods.waiting, pod);
     node_put(&apply->cluster->nodes, node, pod);
     forget_run(facts);
     pod->gang = 0;
@@ -95,10 +96,10 @@ void pod_unplace(struct apply *apply, struct pod *pod, struct node *node,
     struct pod_facts *facts = &pod->facts;
 
     node_take(&apply->cluster->nodes, node, pod);
-    list_append(&apply->cluster->pods.displaced, &pod->queue);
     forget_run(facts);
     facts->node_id = 0;
     facts->phase = KONTOR__V1__POD_PHASE__POD_PENDING;
+    waiting_join(&apply->cluster->pods.waiting, pod);
     text_replace(&facts->reason, text_string(message));
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_UNPLACED, message);
 }
@@ -173,7 +174,8 @@ void pod_end(struct apply *apply, struct pod *pod, int32_t phase)
     assert(!pod_ended(pod) && pod_phase_ended(phase));
     if (node)
         node_take(&cluster->nodes, node, pod);
-    list_remove(&pod->queue);
+    else
+        waiting_leave(&cluster->pods.waiting, pod);
     list_append(&cluster->pods.ended, &pod->queue);
     cluster->pods.ended_count++;
     pod->app->living--;

@@ -1,26 +1,5 @@
 #include "master/cluster_groups.h"
 
-static bool in_gang(const struct pods *pods, struct list *link,
-                    const struct pod *of)
-{
-    const struct pod *pod = container_of(link, struct pod, queue);
-
-    return link != &pods->fresh && pod->app == of->app && pod->gang == of->gang;
-}
-
-bool pod_leads_gang(const struct pods *pods, const struct pod *pod)
-{
-    return !in_gang(pods, pod->queue.prev, pod);
-}
-
-struct pod *pod_gang_next(const struct pods *pods, const struct pod *pod)
-{
-    struct list *link = pod->queue.next;
-
-    return in_gang(pods, link, pod) ? container_of(link, struct pod, queue)
-                                    : NULL;
-}
-
 size_t app_staying(const struct app *app)
 {
     size_t count = 0;

@@ -1,16 +1,10 @@
-/* cluster_groups.h - pods as parts of a whole: gangs, an app's replicas, and
- * who may be moved or yields to whom.
+/* cluster_groups.h - pods as parts of a whole: an app's replicas, and who
+ * may be moved or yields to whom.
  *
  * Pure. */
 #pragma once
 
 #include "master/cluster_pods.h"
-
-/* The pods that wait together for room stand one after the other in `fresh`;
- * `pod` is one. Is it the first? */
-bool pod_leads_gang(const struct pods *pods, const struct pod *pod);
-/* The one after it, or NULL. */
-struct pod *pod_gang_next(const struct pods *pods, const struct pod *pod);
 
 /* How many of the app's pods live and were not asked to stop. O(its pods). */
 size_t app_staying(const struct app *app);

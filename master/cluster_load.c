@@ -257,9 +257,7 @@ static int seat(struct cluster *cluster, struct pod *pod, struct error *why)
         pod->app->living--;
         cluster->pods.ended_count++;
     } else if (!node) {
-        list_append(pod->facts.generation ? &cluster->pods.displaced
-                                          : &cluster->pods.fresh,
-                    &pod->queue);
+        waiting_join(&cluster->pods.waiting, pod);
     } else {
         node_put(&cluster->nodes, node, pod);
         for (int i = 0; i < RESOURCE_COUNT; i++) {

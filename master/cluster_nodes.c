@@ -66,6 +66,7 @@ struct node *nodes_add(struct nodes *nodes, uint64_t id, const char *name)
     node->name = text_new(name);
     node->state = KONTOR__V1__NODE_STATE__NODE_READY;
     list_init(&node->changed);
+    list_init(&node->helped);
     list_init(&node->pods);
     departures_init(&node->leaving);
     list_append(&nodes->all, &node->all);

@@ -40,6 +40,7 @@ struct node {
     struct map_link by_name;
     struct list all;     /* in order of id */
     struct list changed; /* see nodes_take_changed() */
+    struct list helped;  /* the placer's */
     struct list pods;    /* struct pod, by queue */
     uint64_t id;
     uint64_t registered_at_ms;
@@ -62,8 +63,8 @@ struct node {
 
 /* Told when a pod is put on a node and taken off; NULL: nobody is. */
 struct node_watcher {
-    void (*put)(void *data, const struct node *node, const struct pod *pod);
-    void (*taken)(void *data, const struct node *node, const struct pod *pod);
+    void (*put)(void *data, struct node *node, const struct pod *pod);
+    void (*taken)(void *data, struct node *node, const struct pod *pod);
     void *data;
 };
 

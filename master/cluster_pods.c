@@ -13,8 +13,7 @@ void pods_init(struct pods *pods)
     map_init(&pods->by_name);
     map_init(&pods->apps);
     list_init(&pods->all);
-    list_init(&pods->displaced);
-    list_init(&pods->fresh);
+    waiting_init(&pods->waiting);
     list_init(&pods->ended);
     pods->ended_count = 0;
 }
@@ -24,6 +23,7 @@ void pods_fini(struct pods *pods, struct specs *specs)
     list_for_each(link, next, &pods->all)
         pods_remove(pods, specs, container_of(link, struct pod, all));
     assert(pods->apps.count == 0 && pods->ended_count == 0);
+    waiting_fini(&pods->waiting);
     map_fini(&pods->by_id);
     map_fini(&pods->by_name);
     map_fini(&pods->apps);

@@ -4,7 +4,7 @@
  * oldest forgotten beyond PODS_ENDED_MAX. Ids never return.
  *
  * Invariants: `all` is in order of id. A pod is on exactly one of the queues
- * (displaced, fresh, ended) or on its node's list, through `queue`. */
+ * (of a group that waits, ended) or on its node's list, through `queue`. */
 #pragma once
 
 #include "base/list.h"
@@ -12,6 +12,7 @@
 #include "master/cluster_names.h"
 #include "master/cluster_spec.h"
 #include "master/cluster_text.h"
+#include "master/cluster_waiting.h"
 
 enum {
     PODS_LIVING_MAX = 1000000,
@@ -67,12 +68,8 @@ struct pods {
     struct map by_name;
     struct map apps;
     struct list all;
-    /* Pending pods, to be placed in this order: those that lost their node,
-     * then those never placed. Advice to the leader; the order among the
-     * displaced is not part of the state. */
-    struct list displaced;
-    struct list fresh;
-    struct list ended; /* oldest first */
+    struct waiting waiting; /* the pending ones */
+    struct list ended;      /* oldest first */
     size_t ended_count;
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "master/matcher.h"
 #include "master/service.h"
 
 #include <inttypes.h>
@@ -114,6 +115,13 @@ static void look_at_role(struct master *master)
     forwarder_kick(&master->forwarder);
 }
 
+/* For another turn. */
+static void on_again(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* Who waits is placed before what has just come. */
 static void step(struct master *master)
 {
     if (master->state_replaced) {
@@ -122,11 +130,11 @@ static void step(struct master *master)
     }
     if (master->role_changed)
         look_at_role(master);
+    if (master->leading && placer_step(&master->placer))
+        uv_timer_start(&master->again, on_again, 1, 0);
     service_schedule_step(master);
     dispatch_step(&master->dispatch);
     watchers_step(&master->watchers);
-    if (master->leading)
-        placer_step(&master->placer);
     format_step(master);
 }
 
@@ -163,6 +171,7 @@ static void open_parts(struct master *master)
                   master->cluster);
     uv_prepare_init(master->loop, &master->prepare);
     uv_check_init(master->loop, &master->check);
+    uv_timer_init(master->loop, &master->again);
 }
 
 static int open_replica(struct master *master, struct error *why)
@@ -236,6 +245,8 @@ static void on_replica_closed(void *data)
 {
     struct master *master = data;
 
+    /* What is closed in one turn is gone before that turn's last. */
+    uv_close((uv_handle_t *)&master->again, NULL);
     uv_close((uv_handle_t *)&master->prepare, on_prepare_closed);
 }
 

@@ -49,6 +49,7 @@ struct master {
      * read all there is, and again before it sleeps. */
     uv_prepare_t prepare;
     uv_check_t check;
+    uv_timer_t again;    /* another turn: there is more to place */
     bool role_changed;   /* since the last turn */
     bool state_replaced; /* by a snapshot, since the last turn */
     bool leading;

@@ -1,27 +1,28 @@
 /* placer.h - the leader's choosing: room kept for what is under way, and
- * pending pods placed when something may have helped them: a node opened, has
- * more room or other labels; a pod went; one came that others want to be with.
+ * pending pods placed when something may have helped them.
  *
- * Every master keeps the view of the nodes up to date; only the leader
- * chooses by it. */
+ * Every master keeps the view of the nodes and of those who wait up to date;
+ * only the leader chooses by it (matcher.h). */
 #pragma once
 
 #include "kontor/v1/command.pb-c.h"
 #include "master/cluster.h"
+#include "master/pending.h"
 #include "master/placement/explain.h"
-#include "master/placement/presence.h"
 #include "raft/replica.h"
 
 struct placer {
-    struct placement *view;     /* owned */
-    struct cluster *cluster;    /* borrowed */
-    struct replica *replica;    /* borrowed */
-    bool look_again;            /* at the pending pods: some may fit now */
-    int32_t waiting;            /* the highest priority of those that wait: one
-                                   of a lower may have to make room */
-    struct presences awaited;   /* apps that pending pods want to be with */
-    struct placer_batch *batch; /* the PlacePods under way, or NULL */
+    struct placement *view;  /* owned */
+    struct cluster *cluster; /* borrowed */
+    struct replica *replica; /* borrowed */
+    struct pending pending;
+    struct list helped;    /* nodes: some of who wait may fit there now */
+    struct list contested; /* and where others would have to go */
+    struct list batches;   /* PlacePods under way */
+    size_t batch_count;
     struct placer_preemption *preemption; /* the PreemptPods, or NULL */
+    int64_t looks_left;                   /* see matcher.c */
+    uint64_t counted_ms;
 };
 
 void placer_init(struct placer *placer, struct cluster *cluster);
@@ -34,17 +35,15 @@ void placer_reset(struct placer *placer, struct cluster *cluster);
  * before reservations for it are released. */
 void placer_refresh(struct placer *placer);
 
-/* Propose places for pending pods, oldest first, when there may be some; as
- * leader, at the end of a loop turn. O(pending pods) when room appeared. */
-void placer_step(struct placer *placer);
-
 /* What was proposed for a pod is applied, or has failed: give back the room
- * that was kept for it (NULL: it was found to fit nowhere), and look at the
- * pending pods again when that helps: the pod did not take the room, so others
- * may; or it is pending, and room has appeared since. `pod_id` 0: there is no
- * pod. */
+ * that was kept for it. `pod_id` 0: there is no pod. */
 void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id);
+
+/* Some of who wait may fit on that node now. */
+void placer_help(struct placer *placer, struct node *node);
+/* And where others would have to go: one of them has gone, or is not to. */
+void placer_help_contested(struct placer *placer);
 
 /* We began to lead: everything may be placed. */
 void placer_lead(struct placer *placer);
@@ -63,6 +62,12 @@ struct placement_verdict *placer_why(struct placer *placer,
  * O(size). */
 size_t placer_gang_room(struct placer *placer, const struct pod *pod,
                         size_t *size);
+
+/* Hold room for all of so many alike, in holds[]; or for none. Returns how many
+ * fit. */
+size_t placer_hold_all(struct placer *placer,
+                       const struct placement_request *request, size_t size,
+                       struct placement_hold **holds);
 
 /* Why a gang is pending: of how many pods, how many fit. */
 #define PLACER_GANG_WAITS \

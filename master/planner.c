@@ -106,12 +106,29 @@ void plan_lose(struct plan *plan, const struct node *node)
     free(pods);
 }
 
-static size_t list_pending(const struct list *queue, struct plan_pod *out)
+static int in_turn(const void *left, const void *right)
+{
+    struct order_key a = pending_key(((const struct plan_pod *)left)->pod);
+    struct order_key b = pending_key(((const struct plan_pod *)right)->pod);
+
+    return order_key_less(a, b) ? -1 : order_key_less(b, a);
+}
+
+/* All that wait, in the order they are to be placed in. */
+static size_t list_pending(const struct waiting *waiting, struct plan_pod *out)
 {
     size_t count = 0;
 
-    list_for_each(link, next, queue) out[count++] =
-        (struct plan_pod){.pod = container_of(link, struct pod, queue)};
+    list_for_each(link, next, &waiting->all)
+    {
+        const struct waiting_group *group =
+            container_of(link, struct waiting_group, all);
+
+        for (struct pod *pod = waiting_first(group); pod;
+             pod = waiting_next(group, pod))
+            out[count++] = (struct plan_pod){.pod = pod};
+    }
+    qsort(out, count, sizeof *out, in_turn);
     return count;
 }
 
@@ -124,9 +141,8 @@ void plan_add(struct plan *plan, const struct resources *capacity)
                                   .free = *capacity};
     struct plan_pod *pending =
         memory_array(pods->by_id.count + 1, sizeof *pending);
-    size_t count = list_pending(&pods->displaced, pending);
+    size_t count = list_pending(&pods->waiting, pending);
 
-    count += list_pending(&pods->fresh, pending + count);
     reserve(plan, count);
     placement_set(plan->copy, &node);
     place_each(plan, pending, count, false);

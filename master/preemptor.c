@@ -9,25 +9,13 @@ struct placer_preemption {
     struct replica_proposal proposal;
     struct placer *placer; /* NULL: it has been closed */
     struct placement_hold *hold;
+    struct seeker *seeker;
+    uint64_t winner_id;
 };
 
 static int32_t priority_of(const struct pod *pod)
 {
     return pod->facts.spec->message->priority;
-}
-
-void preemptors_add(struct preemptors *preemptors, const struct pod *pod)
-{
-    const struct pod **pods = preemptors->pods;
-    size_t at = preemptors->count;
-
-    if (at == PREEMPTORS_MAX && priority_of(pods[--at]) >= priority_of(pod))
-        return;
-    for (; at > 0 && priority_of(pods[at - 1]) < priority_of(pod); at--)
-        pods[at] = pods[at - 1];
-    pods[at] = pod;
-    if (preemptors->count < PREEMPTORS_MAX)
-        preemptors->count++;
 }
 
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
@@ -40,10 +28,11 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
     (void)index;
     (void)why;
     if (placer) {
-        placement_unhold(placer->view, preemption->hold);
+        placer_return(placer, preemption->hold, preemption->winner_id);
         placer->preemption = NULL;
-        placer->look_again = true; /* others may, and the victims elsewhere */
+        placer_help_contested(placer);
     }
+    pending_land(placer ? &placer->pending : NULL, preemption->seeker);
     free(preemption);
 }
 
@@ -101,8 +90,9 @@ static void propose_preemption(struct placer *placer, const struct pod *winner,
 }
 
 /* One that is about to go by itself is waited for. */
-static bool try_for(struct placer *placer, const struct pod *winner)
+static bool try_for(struct placer *placer, struct seeker *seeker)
 {
+    const struct pod *winner = seeker->next;
     struct placement_request request =
         placer_request(winner->facts.spec->message);
     struct placement_victims victims =
@@ -118,27 +108,29 @@ static bool try_for(struct placer *placer, const struct pod *winner)
         preemption->hold =
             placement_hold(placer->view, victims.node_id, &request);
         preemption->placer = placer;
+        preemption->seeker = seeker;
+        preemption->winner_id = winner->facts.id;
         preemption->proposal.done = on_applied;
         placer->preemption = preemption;
         qsort(victims.pod_ids, victims.count, sizeof *victims.pod_ids, by_id);
         propose_preemption(placer, winner, &victims);
+        pending_fly(&placer->pending, seeker);
     }
     free(victims.pod_ids);
     return found;
 }
 
-void preempt_for(struct placer *placer, const struct preemptors *preemptors)
+void preempt_next(struct placer *placer)
 {
-    if (placer->preemption || placer->cluster->format < CLUSTER_FORMAT_1)
-        return;
-    for (size_t i = 0; i < preemptors->count; i++) {
-        const struct pod *pod = preemptors->pods[i];
-        const struct pod *before = i > 0 ? preemptors->pods[i - 1] : NULL;
+    struct seeker *seeker;
 
-        if (before && before->facts.spec == pod->facts.spec)
-            continue; /* as little use */
-        if (try_for(placer, pod))
-            return;
+    if (placer->cluster->format < CLUSTER_FORMAT_1)
+        return;
+    while (!placer->preemption && placer->looks_left > 0 &&
+           (seeker = pending_first(&placer->pending, PENDING_PREEMPTS))) {
+        placer->looks_left -= (int64_t)placer->cluster->nodes.count;
+        if (!try_for(placer, seeker))
+            pending_take_out(&placer->pending, seeker, PENDING_PREEMPTS);
     }
 }
 

@@ -315,22 +315,13 @@ static uint64_t made_by(const struct write *write, uint64_t index)
     return request && request->index == index ? request->subject_id : 0;
 }
 
-/* Of the pods for which there was no room, all alike, one stands for all. */
 static void return_room(const struct write *write, uint64_t first)
 {
-    struct placer *placer = &write->master->placer;
-    bool told = false;
-
     for (uint32_t i = 0; i < write->pods; i++) {
-        if (write->holds[i] || !told)
-            placer_return(placer, write->holds[i], first ? first + i : 0);
-        told |= !write->holds[i];
+        if (write->holds[i])
+            placer_return(&write->master->placer, write->holds[i],
+                          first ? first + i : 0);
     }
-    /* More may have been made than was thought; who is stopped while pending
-     * may have been all that its gang waited for. */
-    if (write->operation == KONTOR__V1__COMMAND__OPERATION_SCALE_APP ||
-        write->operation == KONTOR__V1__COMMAND__OPERATION_STOP_POD)
-        placer->look_again = true;
 }
 
 static void on_committed(struct replica_proposal *proposal, uint64_t index,

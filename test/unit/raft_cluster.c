@@ -81,8 +81,9 @@ static uint32_t machine_format(const void *data)
 
 struct replica_machine member_machine(struct member *member)
 {
-    return (struct replica_machine){machine_apply, machine_save, machine_load,
-                                    machine_changed, member, machine_format};
+    return (struct replica_machine){machine_apply, machine_save,
+                                    machine_load,  machine_changed,
+                                    member,        machine_format};
 }
 
 /* ---- members ---- */

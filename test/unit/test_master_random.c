@@ -334,18 +334,20 @@ static void check_gangs(const struct cluster *cluster)
     for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
          pod = pods_after(&cluster->pods, pod->facts.id)) {
         const struct pod *next = pods_after(&cluster->pods, pod->facts.id);
+        const struct waiting_group *gang;
 
         if (pod->gang == 0)
             continue;
+        gang = waiting_group_of(&cluster->pods.waiting, pod);
         assert_int_equal(pod->facts.phase, KONTOR__V1__POD_PHASE__POD_PENDING);
         assert_int_equal(pod->facts.generation, 0);
         if (pod->number == pod->gang)
-            assert_true(pod_leads_gang(&cluster->pods, pod));
+            assert_ptr_equal(waiting_first(gang), pod);
         while (next && next->app == pod->app && next->gang != pod->gang &&
                pod_ended(next))
             next = pods_after(&cluster->pods, next->facts.id);
         if (next && next->app == pod->app && next->gang == pod->gang)
-            assert_ptr_equal(pod_gang_next(&cluster->pods, pod), next);
+            assert_ptr_equal(waiting_next(gang, pod), next);
     }
 }
 
