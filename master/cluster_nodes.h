@@ -40,7 +40,7 @@ struct node {
     struct map_link by_name;
     struct list all;     /* in order of id */
     struct list changed; /* see nodes_take_changed() */
-    struct list helped;  /* the placer's */
+    struct list helped;  /* the placer's, as is `kept` */
     struct list pods;    /* struct pod, by queue */
     uint64_t id;
     uint64_t registered_at_ms;
@@ -59,6 +59,7 @@ struct node {
     uint32_t subnet_number; /* 1 ... */
     int32_t state;          /* Kontor__V1__NodeState */
     bool cordoned;
+    bool kept;
 };
 
 /* Told when a pod is put on a node and taken off; NULL: nobody is. */

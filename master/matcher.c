@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "master/cluster_apply.h"
+#include "master/keeper.h"
 #include "master/placement/preempt.h"
 #include "master/placement/single.h"
 #include "master/preemptor.h"
@@ -127,6 +128,7 @@ struct pass {
     struct placer_batch *batch;
     struct node *node; /* that is looked at */
     int32_t lowest;    /* and the lowest priority there */
+    int64_t above;     /* only for those of a higher priority */
 };
 
 static bool is_full(const struct pass *pass)
@@ -231,6 +233,8 @@ static bool takes(void *data, struct seeker *seeker)
     const struct pass *pass = data;
     struct pending *pending = &pass->placer->pending;
 
+    if (seeker_priority(seeker) <= pass->above)
+        return false;
     if (seeker->group->gang && seeker->due_ms > pending->now_ms) {
         pending_defer(pending, seeker);
         return false;
@@ -298,6 +302,25 @@ static void look_at_node(struct pass *pass, struct node *node)
     look_for_contest(pass);
 }
 
+/* What is kept for one: is it enough for it, or does one of a higher priority
+ * take it? */
+static void look_at_kept(struct pass *pass)
+{
+    struct placer *placer = pass->placer;
+    struct seeker *favoured = placer->pending.favoured;
+
+    pass->above = seeker_priority(favoured);
+    keeper_open(placer);
+    if (place_next(pass, favoured))
+        return; /* keeper_step() sees that it is done */
+    for (size_t i = 0; i < placer->keeper.count &&
+                       pending_highest(&placer->pending) > pass->above;
+         i++)
+        look_at_node(pass, placer->keeper.nodes[i]);
+    keeper_close(placer);
+    pass->above = INT64_MIN;
+}
+
 /* ---- a turn ---- */
 
 /* So much may be looked at, by the time since it was last counted. */
@@ -346,14 +369,19 @@ static bool look_around(struct pass *pass)
 
 bool placer_step(struct placer *placer)
 {
-    struct pass pass = {.placer = placer};
+    struct pass pass = {.placer = placer, .above = INT64_MIN};
 
-    if (placer->pending.count == 0 || placer->batch_count >= BATCHES_MAX ||
-        is_idle(placer))
+    if ((placer->pending.count == 0 && placer->keeper.count == 0) ||
+        placer->batch_count >= BATCHES_MAX)
         return false;
     count_looks(placer);
     pending_wake_due(&placer->pending);
+    keeper_step(placer);
+    if (is_idle(placer) && !keeper_is_due(placer))
+        return false;
     pass.batch = memory_new(sizeof *pass.batch);
+    if (keeper_is_due(placer) && placer->looks_left > 0)
+        look_at_kept(&pass);
     if (look_around(&pass))
         preempt_next(placer);
     if (pass.batch->count == 0) {

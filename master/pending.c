@@ -162,6 +162,8 @@ static void seek(struct pending *pending, struct seeker *seeker,
     } else {
         memset(seeker->is_in, 0, sizeof seeker->is_in);
         list_remove(&seeker->later);
+        if (pending->favoured == seeker)
+            pending->favoured = NULL;
     }
     shape_settle(pending, seeker->shape);
 }
@@ -269,9 +271,7 @@ void pending_fly(struct pending *pending, struct seeker *seeker)
     bool gang = seeker->group->gang != 0;
 
     seeker->flying += gang ? seeker->group->count : 1;
-    seeker->since_ms = pending->now_ms;
-    list_remove(&seeker->by_age);
-    list_append(&pending->by_age, &seeker->by_age);
+    pending_wait_anew(pending, seeker);
     seek(pending, seeker,
          gang ? NULL : waiting_next(seeker->group, seeker->next));
 }
@@ -285,6 +285,13 @@ void pending_land(struct pending *pending, struct seeker *seeker)
         seek(pending, seeker, waiting_first(seeker->group));
     else
         free(seeker);
+}
+
+void pending_wait_anew(struct pending *pending, struct seeker *seeker)
+{
+    seeker->since_ms = pending->now_ms;
+    list_remove(&seeker->by_age);
+    list_append(&pending->by_age, &seeker->by_age);
 }
 
 void pending_defer(struct pending *pending, struct seeker *seeker)

@@ -34,6 +34,7 @@ struct seeker {
     bool is_in[PENDING_SETS];
     uint64_t due_ms;   /* a gang: to be tried, but not sooner */
     uint64_t since_ms; /* when one of it was last placed, or it came */
+    size_t turns;      /* for which room was kept for it */
     struct list later; /* a gang that is to be tried when it is due */
     struct list by_age;
 };
@@ -46,6 +47,7 @@ struct pending {
     struct list later;        /* the first due first */
     struct presences awaited; /* apps that some want to be with */
     size_t count;             /* of seekers */
+    struct seeker *favoured;  /* room is kept for it; or NULL */
     uint64_t now_ms;          /* as last told */
 };
 
@@ -79,6 +81,9 @@ void pending_land(struct pending *pending, struct seeker *seeker);
 
 /* Try a gang when it is due. */
 void pending_defer(struct pending *pending, struct seeker *seeker);
+
+/* As if it had just come. */
+void pending_wait_anew(struct pending *pending, struct seeker *seeker);
 
 /* Those that are due are unsure. */
 void pending_wake_due(struct pending *pending);

@@ -98,6 +98,22 @@ static void on_leaves(void *data, struct waiting_group *group, struct pod *pod)
     pending_leave(&placer->pending, group, pod);
 }
 
+static struct placement_node seen(const struct node *node)
+{
+    struct placement_node view = node_placement(node);
+
+    if (node->kept && view.closed == PLACEMENT_OPEN)
+        view.closed = PLACEMENT_KEPT;
+    return view;
+}
+
+bool placer_see(struct placer *placer, const struct node *node)
+{
+    struct placement_node view = seen(node);
+
+    return placement_set(placer->view, &view);
+}
+
 /* See all that there is, and be told of pods from now on. */
 static void look_at(struct placer *placer, struct cluster *cluster)
 {
@@ -106,14 +122,14 @@ static void look_at(struct placer *placer, struct cluster *cluster)
     placer->view = placement_new();
     placer->cluster = cluster;
     pending_init(&placer->pending);
+    keeper_init(&placer->keeper);
     list_init(&placer->helped);
     list_init(&placer->contested);
     list_for_each(link, next, &cluster->nodes.all)
     {
         struct node *node = container_of(link, struct node, all);
-        struct placement_node seen = node_placement(node);
 
-        placement_set(placer->view, &seen);
+        placer_see(placer, node);
         list_for_each(pod, following, &node->pods)
             on_put(placer, node, container_of(pod, struct pod, queue));
     }
@@ -133,6 +149,7 @@ static void look_away(struct placer *placer)
     placer->cluster->nodes.watcher = (struct node_watcher){0};
     placer->cluster->pods.waiting.watcher = (struct waiting_watcher){0};
     pending_fini(&placer->pending);
+    keeper_fini(&placer->keeper);
 }
 
 void placer_init(struct placer *placer, struct cluster *cluster)
@@ -163,15 +180,15 @@ void placer_refresh(struct placer *placer)
     struct node *node;
 
     while ((node = nodes_take_changed(&placer->cluster->nodes))) {
-        struct placement_node seen = node_placement(node);
-
-        if (placement_set(placer->view, &seen))
+        if (placer_see(placer, node))
             placer_help(placer, node);
+        placer->keeper.gained |= node->kept;
     }
 }
 
 void placer_lead(struct placer *placer)
 {
+    keeper_release(placer);
     help_all(placer);
 }
 
@@ -228,19 +245,18 @@ struct placement_verdict *placer_why(struct placer *placer,
         pod_ended(pod) ? NULL
                        : nodes_find(&placer->cluster->nodes, facts->node_id);
     struct placement_verdict *verdicts;
-    struct placement_node seen;
 
     if (own) { /* as if it were still to be placed */
-        seen = node_placement(own);
-        resources_add(&seen.free, &request.want);
-        placement_set(placer->view, &seen);
+        struct placement_node view = seen(own);
+
+        resources_add(&view.free, &request.want);
+        placement_set(placer->view, &view);
         placement_take(placer->view, own->id, facts->id);
     }
     verdicts = placement_explain(placer->view, &request, count);
     placement_summarise(placer->view, &request, summary);
     if (own) {
-        seen = node_placement(own);
-        placement_set(placer->view, &seen);
+        placer_see(placer, own);
         placement_put(placer->view, own->id, facts->id, request.spec);
     }
     return verdicts;

@@ -7,6 +7,7 @@
 
 #include "kontor/v1/command.pb-c.h"
 #include "master/cluster.h"
+#include "master/keeper.h"
 #include "master/pending.h"
 #include "master/placement/explain.h"
 #include "raft/replica.h"
@@ -16,6 +17,7 @@ struct placer {
     struct cluster *cluster; /* borrowed */
     struct replica *replica; /* borrowed */
     struct pending pending;
+    struct keeper keeper;
     struct list helped;    /* nodes: some of who wait may fit there now */
     struct list contested; /* and where others would have to go */
     struct list batches;   /* PlacePods under way */
@@ -39,6 +41,10 @@ void placer_refresh(struct placer *placer);
  * that was kept for it. `pod_id` 0: there is no pod. */
 void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id);
+
+/* The view of a node is as the state has it. True: it may take something now
+ * that it could not take before. */
+bool placer_see(struct placer *placer, const struct node *node);
 
 /* Some of who wait may fit on that node now. */
 void placer_help(struct placer *placer, struct node *node);

@@ -129,6 +129,9 @@ void preempt_next(struct placer *placer)
     while (!placer->preemption && placer->looks_left > 0 &&
            (seeker = pending_first(&placer->pending, PENDING_PREEMPTS))) {
         placer->looks_left -= (int64_t)placer->cluster->nodes.count;
+        if (placer->pending.favoured &&
+            seeker_priority(placer->pending.favoured) < seeker_priority(seeker))
+            keeper_release(placer);
         if (!try_for(placer, seeker))
             pending_take_out(&placer->pending, seeker, PENDING_PREEMPTS);
     }

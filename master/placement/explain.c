@@ -152,6 +152,7 @@ static const char *closed_text(enum placement_closed closed)
         [PLACEMENT_OPEN] = "",
         [PLACEMENT_CORDONED] = "cordoned",
         [PLACEMENT_SUSPECT] = "suspect",
+        [PLACEMENT_KEPT] = "kept for one that has waited long",
         [PLACEMENT_LOST] = "lost",
     };
 

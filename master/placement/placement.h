@@ -40,6 +40,7 @@ enum placement_closed {
     PLACEMENT_OPEN,
     PLACEMENT_CORDONED,
     PLACEMENT_SUSPECT,
+    PLACEMENT_KEPT, /* for one that has waited long */
     PLACEMENT_LOST,
 };
 

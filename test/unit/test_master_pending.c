@@ -135,6 +135,123 @@ static void what_a_refused_request_kept_is_given_to_others(void **state)
     until_pod("web-1", PHASE(PLACED));
 }
 
+/* ---- those who wait long ---- */
+
+static struct placer *placer(void)
+{
+    return &world.masters[0].master->placer;
+}
+
+static bool some_is_favoured(void *data)
+{
+    (void)data;
+    return placer()->pending.favoured;
+}
+
+static bool nothing_is_kept(void *data)
+{
+    (void)data;
+    return placer()->keeper.count == 0;
+}
+
+/* n1 is full of web-1 to web-4, one core each; `large` waits for three, and so
+ * long that room is kept for it. */
+static void one_waits_long(struct ask large, const char *name_and_node)
+{
+    node_up(0);
+    placer()->keeper.patience_ms = 50;
+    for (int i = 1; i <= 4; i++) {
+        char name[16];
+
+        snprintf(name, sizeof name, "web-%d n1", i);
+        expect_scheduled(admin, (struct ask){.cpu_milli = 1000}, name);
+        *strchr(name, ' ') = '\0';
+        until_pod(name, PHASE(PLACED));
+    }
+    expect_scheduled(admin, large, name_and_node);
+    world_until(some_is_favoured, NULL, "room to be kept");
+}
+
+static void end_pod(const char *name)
+{
+    stop_pod(name);
+    until_pod(name, PHASE(STOPPED));
+}
+
+static void small_pods_do_not_starve_a_large_one(void **state)
+{
+    (void)state;
+    one_waits_long((struct ask){.app = "large", .cpu_milli = 3000},
+                   "large-1 -");
+    end_pod("web-1");
+    expect_scheduled(admin, (struct ask){.app = "late", .cpu_milli = 500},
+                     "late-1 -");
+    end_pod("web-2");
+    end_pod("web-3");
+    until_pod("large-1", PHASE(PLACED));
+    until_pod("late-1", PHASE(PENDING));
+    end_pod("web-4");
+    until_pod("late-1", PHASE(PLACED));
+    assert_true(nothing_is_kept(NULL));
+}
+
+static void small_pods_do_not_starve_a_gang(void **state)
+{
+    (void)state;
+    one_waits_long(
+        (struct ask){
+            .app = "gang", .cpu_milli = 1000, .replicas = 3, .gang = true},
+        "gang-1 -");
+    end_pod("web-1");
+    expect_scheduled(admin, (struct ask){.app = "late", .cpu_milli = 500},
+                     "late-1 -");
+    end_pod("web-2");
+    end_pod("web-3");
+    until_pod("gang-1", PHASE(PLACED));
+    until_pod("gang-3", PHASE(PLACED));
+    until_pod("late-1", PHASE(PENDING));
+}
+
+static void what_is_kept_goes_to_a_higher_priority(void **state)
+{
+    (void)state;
+    one_waits_long((struct ask){.app = "large", .cpu_milli = 3000},
+                   "large-1 -");
+    end_pod("web-1");
+    expect_scheduled(
+        admin, (struct ask){.app = "late", .cpu_milli = 1000, .priority = 1},
+        "late-1 -");
+    until_pod("late-1", PHASE(PLACED));
+    until_pod("large-1", PHASE(PENDING));
+}
+
+/* What does not come free is not waited for for ever. */
+static void what_is_kept_in_vain_is_given_to_others(void **state)
+{
+    (void)state;
+    one_waits_long((struct ask){.app = "large", .cpu_milli = 3000},
+                   "large-1 -");
+    end_pod("web-1");
+    expect_scheduled(admin, (struct ask){.app = "late", .cpu_milli = 1000},
+                     "late-1 -");
+    placer()->keeper.turn_ms = 100;
+    until_pod("late-1", PHASE(PLACED));
+    until_pod("large-1", PHASE(PENDING));
+}
+
+/* Nor is room kept for who has gone. */
+static void what_is_kept_for_one_that_has_gone_is_free(void **state)
+{
+    (void)state;
+    one_waits_long((struct ask){.app = "large", .cpu_milli = 3000},
+                   "large-1 -");
+    end_pod("large-1");
+    world_until(nothing_is_kept, NULL, "the node to be open");
+    end_pod("web-1");
+    expect_scheduled(admin, (struct ask){.app = "late", .cpu_milli = 1000},
+                     "late-1 n1");
+}
+
 #define STORY(test) \
     cmocka_unit_test_setup_teardown(test, set_up_one, world_tear_down)
 
@@ -147,6 +264,11 @@ int main(void)
         STORY(a_pod_that_begins_to_wait_as_its_node_opens_is_placed),
         STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(what_a_refused_request_kept_is_given_to_others),
+        STORY(small_pods_do_not_starve_a_large_one),
+        STORY(small_pods_do_not_starve_a_gang),
+        STORY(what_is_kept_goes_to_a_higher_priority),
+        STORY(what_is_kept_in_vain_is_given_to_others),
+        STORY(what_is_kept_for_one_that_has_gone_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

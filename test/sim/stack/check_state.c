@@ -424,6 +424,7 @@ void check_state_turn(struct host *host, const struct master *master)
     while (at > master->cluster->index &&
            (at >= state.applied_capacity || !state.applied[at].command))
         at--;
+    tally.turns_kept += master->placer.keeper.count > 0;
     if (at != master->cluster->index)
         FAIL("%s: state at %" PRIu64 ", applied %" PRIu64, host->identity.name,
              master->cluster->index, master->replica->applied_index);

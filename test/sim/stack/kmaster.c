@@ -145,6 +145,10 @@ static int open_master(struct kmaster *kmaster, struct error *why)
 #ifdef __SANITIZE_ADDRESS__
     __lsan_enable();
 #endif
+    if (code == 0) {
+        kmaster->master->placer.keeper.patience_ms = world.traits.patience_ms;
+        kmaster->master->placer.keeper.turn_ms = world.traits.kept_ms;
+    }
     return code;
 }
 

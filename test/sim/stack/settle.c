@@ -108,6 +108,9 @@ static const char *pods_missing(struct master *master)
             text = pod_missing(&master->placer,
                                container_of(link, struct pod, all));
     }
+    if (!text && master->placer.keeper.count > 0 &&
+        !master->placer.pending.favoured)
+        text = MISSING("room is kept for nobody");
     for (uint64_t id = 1; !text && id <= check_newest_pod(); id++)
         if (check_is_acknowledged(id) && !pods_find(&cluster->pods, id))
             text = MISSING("acknowledged pod %u is not there", (unsigned)id);

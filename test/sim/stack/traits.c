@@ -38,6 +38,8 @@ void traits_draw(struct traits *traits)
     traits->upgrades = world_chance(35);
     if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;
+    traits->patience_ms = world_between(200, 5000);
+    traits->kept_ms = world_between(500, 5000);
     tell(NULL,
          "%u masters, %u nodes, %u clients; delay %u us, sync %u us, a fault "
          "each %u ms, lease drift %u",

@@ -26,6 +26,8 @@ struct traits {
     unsigned lease_drift_permille;
     uint64_t suspect_after_ms;
     uint64_t lost_after_ms;
+    uint64_t patience_ms; /* of pods, until room is kept for them */
+    uint64_t kept_ms;     /* and so long in vain */
 };
 
 /* Draw them with the world's generator. */
