@@ -146,6 +146,51 @@ as() { # IDENTITY: config.json of somebody else, as $CONFIG
     bad layer_type "application/x-rar" "layer 0"
 }
 
+# What a pod has and may, whatever its number: seen from the machine.
+holdings() { # POD
+    local process kind file
+    process=$(pod_process "$1")
+    awk '{print $4 == "/" ? "" : "part", $5, $6}' "/proc/$process/mountinfo"
+    grep -E '^(Uid|Gid|Groups|Cap.*|NoNewPrivs|Seccomp):' "/proc/$process/status"
+    (cd "/proc/$process/root" && ls -1 . dev && ls -l dev/null)
+    tr '\0' '\n' <"/proc/$process/environ" | grep -v ^HOSTNAME=
+    for kind in cgroup ipc mnt net pid user uts; do
+        [ "/proc/$process/ns/$kind" -ef "/proc/self/ns/$kind" ] && echo "$kind"
+    done
+    for file in cpu/cpu.cfs_quota_us cpu.max memory/memory.limit_in_bytes \
+        memory.max pids/pids.max pids.max devices/devices.list; do
+        cat "$(pod_group "$1" "${file%/*}")/${file#*/}" 2>/dev/null || true
+    done
+    kctl describe pod "$1" -o json | python3 -c '
+import json, sys
+pod = json.load(sys.stdin)
+print(pod["node"], pod["spec"].get("resources"), pod["spec"].get("cap_add"))'
+}
+
+# CVE-2022-23648: a volume took what its path led to on the machine along.
+# CVE-2026-53488: an image's labels became those by which the agent is told.
+@test "volumes, labels and annotations of an image change nothing" {
+    local kind
+    echo secret >"$WORK/outside/secret"
+    for kind in box volumes labels annotations; do
+        /usr/bin/python3 "$BATS_TEST_DIRNAME/bad_image.py" "$kind" \
+            "$WORK/bad/$kind" "$WORK/outside/escaped"
+        schedule 0 "oci:$WORK/bad/$kind:latest" --name "$kind" --cpu 50m \
+            --mem 32M -- sleep 1000
+    done
+    holdings box-1 >"$WORK/box"
+    [ "$(wc -l <"$WORK/box")" -gt 40 ]
+    for kind in volumes labels annotations; do
+        diff "$WORK/box" <(holdings "$kind-1")
+    done
+    [ -z "$(find "$WORK/cluster" "$WORK/outside" -name secret -newer "$WORK/outside/secret")" ]
+    for kind in box volumes labels annotations; do
+        expect 0 stop "$kind"
+    done
+    [ "$(ls "$WORK/outside")" = secret ]
+    rm "$WORK/outside/secret"
+}
+
 @test "no such program in the image" {
     schedule 1 "$IMAGE" -- /no/such
     says "exec /no/such: no such file in the image"

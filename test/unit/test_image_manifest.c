@@ -267,6 +267,42 @@ static void configs_say_how_to_run(void **state)
     image_config_fini(&config);
 }
 
+/* What an image says beyond that is not taken, whatever it is called
+ * (CVE-2022-23648 was volumes, CVE-2026-53488 labels). */
+static void configs_say_no_more(void **state)
+{
+    static const char *const json[] = {
+        "{" ROOTFS ",\"config\":{\"User\":\"www\"}}",
+        "{" ROOTFS ",\"config\":{\"User\":\"www\",\"Volumes\":{\"/../etc\":{},"
+        "\"../..\":{},\"/link\":{}},\"Labels\":{\"user\":\"0\",\"cap_add\":"
+        "\"ALL\",\"kontor.io/privileged\":\"true\",\"reference\":\"x\","
+        "\"containerd.io/restart.loguri\":\"binary:///bin/"
+        "sh\"},\"Healthcheck\":"
+        "{\"Test\":[\"CMD\",\"x\"]},\"Layers\":[\"/\"],\"layers\":[\"/\"]},"
+        "\"container_config\":{\"User\":\"0\",\"HostConfig\":{\"Privileged\":"
+        "true,\"Binds\":[\"/:/link\"]}},\"annotations\":{\"user\":\"0\"}}",
+    };
+    const struct platform platform = {"linux", "amd64", 2};
+    uint8_t packed[2][256];
+    size_t lengths[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct image_config config;
+        struct error why;
+
+        assert_int_equal(image_config_parse(json[i], strlen(json[i]), &platform,
+                                            &config, &why),
+                         0);
+        lengths[i] = kontor__v1__image__get_packed_size(config.image);
+        assert_in_range(lengths[i], 1, sizeof packed[i]);
+        kontor__v1__image__pack(config.image, packed[i]);
+        image_config_fini(&config);
+    }
+    assert_int_equal(lengths[0], lengths[1]);
+    assert_memory_equal(packed[0], packed[1], lengths[0]);
+}
+
 static const struct {
     const char *json;
     int code;
@@ -320,6 +356,7 @@ int main(void)
         cmocka_unit_test(many_layers_are_refused),
         cmocka_unit_test(indexes_are_searched),
         cmocka_unit_test(configs_say_how_to_run),
+        cmocka_unit_test(configs_say_no_more),
         cmocka_unit_test(configs_are_checked),
     };
 
