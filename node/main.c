@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int run_agent(int argc, char **argv)
 {
@@ -20,6 +21,7 @@ static int run_agent(int argc, char **argv)
     }
     if (help)
         return EXIT_CODE_DONE;
+    umask(022); /* the code says who may read what; some of it is for pods */
     code = agent_run(&options, &why);
     if (code != 0)
         fprintf(stderr, "knode: %s\n", why.message);

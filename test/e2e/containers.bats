@@ -8,6 +8,7 @@ setup_file() {
     work_make
     registry_up
     image_push
+    umask 077 # as deploy/systemd/knode.service has it
     cluster_up
     cat >"$WORK/pod.yaml" <<YAML
 app: pair
