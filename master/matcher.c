@@ -21,7 +21,7 @@ enum {
     BATCH_MAX = 512,    /* placements in one command, or a gang more */
     BATCHES_MAX = 8,    /* commands under way */
     GANG_AGAIN_MS = 50, /* a gang that did not fit is not tried sooner */
-    LOOKS_A_MS = 2500,  /* at items of the index: a twentieth of a core */
+    LOOKS_A_MS = 1000,  /* at items of the index: a twentieth of a core */
     LOOKS_SAVED_MAX = 10000,
     LOOKS_A_CHOICE = 64,   /* what else is done, told in these */
     NODES_A_LOOK = 4,      /* of counting the room on all nodes */
@@ -45,10 +45,23 @@ struct placer_batch {
     struct placed *placed; /* owned */
 };
 
+/* What a turn does. */
+struct pass {
+    struct placer *placer;
+    struct placer_batch *batch; /* NULL: nothing is placed yet */
+    struct node *node;          /* that is looked at */
+    int32_t lowest;             /* and the lowest priority there */
+    int64_t above;              /* only for those of a higher priority */
+};
+
 /* ---- the batch ---- */
 
-static void batch_add(struct placer_batch *batch, const struct placed *placed)
+static void batch_add(struct pass *pass, const struct placed *placed)
 {
+    struct placer_batch *batch = pass->batch;
+
+    if (!batch)
+        batch = pass->batch = memory_new(sizeof *batch);
     if (batch->count == batch->capacity) {
         batch->capacity = batch->capacity ? batch->capacity * 2 : 16;
         batch->placed = memory_resize(batch->placed,
@@ -123,17 +136,9 @@ void matcher_forget(struct placer *placer)
 
 /* ---- one that waits ---- */
 
-struct pass {
-    struct placer *placer;
-    struct placer_batch *batch;
-    struct node *node; /* that is looked at */
-    int32_t lowest;    /* and the lowest priority there */
-    int64_t above;     /* only for those of a higher priority */
-};
-
 static bool is_full(const struct pass *pass)
 {
-    return pass->batch->count >= BATCH_MAX;
+    return pass->batch && pass->batch->count >= BATCH_MAX;
 }
 
 static struct placement_request request_of(const struct seeker *seeker)
@@ -149,10 +154,9 @@ static bool place_one(struct pass *pass, struct seeker *seeker)
 
     if (!node_id)
         return false;
-    batch_add(pass->batch,
-              &(struct placed){seeker->next->facts.id,
-                               placement_hold(view, node_id, &request),
-                               seeker});
+    batch_add(pass, &(struct placed){seeker->next->facts.id,
+                                     placement_hold(view, node_id, &request),
+                                     seeker});
     pending_fly(&pass->placer->pending, seeker);
     return true;
 }
@@ -175,8 +179,7 @@ static bool place_gang(struct pass *pass, struct seeker *seeker)
     holds = memory_array(size, sizeof(struct placement_hold *));
     fit = placer_hold_all(placer, &request, size, holds) == size;
     for (size_t i = 0; fit && i < size; i++) {
-        batch_add(pass->batch,
-                  &(struct placed){pod->facts.id, holds[i], seeker});
+        batch_add(pass, &(struct placed){pod->facts.id, holds[i], seeker});
         pod = waiting_next(seeker->group, pod);
     }
     free(holds);
@@ -271,9 +274,9 @@ static void look_for_contest(struct pass *pass)
     struct resources room;
     struct seeker *seeker;
 
-    if (!placement_could_offer(placer->view, pass->node->id, &room,
-                               &pass->lowest) ||
-        pass->lowest >= pending_highest(&placer->pending))
+    if (!placement_could_offer(placer->view, pass->node->id,
+                               pending_highest(&placer->pending), &room,
+                               &pass->lowest))
         return;
     seeker = find_for(pass, &room, would_yield);
     if (!seeker)
@@ -379,14 +382,11 @@ bool placer_step(struct placer *placer)
     keeper_step(placer);
     if (is_idle(placer) && !keeper_is_due(placer))
         return false;
-    pass.batch = memory_new(sizeof *pass.batch);
     if (keeper_is_due(placer) && placer->looks_left > 0)
         look_at_kept(&pass);
     if (look_around(&pass))
         preempt_next(placer);
-    if (pass.batch->count == 0) {
-        batch_free(pass.batch);
-    } else {
+    if (pass.batch) {
         pass.batch->placer = placer;
         pass.batch->proposal.done = on_applied;
         list_append(&placer->batches, &pass.batch->under_way);

@@ -10,6 +10,7 @@ struct shape {
     struct map_link by_text;
     struct order seekers; /* in the index, by their keys */
     size_t count;         /* of seekers, also of those that are not in it */
+    struct pending_size *size;
     struct order_item item;
     bool in_order;
     Kontor__V1__PodSpec *spec; /* owned; nothing in it but what is asked for */
@@ -17,9 +18,24 @@ struct shape {
     uint8_t text[]; /* that, serialised */
 };
 
+static void init_sizes(struct pending *pending)
+{
+    list_init(&pending->used);
+    for (unsigned cpu = 0; cpu < PENDING_CPU_SIZES; cpu++) {
+        for (unsigned memory = 0; memory < PENDING_MEMORY_SIZES; memory++) {
+            struct pending_size *size = &pending->sizes[cpu][memory];
+
+            size->cpu = cpu;
+            size->memory = memory;
+            list_init(&size->used);
+        }
+    }
+}
+
 void pending_init(struct pending *pending)
 {
     *pending = (struct pending){0};
+    init_sizes(pending);
     map_init(&pending->shapes);
     list_init(&pending->by_age);
     list_init(&pending->later);
@@ -53,6 +69,28 @@ static struct resources left_by(const struct resources *want)
     return resources_less(&everything, want);
 }
 
+/* The bits of an amount, or the last size. */
+static unsigned bits_of(uint64_t amount, unsigned sizes)
+{
+    unsigned bits = 0;
+
+    for (; amount > 0 && bits + 1 < sizes; amount >>= 1)
+        bits++;
+    return bits;
+}
+
+static unsigned cpu_size(const struct resources *resources)
+{
+    return bits_of(resources->amount[RESOURCE_CPU], PENDING_CPU_SIZES);
+}
+
+/* In MiB. */
+static unsigned memory_size(const struct resources *resources)
+{
+    return bits_of(resources->amount[RESOURCE_MEMORY] >> 20,
+                   PENDING_MEMORY_SIZES);
+}
+
 static struct shape *shape_of(struct pending *pending, const struct spec *spec)
 {
     Kontor__V1__PodSpec asked = asked_of_node(spec->message);
@@ -75,6 +113,8 @@ static struct shape *shape_of(struct pending *pending, const struct spec *spec)
     shape->length = length;
     shape->spec = kontor__v1__pod_spec__unpack(NULL, length, shape->text);
     assert(shape->spec);
+    shape->size =
+        &pending->sizes[cpu_size(&spec->want)][memory_size(&spec->want)];
     shape->item = (struct order_item){
         .room = left_by(&spec->want), .kinds = 1, .what = shape};
     map_insert(&pending->shapes, &shape->by_text, hash);
@@ -93,6 +133,7 @@ static void shape_drop(struct pending *pending, struct shape *shape)
 /* Where its first seeker stands, there it stands. */
 static void shape_settle(struct pending *pending, struct shape *shape)
 {
+    struct pending_size *size = shape->size;
     struct order_key key = {0};
     bool any = order_lowest(&shape->seekers, &key);
 
@@ -100,11 +141,14 @@ static void shape_settle(struct pending *pending, struct shape *shape)
         key.id == shape->item.key.id)
         return;
     if (shape->in_order)
-        order_remove(&pending->by_shape, shape->item.key);
+        order_remove(&size->shapes, shape->item.key);
     shape->in_order = any;
     shape->item.key = key;
     if (any)
-        order_insert(&pending->by_shape, &shape->item);
+        order_insert(&size->shapes, &shape->item);
+    list_remove(&size->used);
+    if (order_lowest(&size->shapes, &key))
+        list_append(&pending->used, &size->used);
 }
 
 /* ---- seekers in the index ---- */
@@ -313,11 +357,20 @@ void pending_wake_due(struct pending *pending)
 
 int32_t pending_highest(const struct pending *pending)
 {
-    struct order_key key;
+    struct order_key lowest = {UINT64_MAX, 0};
 
-    if (!order_lowest(&pending->by_shape, &key))
-        return INT32_MIN;
-    return (int32_t)(INT32_MAX - (int64_t)(key.rank >> 1));
+    list_for_each(link, next, &pending->used)
+    {
+        const struct pending_size *size =
+            container_of(link, struct pending_size, used);
+        struct order_key key;
+
+        if (order_lowest(&size->shapes, &key) && order_key_less(key, lowest))
+            lowest = key;
+    }
+    return lowest.rank == UINT64_MAX
+               ? INT32_MIN
+               : (int32_t)(INT32_MAX - (int64_t)(lowest.rank >> 1));
 }
 
 /* ---- who fits ---- */
@@ -366,13 +419,22 @@ struct seeker *pending_match(struct pending *pending,
                              struct pending_query *query)
 {
     struct matching matching = {.query = query};
-    const struct resources want = left_by(&query->room);
+    const struct order_query search = {.want = left_by(&query->room),
+                                       .kinds = 1,
+                                       .accept = on_shape,
+                                       .data = &matching,
+                                       .looks = &query->looks};
+    unsigned cpu = cpu_size(&query->room);
+    unsigned memory = memory_size(&query->room);
 
-    order_first(&pending->by_shape,
-                &(struct order_query){.want = want,
-                                      .kinds = 1,
-                                      .accept = on_shape,
-                                      .data = &matching,
-                                      .looks = &query->looks});
+    list_for_each(link, next, &pending->used)
+    {
+        const struct pending_size *size =
+            container_of(link, struct pending_size, used);
+
+        query->looks++;
+        if (size->cpu <= cpu && size->memory <= memory)
+            order_first(&size->shapes, &search);
+    }
     return matching.best;
 }

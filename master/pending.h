@@ -4,8 +4,9 @@
  * Pure. Who waits is known by groups (cluster_waiting.h): the highest priority
  * first, then those that lost their node, then the oldest. Groups that ask for
  * as much, and the same of a node's labels, are of one shape. Shapes stand in
- * an index by what they want (order.h), so that the first group that a node
- * with so much room could take is found without looking at the others.
+ * an index by what they want: by the bits of cpu and of memory, and within one
+ * size in an order (order.h). So the first group that a node with so much room
+ * could take is found by looking at few others.
  *
  * A seeker is a group as the leader sees it. One that stands in the index and
  * is not unsure fits on no node but on those that are still to be looked at. */
@@ -39,9 +40,20 @@ struct seeker {
     struct list by_age;
 };
 
+enum { PENDING_CPU_SIZES = 24, PENDING_MEMORY_SIZES = 28 };
+
+/* Shapes whose wants have as many bits. */
+struct pending_size {
+    struct order shapes; /* by their first seeker, and what they leave */
+    struct list used;    /* on this list unless it is empty */
+    unsigned cpu;
+    unsigned memory;
+};
+
 struct pending {
-    struct map shapes;     /* by what they ask for */
-    struct order by_shape; /* by their first seeker, and what they leave */
+    struct map shapes; /* by what they ask for */
+    struct list used;  /* sizes of which there are shapes */
+    struct pending_size sizes[PENDING_CPU_SIZES][PENDING_MEMORY_SIZES];
     struct order sets[PENDING_SETS];
     struct list by_age;       /* all seekers, the longest waiting first */
     struct list later;        /* the first due first */
@@ -88,7 +100,8 @@ void pending_wait_anew(struct pending *pending, struct seeker *seeker);
 /* Those that are due are unsure. */
 void pending_wake_due(struct pending *pending);
 
-/* The highest priority in the index; INT32_MIN: it is empty. O(1). */
+/* The highest priority in the index; INT32_MIN: it is empty. O(sizes that there
+ * are). */
 int32_t pending_highest(const struct pending *pending);
 
 /* Who is asked which seeker a node can take. */

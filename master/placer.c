@@ -31,7 +31,10 @@ static void help_all(struct placer *placer)
 
 static bool is_awaited(const struct placer *placer, const char *app)
 {
-    return presences_find(&placer->pending.awaited, PRESENCE_PODS, app) != NULL;
+    const struct presences *awaited = &placer->pending.awaited;
+
+    return !list_empty(&awaited->all) &&
+           presences_find(awaited, PRESENCE_PODS, app);
 }
 
 /* A pod that wants to be with its own app may be the first one anywhere, once

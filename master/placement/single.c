@@ -23,18 +23,19 @@ bool placement_offers(const struct placement *placement, uint64_t node_id,
 }
 
 bool placement_could_offer(struct placement *placement, uint64_t node_id,
-                           struct resources *room, int32_t *lowest)
+                           int32_t priority, struct resources *room,
+                           int32_t *lowest)
 {
     struct placement_entry *entry = find_open(placement, node_id);
     const struct shed *shed;
 
-    if (!entry || entry->resident_count == 0)
+    if (!entry || entry->resident_count == 0 || priority <= placement->lowest)
         return false;
     shed = placement_shed(entry);
     *room = placement_room(entry);
     resources_add(room, &shed->all);
     *lowest = shed->lowest;
-    return true;
+    return shed->lowest < priority;
 }
 
 bool placement_suits(const struct placement *placement, uint64_t node_id,

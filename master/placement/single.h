@@ -10,11 +10,12 @@
 bool placement_offers(const struct placement *placement, uint64_t node_id,
                       struct resources *room);
 
-/* What it would have if all of a lower priority than the highest went, and the
- * lowest priority there; false: it takes none, or nobody may go. O(1), or
- * O(its pods) when those have changed. */
+/* What it would have if all went that may ever have to, and the lowest priority
+ * there; false: it takes none, or nobody there is below that priority. O(1),
+ * or O(its pods) when those have changed. */
 bool placement_could_offer(struct placement *placement, uint64_t node_id,
-                           struct resources *room, int32_t *lowest);
+                           int32_t priority, struct resources *room,
+                           int32_t *lowest);
 
 /* Its name, labels and taints allow the pod; a spec's app does not matter. */
 bool placement_suits(const struct placement *placement, uint64_t node_id,
