@@ -11,6 +11,7 @@
 #include "master/placement/placement.h"
 #include "master/placement/preempt.h"
 #include "master/placement/rebalance.h"
+#include "test/bench/queue.h"
 #include "test/bench/samples.h"
 #include "test/bench/workload.h"
 
@@ -356,6 +357,22 @@ static void measure_preemption(void)
     placement_free(placement);
 }
 
+static void measure_queue(void)
+{
+    for (int i = QUEUE_EMPTY; i < QUEUE_KINDS; i++) {
+        struct samples samples = queue_measure((enum queue_of)i);
+        uint64_t p50 = samples_quantile(&samples, 500);
+        uint64_t p99 = samples_quantile(&samples, 990);
+        char ours[32];
+
+        snprintf(ours, sizeof ours, "%.2f/%.2f us", (double)p50 / 1e3,
+                 (double)p99 / 1e3);
+        figure(queue_told[i], ours, "<= 1.00/2.00 us",
+               p50 <= 1000 && p99 <= 2000, i == QUEUE_EMPTY ? "p50/p99" : "");
+        samples_fini(&samples);
+    }
+}
+
 /* ---- how well it packs ---- */
 
 /* The trace in batches onto as many like nodes as it takes. */
@@ -673,6 +690,7 @@ int main(int argc, char **argv)
     measure_rules();
     measure_gang();
     measure_preemption();
+    measure_queue();
     measure_plan();
     measure_dlrm(folder);
     measure_openb(folder);
