@@ -37,9 +37,7 @@ struct replica_machine {
     /* Role, term, leader, readiness or members changed. */
     void (*changed)(void *data);
     void *data;
-    /* What a program must know to apply what was: a learner whose program does
-     * not is made no voter. NULL: 0. */
-    uint32_t (*format)(const void *data);
+    uint32_t (*format)(const void *data); /* that the state needs; NULL: 0 */
 };
 
 struct replica_config {
@@ -58,8 +56,7 @@ struct replica_config {
                                       fifth of it stays in the log after one;
                                       more when the snapshot is larger */
     uint64_t snapshot_bytes;       /* or bytes of entries; 0: 64 MiB */
-    uint32_t format; /* of commands, the newest that the machine can apply; the
-                        other members are told */
+    uint32_t format;               /* of commands that the machine can apply */
     struct replica_machine machine;
 };
 

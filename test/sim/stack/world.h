@@ -51,8 +51,8 @@ struct world {
     struct random random;
     struct traits traits;
     uint64_t now_us;
-    bool healed;     /* nothing goes wrong any more */
-    bool quiet;      /* clients ask for nothing more */
+    bool healed; /* nothing goes wrong any more */
+    bool quiet;  /* clients ask for nothing more */
     struct agenda agenda;
     struct story story;
     struct host hosts[HOSTS_MAX];
