@@ -218,6 +218,10 @@ $(B)/test/linear/check: $(B)/test/linear/main.o $(LINEAR_OBJECTS) $(LIB_base)
 
 $(B)/test/unit/test_linear: $(LINEAR_OBJECTS)
 
+$(B)/test/upgrade/writer: $(B)/test/upgrade/writer.o $(LIBS_BELOW_client)
+	$(call say,LINK,$@)
+	$(call link,$^ $(LIBS))
+
 # Files on a disk that fails, in memory: the calls that would reach real ones
 # go to the model, too (test/sim/disk/posix.c).
 wrap = $(1:%=-Wl$(,)--wrap=%)
@@ -275,6 +279,12 @@ soak: $(SIMULATORS) ## the simulators for HOURS=1, with seeds of their own
 
 e2e: all $(B)/test/linear/check ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
+
+# Not of `make test`: it needs the history, and builds another one.
+FROM ?= HEAD
+.PHONY: test-upgrade
+test-upgrade: all $(B)/test/linear/check $(B)/test/upgrade/writer ## masters and nodes of FROM=REF are replaced by these, one by one
+	$(Q)B=$(B) test/upgrade/run $(FROM)
 
 # The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.
 .PHONY: check-san
