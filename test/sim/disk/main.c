@@ -85,8 +85,9 @@ static void explain(const struct session *session,
     run(&again, plan, STORY_TAIL);
     printf("seed %" PRIu64 " failed: %s\n", plan->seed, torture->story.failure);
     printf("replay: %s --seed %" PRIu64 " --fault %s --at %" PRIu64
-           " --story\n",
-           session->program, plan->seed, fault_names[plan->only], plan->at);
+           "%s --story\n",
+           session->program, plan->seed, fault_names[plan->only], plan->at,
+           plan->restarts ? " --restarts" : "");
 }
 
 /* The same again, to the last operation. */
@@ -136,6 +137,19 @@ static void run_every_operation(struct session *session, uint64_t seed)
             plan.at = at;
             run_plan(session, &plan, &torture);
         }
+}
+
+/* The power goes while a start judges the log, marks and clears it. */
+static void run_restart(struct session *session, uint64_t seed)
+{
+    enum { FIRST = 3, OPERATIONS = 4 };
+    struct torture torture;
+    const struct torture_plan plan = {.seed = seed,
+                                      .only = DISK_CUT,
+                                      .at = FIRST + seed % OPERATIONS,
+                                      .restarts = true};
+
+    run_plan(session, &plan, &torture);
 }
 
 static void summarise(const struct session *session)
@@ -193,6 +207,8 @@ int main(int argc, char **argv)
         {"fault", OPTION_STRING, &fault, "KIND",
          "one fault and no more: cut, write, sync, full"},
         {"at", OPTION_NUMBER, &plan.at, "N", "at the disk's Nth operation"},
+        {"restarts", OPTION_FLAG, &plan.restarts, NULL,
+         "a log that is started again, and the power at the Nth of a start"},
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
         {"v|verbose", OPTION_FLAG, &session.verbose, NULL,
          "a line for every run"},
@@ -225,8 +241,10 @@ int main(int argc, char **argv)
         if (!run_plan(&session, &plan, &torture))
             printf("it guards: %s\n", regressions[i].mend);
     }
-    for (plan.seed = range.from; plan.seed <= range.to; plan.seed++)
+    for (plan.seed = range.from; plan.seed <= range.to; plan.seed++) {
         run_plan(&session, &plan, &torture);
+        run_restart(&session, plan.seed);
+    }
     summarise(&session);
     return session.failed ? 1 : 0;
 }

@@ -301,10 +301,44 @@ static void rot_steps(struct torture *torture)
     }
 }
 
+/* The header of the next log is in the page cache alone, as its sync failed;
+ * the start that follows sees it, and the power goes: what was said of that
+ * header must not let the older log come back. */
+static void restart_log(struct torture *torture)
+{
+    enum { TRANSACTIONS = 5 };
+    struct error why = {0};
+    bool sound = true;
+
+    reopen(torture);
+    for (unsigned i = 0; i < TRANSACTIONS; i++)
+        sound &= torture_transact(torture, &why);
+    if (!sound || store_file_checkpoint(&torture->file, &why) != 0) {
+        on_error(torture, &why); /* of a sound disk: that is a failure */
+        return;
+    }
+    torture->unsettled = false;
+    disk_fault(torture->disk, DISK_SYNC_EIO, 0);
+    while (torture_transact(torture, &why))
+        continue; /* what changes nothing needs no sync */
+    die(torture);
+    disk_fault(torture->disk, DISK_CUT, (unsigned)torture->plan.at - 1);
+    if (try_open(torture, &why))
+        cut_power(torture);
+    else
+        on_error(torture, &why);
+    disk_fault(torture->disk, DISK_SOUND, 0);
+    reopen(torture);
+}
+
 static void work(struct torture *torture)
 {
     uint64_t steps = STEPS_PLANNED;
 
+    if (torture->plan.restarts) {
+        restart_log(torture);
+        return;
+    }
     if (torture->plan.only == DISK_SOUND)
         steps = 1 + below(torture, STEPS_MAX);
     else if (torture->plan.at > 0)

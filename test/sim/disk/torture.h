@@ -14,6 +14,9 @@ struct torture_plan {
     uint64_t seed;
     enum disk_fault only; /* DISK_SOUND: the seed draws faults and rot */
     uint64_t at;          /* operation, from 1 */
+    /* Instead: a log that is started again while the one before it still
+     * stands there, and what may become of that. `only` is not DISK_SOUND. */
+    bool restarts;
 };
 
 /* What runs have seen. */
