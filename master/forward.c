@@ -42,6 +42,7 @@ static void forward_free(struct forward *forward)
 {
     list_remove(&forward->link);
     forward->forwarder->count--;
+    forward->forwarder->bytes -= forward->length;
     free(forward);
 }
 
@@ -189,10 +190,12 @@ static struct forward *forward_new(struct forwarder *forwarder,
 {
     struct forward *forward;
 
-    if (forwarder->count >= FORWARDS_MAX) {
+    if (forwarder->count >= FORWARDS_MAX ||
+        forwarder->bytes + length > FORWARDS_MAX_BYTES) {
         call_listen(call, &pipe_deaf, NULL);
         call_fail(call, ERROR_RESOURCE_EXHAUSTED,
-                  "%d calls wait for the leader already", FORWARDS_MAX);
+                  "%zu calls of %zu KiB wait for the leader already",
+                  forwarder->count, forwarder->bytes >> 10);
         return NULL;
     }
     forward = memory_new(sizeof *forward + length);
@@ -202,6 +205,7 @@ static struct forward *forward_new(struct forwarder *forwarder,
     forward->method = service_method(call);
     forward->length = length;
     forwarder->count++;
+    forwarder->bytes += length;
     call_listen(call, &down_events, forward);
     return forward;
 }

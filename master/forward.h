@@ -23,9 +23,11 @@ struct forwarder {
     struct list sent;
     uv_timer_t timer; /* runs while calls wait */
     size_t count;     /* of calls, waiting or sent */
+    size_t bytes;     /* of their requests */
 };
 
-enum { FORWARDS_MAX = 65536 };
+/* More are RESOURCE_EXHAUSTED. */
+enum { FORWARDS_MAX = 65536, FORWARDS_MAX_BYTES = 32 << 20 };
 
 void forwarder_init(struct forwarder *forwarder, struct master *master);
 

@@ -274,6 +274,7 @@ struct write *service_write(struct call *call, const ProtobufCMessage *request,
 
     protobuf_c_message_pack(request, write->request);
     write->length = length;
+    write->proposal.kept_bytes = length;
     write->master = service_master(call);
     write->call = call;
     write->written = written;

@@ -48,10 +48,14 @@ static int check_command(const struct replica *replica,
     if (!raft_accepts(replica->raft))
         return error_set(why, ERROR_UNAVAILABLE,
                          "%s is handing leadership over", replica->name);
-    if (!command->payload)
+    if (command->length > REPLICA_COMMAND_MAX_BYTES)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "the command is larger than %d bytes",
                          REPLICA_COMMAND_MAX_BYTES);
+    if (!command->payload)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "commands of %d MiB are under way",
+                         REPLICA_PROPOSALS_MAX_BYTES >> 20);
     if (free_bytes < STORE_RESERVE_BYTES)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "the disk of %s:%s has %" PRIu64
@@ -85,6 +89,8 @@ static void propose(struct replica *replica)
             replica_wait(replica, commands[i].proposal, first + taken);
             payloads[taken++] = commands[i].payload;
         } else {
+            if (commands[i].payload)
+                replica->proposal_bytes -= commands[i].proposal->bytes;
             raft_payload_drop(commands[i].payload);
             commands[i].proposal->done(commands[i].proposal, 0, &why);
         }
@@ -258,6 +264,9 @@ void replica_propose(struct replica *replica, struct replica_proposal *proposal,
                      const uint8_t *bytes, size_t length)
 {
     struct replica_command *command;
+    bool fits = length <= REPLICA_COMMAND_MAX_BYTES &&
+                replica->proposal_bytes + proposal->kept_bytes + length <=
+                    REPLICA_PROPOSALS_MAX_BYTES;
 
     assert(!replica->closing);
     if (replica->command_count == replica->command_capacity) {
@@ -269,9 +278,12 @@ void replica_propose(struct replica *replica, struct replica_proposal *proposal,
     }
     command = &replica->commands[replica->command_count++];
     command->proposal = proposal;
-    command->payload = length <= REPLICA_COMMAND_MAX_BYTES
-                           ? raft_payload_new(bytes, length)
-                           : NULL;
+    command->length = length;
+    command->payload = fits ? raft_payload_new(bytes, length) : NULL;
+    if (!fits)
+        return;
+    proposal->bytes = proposal->kept_bytes + length;
+    replica->proposal_bytes += proposal->bytes;
 }
 
 void replica_read(struct replica *replica, struct replica_read *read)

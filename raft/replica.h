@@ -14,8 +14,12 @@ struct replica;
 /* A larger command is RESOURCE_EXHAUSTED. */
 enum { REPLICA_COMMAND_MAX_BYTES = 1 << 20 };
 
-/* Proposals that wait or are under way; more are RESOURCE_EXHAUSTED. */
-enum { REPLICA_PROPOSALS_MAX = 1 << 16 };
+/* Proposals that wait or are under way, and their bytes; more are
+ * RESOURCE_EXHAUSTED. */
+enum {
+    REPLICA_PROPOSALS_MAX = 1 << 16,
+    REPLICA_PROPOSALS_MAX_BYTES = 64 << 20,
+};
 
 struct replica_member {
     const char *name;    /* "m1" */
@@ -77,6 +81,8 @@ struct replica_proposal {
     struct replica_proposal *next; /* the replica's */
     uint64_t index;
     uint64_t term;
+    size_t bytes;      /* those kept, and the command's */
+    size_t kept_bytes; /* the caller's: what it holds until `done` */
 };
 
 /* Propose a command (bytes are copied). `proposal` belongs to the replica

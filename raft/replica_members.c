@@ -334,8 +334,10 @@ int replica_change(struct replica *replica, struct replica_proposal *proposal,
         code = change->kind == REPLICA_ADD
                    ? draft_addition(replica, &draft, change, why)
                    : draft_removal(replica, &draft, change, why);
-    if (code == 0)
+    if (code == 0) {
+        proposal->bytes = 0; /* a configuration is no command */
         replica_wait(replica, proposal, propose(replica, &draft));
+    }
     return code;
 }
 

@@ -126,6 +126,7 @@ static struct replica_proposal *pop_pending(struct replica *replica)
     if (!pending->first)
         pending->last = &pending->first;
     pending->count--;
+    replica->proposal_bytes -= proposal->bytes;
     return proposal;
 }
 

@@ -7,7 +7,8 @@
 /* A command that waits for the end of the loop turn. */
 struct replica_command {
     struct replica_proposal *proposal;
-    struct raft_payload *payload; /* owned; NULL: too large */
+    size_t length;
+    struct raft_payload *payload; /* owned; NULL: there is no room for it */
 };
 
 /* A message that waits for a write. */

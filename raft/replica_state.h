@@ -10,8 +10,14 @@
  * 3. applied_index <= the core's commit index; all that is applied was
  *    submitted to the store before.
  * 4. `pending` is in order of index, each of the term that we lead in.
- * 5. `snapshot` is what the store has durably recorded. At most one of these
- *    goes on at a time: a save with its compaction, or the end of an install.
+ * 5. `snapshot` is the one that the store has recorded: its file is what a
+ *    start would load and what is sent to others.
+ * 6. A save is begun when none is running, none is being recorded (compacting),
+ *    and no snapshot that came is whole and waits to be installed. An install
+ *    kills a save that runs. One that is being recorded then is recorded first,
+ *    as the store does one thing after another: so `snapshot` only grows.
+ * 7. proposal_bytes is what the commands of this turn that have a payload, and
+ *    those pending, say together.
  */
 #pragma once
 
@@ -74,6 +80,7 @@ struct replica {
     size_t command_count;
     size_t command_capacity;
     struct replica_proposals pending;
+    size_t proposal_bytes;          /* of all these */
     struct replica_reads new_reads; /* of this turn */
     struct replica_reads reads;     /* that the core knows */
 

@@ -452,6 +452,46 @@ static void without_a_leader_a_call_waits_a_while(void **state)
     kontor__v1__masters_response__free_unpacked(masters, NULL);
 }
 
+enum { LARGE_BYTES = 4000000 };
+
+static bool one_is_refused(void *data)
+{
+    const struct world_asked *asked = data;
+
+    for (unsigned i = 0; i <= FORWARDS_MAX_BYTES / LARGE_BYTES; i++)
+        if (asked[i].ended)
+            return true;
+    return false;
+}
+
+/* What waits for a leader has a limit in bytes, not only in calls. */
+static void calls_that_wait_are_bounded_in_bytes(void **state)
+{
+    Kontor__V1__GetPodRequest request = KONTOR__V1__GET_POD_REQUEST__INIT;
+    /* They end after this test does. */
+    static struct world_asked asked[FORWARDS_MAX_BYTES / LARGE_BYTES + 1];
+    char *name = memory_new(LARGE_BYTES + 1);
+    unsigned waiting = 0;
+
+    (void)state;
+    memset(name, 'x', LARGE_BYTES);
+    request.pod = name;
+    world_start(3, 1);
+    world.masters[0].master->config.election_timeout_ms = 60000;
+    admin = world_channel(0, "admin");
+    for (unsigned i = 0; i < ARRAY_LEN(asked); i++)
+        world_ask(&asked[i], admin, "GetPod", &request.base);
+    world_until(one_is_refused, asked, "a call that is refused");
+    for (unsigned i = 0; i < ARRAY_LEN(asked); i++) {
+        waiting += !asked[i].ended;
+        if (asked[i].ended)
+            expect_refused(asked[i].why, ERROR_RESOURCE_EXHAUSTED,
+                           "wait for the leader already");
+    }
+    assert_int_equal(waiting, ARRAY_LEN(asked) - 1);
+    free(name);
+}
+
 #define STORY(test) \
     cmocka_unit_test_setup_teardown(test, set_up_one, world_tear_down)
 
@@ -478,6 +518,8 @@ int main(void)
         cmocka_unit_test_teardown(any_master_takes_a_call, world_tear_down),
         cmocka_unit_test_teardown(
             a_node_that_is_away_is_named_by_a_follower_too, world_tear_down),
+        cmocka_unit_test_teardown(calls_that_wait_are_bounded_in_bytes,
+                                  world_tear_down),
         cmocka_unit_test_teardown(without_a_leader_a_call_waits_a_while,
                                   world_tear_down),
     };

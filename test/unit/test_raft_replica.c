@@ -141,6 +141,37 @@ static void too_large_command_is_refused(void **state)
     free(large);
 }
 
+/* They are many at once and large: what waits has a limit in bytes, too. */
+static void commands_under_way_are_bounded_in_bytes(void **state)
+{
+    enum { TOO_MANY = REPLICA_PROPOSALS_MAX_BYTES / REPLICA_COMMAND_MAX_BYTES };
+    char *large = memory_new(REPLICA_COMMAND_MAX_BYTES + 1);
+    struct member *alone = &cluster.members[0];
+    struct asked asked[TOO_MANY + 2];
+
+    (void)state;
+    memset(large, 'x', REPLICA_COMMAND_MAX_BYTES);
+    member_start_of(alone, 1);
+    cluster_wait_leader();
+    for (int i = 0; i < TOO_MANY + 2; i++)
+        member_ask(alone, &asked[i], large);
+    for (int i = 0; i < TOO_MANY + 2; i++) {
+        cluster_wait(asked_is_done, &asked[i], "large proposals");
+        assert_int_equal(asked[i].why.code,
+                         i < TOO_MANY ? 0 : ERROR_RESOURCE_EXHAUSTED);
+    }
+    assert_non_null(
+        strstr(asked[TOO_MANY].why.message, "64 MiB are under way"));
+    /* They are done: there is room again. */
+    for (int i = 0; i < TOO_MANY; i++)
+        member_ask(alone, &asked[i], large);
+    for (int i = 0; i < TOO_MANY; i++) {
+        cluster_wait(asked_is_done, &asked[i], "large proposals");
+        assert_int_equal(asked[i].why.code, 0);
+    }
+    free(large);
+}
+
 /* The closed connection tells: no election timeout is waited for. */
 static void lost_leader_is_replaced_at_once(void **state)
 {
@@ -380,6 +411,7 @@ int main(void)
         STORY(follower_says_who_leads),
         STORY(reads_follow_writes),
         STORY(too_large_command_is_refused),
+        STORY(commands_under_way_are_bounded_in_bytes),
         STORY(lost_leader_is_replaced_at_once),
         STORY(one_of_three_may_be_down),
         STORY(who_is_left_alone_gives_commands_back),
