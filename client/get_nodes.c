@@ -65,9 +65,15 @@ static int by_name(const void *a, const void *b)
 /* Where nobody labels nodes, there is nothing to show of it. */
 static bool any_is_labelled(const Kontor__V1__ListNodesResponse *response)
 {
-    for (size_t i = 0; i < response->n_nodes; i++)
-        if (response->nodes[i]->n_labels + response->nodes[i]->n_taints > 0)
+    char labels[SHOW_REASON_MAX];
+
+    for (size_t i = 0; i < response->n_nodes; i++) {
+        const Kontor__V1__NodeInfo *node = response->nodes[i];
+
+        show_labels(labels, node->labels, node->n_labels);
+        if (strcmp(labels, "-") != 0 || node->n_taints > 0)
             return true;
+    }
     return false;
 }
 

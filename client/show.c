@@ -1,5 +1,7 @@
 #include "client/show.h"
 
+#include "base/feature.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,10 +114,16 @@ char *show_labels(char text[SHOW_REASON_MAX], Kontor__V1__Label *const *labels,
                   size_t count)
 {
     text[0] = '\0';
-    for (size_t i = 0; i < count; i++)
-        add(text, "%s%s%s%s", i > 0 ? "," : "", labels[i]->key,
-            labels[i]->value[0] ? "=" : "", labels[i]->value);
-    if (count == 0)
+    for (size_t i = 0; i < count; i++) {
+        const Kontor__V1__Label *label = labels[i];
+
+        if (strncmp(label->key, FEATURE_PREFIX, strlen(FEATURE_PREFIX)) == 0 &&
+            strcmp(label->value, FEATURE_KNOWN) == 0)
+            continue;
+        add(text, "%s%s%s%s", text[0] ? "," : "", label->key,
+            label->value[0] ? "=" : "", label->value);
+    }
+    if (text[0] == '\0')
         add(text, "-");
     return text;
 }

@@ -28,7 +28,8 @@ char *show_pod_reason(char text[SHOW_REASON_MAX], const Kontor__V1__Pod *pod);
 const char *show_node_status(const Kontor__V1__NodeInfo *node);
 enum colour show_node_colour(const Kontor__V1__NodeInfo *node);
 
-/* "disk=ssd,zone=b", "gpu" where the value is empty; "-" for none. */
+/* "disk=ssd,zone=b", "gpu" where the value is empty; "-" for none. What a knode
+ * knows (base/feature.h) is left out. */
 char *show_labels(char text[SHOW_REASON_MAX], Kontor__V1__Label *const *labels,
                   size_t count);
 

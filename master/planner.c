@@ -1,5 +1,6 @@
 #include "master/planner.h"
 
+#include "base/feature.h"
 #include "base/memory.h"
 #include "master/placement/rebalance.h"
 
@@ -132,11 +133,31 @@ static size_t list_pending(const struct waiting *waiting, struct plan_pod *out)
     return count;
 }
 
+/* A knode that is new can do all there is. */
+struct new_labels {
+    Kontor__V1__Label labels[FEATURE_COUNT];
+    Kontor__V1__Label *list[FEATURE_COUNT];
+};
+
+static struct kind_labels label_as_new(struct new_labels *out)
+{
+    for (int i = 0; i < FEATURE_COUNT; i++) {
+        kontor__v1__label__init(&out->labels[i]);
+        out->labels[i].key = without_const(feature_label((enum feature)i));
+        out->labels[i].value = without_const(FEATURE_KNOWN);
+        out->list[i] = &out->labels[i];
+    }
+    return (struct kind_labels){.labels = out->list,
+                                .label_count = FEATURE_COUNT};
+}
+
 void plan_add(struct plan *plan, const struct resources *capacity)
 {
     const struct pods *pods = &plan->cluster->pods;
+    struct new_labels labels;
     struct placement_node node = {.id = plan->cluster->next_node_id,
                                   .name = "new",
+                                  .labels = label_as_new(&labels),
                                   .capacity = *capacity,
                                   .free = *capacity};
     struct plan_pod *pending =

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "node/features.h"
 #include "node/home.h"
 #include "node/network.h"
 #include "node/register.h"
@@ -68,6 +69,7 @@ static void introduce(struct introduction *to, const struct agent *agent,
                       const struct capacity *offer)
 {
     const struct node_options *options = agent->options;
+    size_t count = options->label_count;
 
     kontor__v1__register_node_request__init(&to->request);
     kontor__v1__request_id__init(&to->id);
@@ -80,15 +82,17 @@ static void introduce(struct introduction *to, const struct agent *agent,
         kontor__v1__label__init(&to->labels[i]);
         to->labels[i].key = without_const(options->labels[i].key);
         to->labels[i].value = without_const(options->labels[i].value);
-        to->label_list[i] = &to->labels[i];
     }
+    count += features_found(to->labels + count);
+    for (size_t i = 0; i < count; i++)
+        to->label_list[i] = &to->labels[i];
     snprintf(to->version, sizeof to->version, "%s", KONTOR_VERSION);
     to->request.request_id = &to->id;
     to->request.name = without_const(options->name);
     to->request.address = without_const(options->advertise);
     to->request.capacity = &to->capacity;
     to->request.labels = to->label_list;
-    to->request.n_labels = options->label_count;
+    to->request.n_labels = count;
     to->request.version = to->version;
 }
 

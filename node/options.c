@@ -1,5 +1,6 @@
 #include "node/options.h"
 
+#include "base/feature.h"
 #include "base/memory.h"
 #include "rpc/address.h"
 
@@ -208,6 +209,21 @@ static void set_defaults(struct node_options *options)
         options->advertise = options->listen;
 }
 
+/* Some are for what knode tells by itself. */
+static int check_labels(const struct label *labels, size_t count,
+                        struct error *why)
+{
+    if (count > LABELS_MAX - FEATURE_COUNT)
+        return error_set(why, ERROR_INVALID_ARGUMENT, "%zu labels: at most %d",
+                         count, LABELS_MAX - FEATURE_COUNT);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(labels[i].key, FEATURE_PREFIX, strlen(FEATURE_PREFIX)) == 0)
+            return error_set(why, ERROR_INVALID_ARGUMENT,
+                             "label %s: %s... are knode's own", labels[i].key,
+                             FEATURE_PREFIX);
+    return 0;
+}
+
 static int make_sense(struct raw *raw, struct error *why)
 {
     struct node_options *options = &raw->options;
@@ -222,7 +238,8 @@ static int make_sense(struct raw *raw, struct error *why)
         check_net_name("bridge", options->bridge, NET_BRIDGE_MAX, why) != 0 ||
         check_net_name("table", options->table, NET_TABLE_MAX, why) != 0 ||
         labels_parse(raw->labels.values, raw->labels.count, options->labels,
-                     why) != 0)
+                     why) != 0 ||
+        check_labels(options->labels, raw->labels.count, why) != 0)
         return (int)why->code;
     if (net_overlay_parse(raw->overlay, &options->overlay, why) != 0)
         return error_wrap(why, "--overlay");

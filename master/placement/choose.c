@@ -101,6 +101,7 @@ bool placement_is_ruled(const struct placement *placement,
     const Kontor__V1__PodSpec *spec = request->spec;
 
     return request->node[0] != '\0' || placement->kinds.tainted > 0 ||
+           features_asked(spec) != 0 ||
            (spec &&
             (placement->presences.averse > 0 || spec->n_constraints > 0 ||
              spec->spread[0] != '\0' || spec->n_anti > 0 || spec->n_with > 0));

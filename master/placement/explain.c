@@ -120,6 +120,10 @@ static void say_breach(char text[PLACEMENT_RULE_MAX],
                        enum placement_breach breach, const void *which)
 {
     switch (breach) {
+    case PLACEMENT_UNABLE:
+        say(text, PLACEMENT_RULE_MAX, "its knode has no %s",
+            (const char *)which);
+        return;
     case PLACEMENT_CONSTRAINT:
         say_constraint(text, which);
         return;
@@ -284,6 +288,7 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
 static const char *breach_text(enum placement_breach breach)
 {
     static const char *const texts[PLACEMENT_WITHOUT + 1] = {
+        [PLACEMENT_UNABLE] = "whose knode is too old or unable",
         [PLACEMENT_CONSTRAINT] = "with other labels",
         [PLACEMENT_TAINT] = "tainted",
         [PLACEMENT_NO_LABEL] = "without the label to spread over",
@@ -314,7 +319,7 @@ static void say_short(char text[PLACEMENT_SUMMARY_MAX],
             amount_text(left, kind, best->free.amount[i]));
         join = ", ";
     }
-    for (int i = PLACEMENT_CONSTRAINT; i <= PLACEMENT_WITHOUT; i++) {
+    for (int i = PLACEMENT_UNABLE; i <= PLACEMENT_WITHOUT; i++) {
         if (tally->breaches[i] == 0)
             continue;
         say(text, PLACEMENT_SUMMARY_MAX, "%s%u %s", join, tally->breaches[i],

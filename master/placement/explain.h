@@ -10,6 +10,7 @@ enum { PLACEMENT_SUMMARY_MAX = 320, PLACEMENT_RULE_MAX = 96 };
 enum placement_breach {
     PLACEMENT_KEEPS_RULES,
     PLACEMENT_ELSEWHERE,  /* another node is asked for */
+    PLACEMENT_UNABLE,     /* its knode or kernel cannot do what is asked */
     PLACEMENT_CONSTRAINT, /* its labels */
     PLACEMENT_TAINT,      /* that the pod does not tolerate */
     PLACEMENT_NO_LABEL,   /* to spread over */
@@ -40,8 +41,9 @@ placement_explain(const struct placement *placement,
                   const struct placement_request *request, size_t *count);
 
 /* What keeps a pod off for another reason than room: "pod asks for node n3",
- * "cordoned", "does not meet zone in (a,b)", "taint gpu=yes is not tolerated",
- * "runs a pod of web"; "" for nothing. Returns `text`. */
+ * "cordoned", "its knode has no kontor.io/userns", "does not meet zone in
+ * (a,b)", "taint gpu=yes is not tolerated", "runs a pod of web"; "" for
+ * nothing. Returns `text`. */
 char *placement_rule_text(const struct placement *placement,
                           const struct placement_request *request,
                           const struct placement_verdict *verdict,

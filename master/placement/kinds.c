@@ -1,5 +1,6 @@
 #include "master/placement/kinds.h"
 
+#include "base/feature.h"
 #include "base/memory.h"
 
 #include <assert.h>
@@ -81,6 +82,19 @@ static void append_all(struct kind *kind, struct kind_pair *pairs,
     }
 }
 
+static uint32_t features_lacking(const struct kind *kind)
+{
+    uint32_t lacking = 0;
+
+    for (int i = 0; i < FEATURE_COUNT; i++) {
+        const char *value = kind_label(kind, feature_label((enum feature)i));
+
+        if (!value || strcmp(value, FEATURE_KNOWN) != 0)
+            lacking |= 1u << i;
+    }
+    return lacking;
+}
+
 static struct kind *kind_new(const struct kind_labels *in)
 {
     size_t length = length_of(in->labels, in->label_count) +
@@ -94,6 +108,7 @@ static struct kind *kind_new(const struct kind_labels *in)
     append_all(kind, kind->pairs, in->labels, in->label_count);
     append_all(kind, kind->pairs + in->label_count, in->taints,
                in->taint_count);
+    kind->lacking = features_lacking(kind);
     return kind;
 }
 
@@ -165,6 +180,30 @@ const char *kind_label(const struct kind *kind, const char *key)
             return kind->pairs[i].value;
     }
     return NULL;
+}
+
+uint32_t features_asked(const Kontor__V1__PodSpec *spec)
+{
+    uint32_t asked = 0;
+
+    if (!spec)
+        return 0;
+    if (spec->userns)
+        asked |= 1u << FEATURE_USERNS;
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        if (spec->containers[i]->health || spec->containers[i]->ready)
+            asked |= 1u << FEATURE_HEALTH;
+    }
+    return asked;
+}
+
+uint32_t kinds_lacking(const struct kinds *kinds)
+{
+    uint32_t lacking = 0;
+
+    for (uint32_t i = 0; i < kinds->count; i++)
+        lacking |= kinds->all[i] ? kinds->all[i]->lacking : 0;
+    return lacking;
 }
 
 static bool one_of(const Kontor__V1__Constraint *constraint, const char *value)

@@ -20,6 +20,7 @@ struct kind {
     uint32_t nodes;
     uint32_t label_count;
     uint32_t taint_count;
+    uint32_t lacking;        /* features (base/feature.h) as bits */
     struct kind_pair *pairs; /* owned, into text: labels, then taints */
     size_t length;
     char text[];
@@ -57,6 +58,12 @@ static inline uint64_t kind_bit(const struct kind *kind)
 {
     return UINT64_C(1) << kind->number % 64;
 }
+
+/* What a pod asks of its node's knode and kernel, as bits. NULL: nothing. */
+uint32_t features_asked(const Kontor__V1__PodSpec *spec);
+
+/* Those that some kind lacks. O(kinds) */
+uint32_t kinds_lacking(const struct kinds *kinds);
 
 /* The constraint that keeps the pod off, or NULL. */
 const Kontor__V1__Constraint *kind_breaks(const struct kind *kind,

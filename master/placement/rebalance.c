@@ -226,10 +226,13 @@ static bool has_rules(const Kontor__V1__PodSpec *spec)
            spec->n_tolerations > 0;
 }
 
-static bool may_empty(const struct placement_entry *entry)
+/* What some nodes cannot do is a rule, too. */
+static bool may_empty(const struct placement_entry *entry, uint32_t lacking)
 {
     for (uint32_t i = 0; i < entry->resident_count; i++) {
-        if (has_rules(entry->residents[i].spec))
+        const Kontor__V1__PodSpec *spec = entry->residents[i].spec;
+
+        if (has_rules(spec) || (features_asked(spec) & lacking) != 0)
             return false;
     }
     return true;
@@ -280,6 +283,7 @@ static size_t list_full_nodes(const struct placement *placement, unsigned pass,
     const struct demand *demand = &placement->demand;
     enum resource_kind scarcest = demand->scarcest;
     uint64_t tolerated = demand->greatest.amount[scarcest] / TOLERATED_PART;
+    uint32_t lacking = kinds_lacking(&placement->kinds);
     bool all = pass % 2 == 1; /* or those that waste something */
     size_t count = 0;
 
@@ -288,7 +292,7 @@ static size_t list_full_nodes(const struct placement *placement, unsigned pass,
 
         if (is_free(entry) && entry->resident_count > 0 &&
             (all || entry->node.free.amount[scarcest] > tolerated) &&
-            may_empty(entry))
+            may_empty(entry, lacking))
             out[count++] = (struct spot){
                 map_hash_id(entry->node.id ^ (uint64_t)pass << 32), entry};
     }

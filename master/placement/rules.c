@@ -1,5 +1,6 @@
 #include "master/placement/rules.h"
 
+#include "base/feature.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ static bool labels_matter(const struct rules *rules)
 {
     const Kontor__V1__PodSpec *spec = rules->spec;
 
-    return rules->all_kinds->tainted > 0 ||
+    return rules->all_kinds->tainted > 0 || rules->features != 0 ||
            (spec && (spec->n_constraints > 0 || spec->spread[0] != '\0'));
 }
 
@@ -23,7 +24,12 @@ static enum placement_breach kind_breach(const struct rules *rules,
                                          const void **which)
 {
     const Kontor__V1__PodSpec *spec = rules->spec;
+    uint32_t unable = rules->features & kind->lacking;
 
+    if (unable != 0) {
+        *which = feature_label((enum feature)__builtin_ctz(unable));
+        return PLACEMENT_UNABLE;
+    }
     *which = kind_breaks(kind, spec);
     if (*which)
         return PLACEMENT_CONSTRAINT;
@@ -105,8 +111,10 @@ void rules_init(struct rules *rules, const struct placement *placement,
 {
     const Kontor__V1__PodSpec *spec = request->spec;
 
-    *rules = (struct rules){
-        .all_kinds = &placement->kinds, .spec = spec, .node = request->node};
+    *rules = (struct rules){.all_kinds = &placement->kinds,
+                            .spec = spec,
+                            .node = request->node,
+                            .features = features_asked(spec)};
     if (spec) {
         find_apps(rules, &placement->presences);
         rules->spread_hosts = strcmp(spec->spread, spread_host) == 0;

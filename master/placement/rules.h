@@ -1,5 +1,6 @@
 /* rules.h - what a pod asks for beside room, put against one node.
  *
+ *   features     that knode and kernel there can do what the pod asks for
  *   constraints  the node's labels; taints must be tolerated
  *   anti         no pod of these apps is there; and a pod that is there may not
  *                want this one's app
@@ -18,6 +19,7 @@ struct rules {
     const struct kinds *all_kinds;
     const Kontor__V1__PodSpec *spec; /* NULL: only taints matter */
     const char *node;                /* "": any */
+    uint32_t features;               /* that are asked for, as bits */
     const struct presence *anti[PLACEMENT_APPS_MAX];
     const struct presence *with[PLACEMENT_APPS_MAX];
     const struct presence *averse;
@@ -34,7 +36,7 @@ void rules_init(struct rules *rules, const struct placement *placement,
 void rules_fini(struct rules *rules);
 
 /* The first rule that a node breaks. *which says what broke it: a struct
- * kind_pair or Kontor__V1__Constraint, an app's name, or NULL. */
+ * kind_pair or Kontor__V1__Constraint, the name of a label or app, or NULL. */
 enum placement_breach rules_breach(const struct rules *rules,
                                    const struct placement_entry *entry,
                                    const void **which);

@@ -109,6 +109,22 @@ node_of() {
     await_pod waits-1 'phase == "running" and pod["node"] == "n2"'
 }
 
+@test "a pod that asks for what a knode does not know goes elsewhere" {
+    kctl describe node n1 | grep -Eq '^label +kontor.io/userns=yes$'
+    kctl node label n1 kontor.io/userns=no # as where an older knode has not said
+    kctl node label n2 kontor.io/userns=no
+    start inside --userns
+    [ "$(node_of inside-1)" = n3 ]
+    kctl node label n3 kontor.io/userns=no
+    pend needy --userns
+    kctl why needy >"$BATS_TEST_TMPDIR/why"
+    grep -Eq '^n1 +its knode has no kontor.io/userns$' "$BATS_TEST_TMPDIR/why"
+    grep -Eq '^3 whose knode is too old or unable$' "$BATS_TEST_TMPDIR/why"
+    start any
+    kctl node label n2 kontor.io/userns-
+    await_pod needy-1 'phase == "running" and pod["node"] == "n2"'
+}
+
 @test "a taint keeps pods off that do not tolerate it" {
     for node in n1 n2 n3; do kctl node taint $node gpu=yes:NoSchedule; done
     pend plain

@@ -40,6 +40,23 @@ static void tell_node(struct world *world, uint64_t id)
     placement_set(world->placement, &node);
 }
 
+/* The same, of a knode that knows user namespaces. */
+static void tell_able_node(struct world *world, uint64_t id)
+{
+    Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label *labels[] = {&label};
+    struct placement_node node = {
+        .id = id,
+        .name = "",
+        .labels = {.labels = labels, .label_count = 1},
+        .capacity = {{CAPACITY, CAPACITY, 0, 0}},
+        .free = world->left[id]};
+
+    label.key = without_const("kontor.io/userns");
+    label.value = without_const("yes");
+    placement_set(world->placement, &node);
+}
+
 static void put(struct world *world, uint64_t node_id, struct resources want)
 {
     struct pod *pod = &world->pods[world->pod_count];
@@ -164,6 +181,27 @@ static void pods_with_rules_stay(void **state)
     world_free(&world);
 }
 
+/* What not every knode can do is a rule; what all can is none. */
+static void pods_that_ask_much_of_knode_stay(void **state)
+{
+    struct world world = world_new(7, 60);
+
+    (void)state;
+    for (size_t i = 0; i < world.pod_count; i++)
+        world.pods[i].spec.userns = true;
+    for (int able = 0; able <= NODES; able += NODES) {
+        struct placement_moves moves;
+
+        for (uint64_t id = 1; id <= (uint64_t)able; id++)
+            tell_able_node(&world, id);
+        moves = placement_rebalance(
+            world.placement, &(struct rebalance_limits){SIZE_MAX, UINT64_MAX});
+        assert_true((moves.count > 0) == (able > 0));
+        free(moves.moves);
+    }
+    world_free(&world);
+}
+
 static void a_plan_changes_nothing(void **state)
 {
     struct world world = world_new(3, 60);
@@ -213,6 +251,7 @@ int main(void)
         cmocka_unit_test(rebalancing_takes_fewer_nodes),
         cmocka_unit_test(no_more_moves_than_allowed),
         cmocka_unit_test(pods_with_rules_stay),
+        cmocka_unit_test(pods_that_ask_much_of_knode_stay),
         cmocka_unit_test(a_plan_changes_nothing),
         cmocka_unit_test(what_fits_nowhere_stays_in_the_plan),
     };

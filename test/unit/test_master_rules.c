@@ -14,9 +14,11 @@
 
 enum { NODES = 4, APPS_MAX = 2, CONSTRAINTS_MAX = 2 };
 
-/* n1 and n2 are in zone a, n3 in b, n4 in none and tainted. */
+/* n1 and n2 are in zone a, n3 in b, n4 in none and tainted. n3 knows user
+ * namespaces; on n2 an operator has said no; the others are older. */
 static const char *const names[] = {"", "n1", "n2", "n3", "n4"};
 static const char *const zones[] = {NULL, "a", "a", "b", NULL};
+static const char *const userns[] = {NULL, NULL, "no", "yes", NULL};
 
 struct world {
     struct placement *placement;
@@ -26,9 +28,10 @@ struct world {
 
 static void add_node(struct world *world, uint64_t id)
 {
+    Kontor__V1__Label feature = KONTOR__V1__LABEL__INIT;
     Kontor__V1__Label zone = KONTOR__V1__LABEL__INIT;
     Kontor__V1__Label taint = KONTOR__V1__LABEL__INIT;
-    Kontor__V1__Label *labels[] = {&zone};
+    Kontor__V1__Label *labels[] = {&zone, &feature};
     Kontor__V1__Label *taints[] = {&taint};
     char key[] = "zone", gpu[] = "gpu", yes[] = "yes", value[8] = "";
     struct placement_node node = {
@@ -41,7 +44,9 @@ static void add_node(struct world *world, uint64_t id)
     taint.value = yes;
     if (zones[id]) {
         strcpy(value, zones[id]);
-        node.labels = (struct kind_labels){labels, 1, NULL, 0};
+        feature.key = without_const("kontor.io/userns");
+        feature.value = without_const(userns[id]);
+        node.labels = (struct kind_labels){labels, userns[id] ? 2 : 1, NULL, 0};
     } else {
         node.labels = (struct kind_labels){NULL, 0, taints, 1};
     }
@@ -67,6 +72,9 @@ struct asked {
     Kontor__V1__Label *tolerations[1];
     char *values[4];
     char *anti[1], *with[1];
+    Kontor__V1__HealthCheck health;
+    Kontor__V1__ContainerSpec container;
+    Kontor__V1__ContainerSpec *containers[1];
     char text[128];
 };
 
@@ -109,6 +117,15 @@ static void read_word(struct asked *asked, char *key, char *value)
         asked->tolerations[0] = &asked->toleration;
         asked->spec.tolerations = asked->tolerations;
         asked->spec.n_tolerations = 1;
+    } else if (strcmp(key, "userns") == 0) {
+        asked->spec.userns = true;
+    } else if (strcmp(key, "health") == 0) {
+        kontor__v1__health_check__init(&asked->health);
+        kontor__v1__container_spec__init(&asked->container);
+        asked->container.health = &asked->health;
+        asked->containers[0] = &asked->container;
+        asked->spec.containers = asked->containers;
+        asked->spec.n_containers = 1;
     } else {
         bool none_of = key[length - 1] == '!';
 
@@ -208,6 +225,19 @@ static const struct {
      3,
      {NULL, "runs no pod of web", "runs no pod of web", "",
       "taint gpu=yes is not tolerated"}},
+    {"what not every knode can do",
+     {0},
+     "app=web userns=yes",
+     3,
+     {NULL, "its knode has no kontor.io/userns",
+      "its knode has no kontor.io/userns", "",
+      "its knode has no kontor.io/userns"}},
+    {"what none of them can do",
+     {0},
+     "app=web health=yes",
+     0,
+     {NULL, "its knode has no kontor.io/health", NULL,
+      "its knode has no kontor.io/health", NULL}},
     {"over nodes", {"app=web", NULL}, "app=web spread=host", 2, {0}},
     {"over zones",
      {"app=web", NULL},
@@ -335,6 +365,11 @@ static void a_summary_counts_rules(void **state)
     request = request_of(&asked);
     assert_string_equal(placement_summarise(world.placement, &request, summary),
                         "4 with other labels");
+    ask(&asked, "app=web userns=yes zone=a");
+    request = request_of(&asked);
+    assert_string_equal(
+        placement_summarise(world.placement, &request, summary),
+        "3 whose knode is too old or unable, 1 with other labels");
     placement_free(world.placement);
 }
 

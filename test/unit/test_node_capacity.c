@@ -202,6 +202,7 @@ static void command_lines_are_checked(void **state)
         {{"--listen", "h:1"}, "--name NAME is missing"},
         {{WHOLE, "--mem", "512m"}, "512m"},
         {{WHOLE, "--label", "x"}, "key=value"},
+        {{WHOLE, "--label", "kontor.io/userns=yes"}, "knode's own"},
         {{WHOLE, "--masters", ","}, "--masters"},
         {{WHOLE, "--masters", "a"}, "HOST:PORT"},
         {{WHOLE, "--name", "../x"}, "--name"},

@@ -32,7 +32,16 @@ struct known_pod {
 };
 
 /* What a pod asks for beside room. */
-enum rule { NO_RULE, IN_ZONE, BY_ZONE, WITH_DB, KEEPS_OFF, TOLERATES, RULES };
+enum rule {
+    NO_RULE,
+    IN_ZONE,
+    BY_ZONE,
+    WITH_DB,
+    KEEPS_OFF,
+    TOLERATES,
+    WITH_USERNS,
+    RULES
+};
 
 /* One operation at a time, repeated until it is over. */
 struct session {
@@ -348,6 +357,7 @@ static void add_rule(const struct session *session, struct ruled *ruled,
     spec->n_with = session->rule == WITH_DB;
     spec->anti = ruled->apps;
     spec->n_anti = session->rule == KEEPS_OFF;
+    spec->userns = session->rule == WITH_USERNS;
     if (session->rule == BY_ZONE)
         spec->spread = zone;
 }

@@ -1,5 +1,6 @@
 #include "test/sim/stack/knode.h"
 
+#include "base/feature.h"
 #include "base/memory.h"
 #include "kontor/v1/cluster.pb-c.h"
 #include "kontor/v1/node.pb-c.h"
@@ -63,6 +64,14 @@ static struct knode *knodes[NODES_HOSTS_MAX];
 struct knode *knode_at(unsigned i)
 {
     return knodes[i];
+}
+
+/* Every other one is of a version that knows user namespaces. */
+static bool knows_userns(const struct knode *knode)
+{
+    const char *name = knode->host->identity.name;
+
+    return name[strlen(name) - 1] % 2 == 0;
 }
 
 bool knode_is_up(const struct knode *knode)
@@ -244,6 +253,9 @@ static void take_create(struct knode *knode, const Kontor__V1__PodOrder *order)
         }
         pod = &knode->pods[knode->pod_count++];
     }
+    if (order->spec->userns && !knows_userns(knode))
+        FAIL("%s is told of pod %u, which it cannot run as asked",
+             knode->host->identity.name, (unsigned)order->pod_id);
     *pod = (struct kpod){
         .id = order->pod_id,
         .generation = order->generation,
@@ -505,15 +517,21 @@ static void ask(struct knode *knode)
         KONTOR__V1__REGISTER_NODE_REQUEST__INIT;
     Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
+    Kontor__V1__Label known = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label *labels[] = {&known};
 
     id.high = random_next(&world.random);
     id.low = 2;
+    known.key = without_const(feature_label(FEATURE_USERNS));
+    known.value = without_const(FEATURE_KNOWN);
     capacity.cpu_milli = KNODE_CPU_MILLI;
     capacity.memory_bytes = UINT64_C(4) << 30;
     request.request_id = &id;
     request.name = knode->host->identity.name;
     request.address = knode->host->address;
     request.capacity = &capacity;
+    request.labels = labels;
+    request.n_labels = knows_userns(knode);
     knode->accepted = false;
     knode->call = channel_call_unary(
         knode->channel,
