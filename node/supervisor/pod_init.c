@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "node/cgroup/cgroup.h"
+#include "node/supervisor/footprint.h"
 #include "node/supervisor/privileges.h"
 #include "node/supervisor/process.h"
 #include "node/supervisor/start_report.h"
@@ -109,6 +110,7 @@ static _Noreturn void reap_forever(void)
 
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
+    footprint_shrink();
     for (;;) {
         while (waitpid(-1, NULL, WNOHANG) > 0)
             continue;

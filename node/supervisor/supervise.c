@@ -14,6 +14,7 @@
 #include "node/supervisor/bundle_file.h"
 #include "node/supervisor/container.h"
 #include "node/supervisor/container_root.h"
+#include "node/supervisor/footprint.h"
 #include "node/supervisor/pod_init.h"
 #include "node/supervisor/report.h"
 #include "node/supervisor/supervisor.h"
@@ -211,6 +212,8 @@ static void tell_changes(struct supervisor *s)
                  container->delay_ms);
     }
     tell(s, phase, reason);
+    if (phase == KONTOR__V1__POD_PHASE__POD_RUNNING)
+        footprint_shrink();
 }
 
 /* ---- pid 1 ----------------------------------------------------------------
@@ -294,6 +297,7 @@ static void reap(struct supervisor *s)
             if (exec_on_exit(&s->execs[i], pid, status))
                 break;
     }
+    footprint_shrink(); /* of what it took to start them */
 }
 
 static void on_signal(struct supervisor *s)
