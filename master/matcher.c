@@ -346,8 +346,7 @@ static bool is_idle(const struct placer *placer)
     const struct pending *pending = &placer->pending;
 
     return list_empty(&placer->helped) && list_empty(&pending->later) &&
-           !pending_first(pending, PENDING_UNSURE) &&
-           (placer->preemption || !pending_first(pending, PENDING_PREEMPTS));
+           !pending_first(pending, PENDING_UNSURE) && !preempt_whom(placer);
 }
 
 /* Nodes first: their room goes to the first in order, whoever came last. True:

@@ -1,6 +1,7 @@
 #include "master/pending.h"
 
 #include "base/memory.h"
+#include "master/placement/kinds.h"
 
 #include <assert.h>
 #include <string.h>
@@ -56,6 +57,7 @@ static Kontor__V1__PodSpec asked_of_node(const Kontor__V1__PodSpec *spec)
     asked.tolerations = spec->tolerations;
     asked.n_tolerations = spec->n_tolerations;
     asked.spread = spec->spread;
+    features_ask(&asked, spec);
     return asked;
 }
 

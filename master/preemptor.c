@@ -120,14 +120,18 @@ static bool try_for(struct placer *placer, struct seeker *seeker)
     return found;
 }
 
+struct seeker *preempt_whom(const struct placer *placer)
+{
+    if (placer->preemption || placer->cluster->format < CLUSTER_FORMAT_1)
+        return NULL;
+    return pending_first(&placer->pending, PENDING_PREEMPTS);
+}
+
 void preempt_next(struct placer *placer)
 {
     struct seeker *seeker;
 
-    if (placer->cluster->format < CLUSTER_FORMAT_1)
-        return;
-    while (!placer->preemption && placer->looks_left > 0 &&
-           (seeker = pending_first(&placer->pending, PENDING_PREEMPTS))) {
+    while (placer->looks_left > 0 && (seeker = preempt_whom(placer))) {
         placer->looks_left -= (int64_t)placer->cluster->nodes.count;
         if (placer->pending.favoured &&
             seeker_priority(placer->pending.favoured) < seeker_priority(seeker))

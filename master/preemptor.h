@@ -6,8 +6,12 @@
 
 #include "master/placer.h"
 
-/* Propose a PreemptPods for the first whom it helps of those that may preempt,
- * unless one is under way. O(nodes) for each that it does not help. */
+/* The first of those that may preempt; NULL: there is none, or it has to wait
+ * until one that is under way is done, or the format is reached. */
+struct seeker *preempt_whom(const struct placer *placer);
+
+/* Propose a PreemptPods for the first whom it helps. O(nodes) for each that it
+ * does not help. */
 void preempt_next(struct placer *placer);
 
 /* The placer goes before the proposal ends. NULL: there is none. */

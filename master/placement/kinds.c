@@ -197,6 +197,23 @@ uint32_t features_asked(const Kontor__V1__PodSpec *spec)
     return asked;
 }
 
+void features_ask(Kontor__V1__PodSpec *out, const Kontor__V1__PodSpec *spec)
+{
+    static Kontor__V1__HealthCheck check = KONTOR__V1__HEALTH_CHECK__INIT;
+    static Kontor__V1__ContainerSpec container = {
+        .base =
+            PROTOBUF_C_MESSAGE_INIT(&kontor__v1__container_spec__descriptor),
+        .health = &check,
+    };
+    static Kontor__V1__ContainerSpec *containers[] = {&container};
+
+    out->userns = spec->userns;
+    if (features_asked(spec) & 1u << FEATURE_HEALTH) {
+        out->containers = containers;
+        out->n_containers = 1;
+    }
+}
+
 uint32_t kinds_lacking(const struct kinds *kinds)
 {
     uint32_t lacking = 0;

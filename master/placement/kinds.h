@@ -62,6 +62,10 @@ static inline uint64_t kind_bit(const struct kind *kind)
 /* What a pod asks of its node's knode and kernel, as bits. NULL: nothing. */
 uint32_t features_asked(const Kontor__V1__PodSpec *spec);
 
+/* Ask for the same in `out`, which asks for nothing yet. Borrows from neither.
+ */
+void features_ask(Kontor__V1__PodSpec *out, const Kontor__V1__PodSpec *spec);
+
 /* Those that some kind lacks. O(kinds) */
 uint32_t kinds_lacking(const struct kinds *kinds);
 

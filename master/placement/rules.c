@@ -187,11 +187,12 @@ bool rules_allow_labels(const struct placement *placement,
                         const struct placement_entry *entry,
                         const Kontor__V1__PodSpec *spec)
 {
-    struct rules rules = {
-        .all_kinds = &placement->kinds,
-        .spec = spec,
-        .node = spec->node,
-        .spread_hosts = strcmp(spec->spread, spread_host) == 0};
+    struct rules rules = {.all_kinds = &placement->kinds,
+                          .spec = spec,
+                          .node = spec->node,
+                          .features = features_asked(spec),
+                          .spread_hosts =
+                              strcmp(spec->spread, spread_host) == 0};
     const void *which;
 
     return rules_breach(&rules, entry, &which) == PLACEMENT_KEEPS_RULES;
@@ -205,8 +206,8 @@ bool rules_allow_apps(const struct placement *placement,
     const void *which;
 
     find_apps(&rules, &placement->presences);
-    return !rules.apps || apps_breach(&rules, entry->number, &which) ==
-                              PLACEMENT_KEEPS_RULES;
+    return !rules.apps ||
+           apps_breach(&rules, entry->number, &which) == PLACEMENT_KEEPS_RULES;
 }
 
 uint32_t rules_crowd(const struct rules *rules,

@@ -43,6 +43,7 @@ void ask_schedule(struct world_asked *asked, struct channel *channel,
     spec.with = &with;
     spec.n_with = ask.with != NULL;
     spec.priority = ask.priority;
+    spec.userns = ask.userns;
     id.low = ask.id;
     request.request_id = &id;
     request.spec = &spec;

@@ -22,6 +22,7 @@ struct ask {
     uint32_t cpu_milli;
     uint32_t replicas;
     bool gang;
+    bool userns;
     int32_t priority;
     uint64_t id;
 };

@@ -90,6 +90,21 @@ static void a_pod_that_begins_to_wait_as_its_node_opens_is_placed(void **state)
     }
 }
 
+/* They want as much of a node, which has not got what one of them asks for:
+ * that stands before the other, and not in its way. */
+static void who_fits_nowhere_is_in_nobodys_way(void **state)
+{
+    (void)state;
+    node_up(0);
+    expect_scheduled(admin, (struct ask){.cpu_milli = 4000}, "web-1 n1");
+    until_pod("web-1", PHASE(PLACED));
+    expect_scheduled(admin, (struct ask){.app = "own", .userns = true},
+                     "own-1 -");
+    expect_scheduled(admin, (struct ask){0}, "web-2 -");
+    stop_pod("web-1");
+    until_pod("web-2", PHASE(PLACED));
+}
+
 /* What one was promised is not offered to the next before it is committed. */
 static void requests_of_one_moment_get_room_of_their_own(void **state)
 {
@@ -262,6 +277,7 @@ int main(void)
         STORY(a_pending_pod_is_placed_when_company_comes),
         STORY(company_that_comes_at_the_same_moment_counts),
         STORY(a_pod_that_begins_to_wait_as_its_node_opens_is_placed),
+        STORY(who_fits_nowhere_is_in_nobodys_way),
         STORY(requests_of_one_moment_get_room_of_their_own),
         STORY(what_a_refused_request_kept_is_given_to_others),
         STORY(small_pods_do_not_starve_a_large_one),

@@ -172,7 +172,7 @@ static const char *states_differ(const struct kmaster *leader)
     for (unsigned i = 0; i < MASTERS_MAX; i++) {
         const struct kmaster *kmaster = &kmasters[i];
 
-        if (kmaster->host->life && !kmaster->retired &&
+        if (kmaster->host->life && !kmaster->closing && !kmaster->retired &&
             replica_status(kmaster->master->replica).applied_index ==
                 replica_status(leader->master->replica).applied_index &&
             check_digest(kmaster->master->cluster) != digest)
