@@ -151,7 +151,8 @@ PY
     [[ $output == *'has no container "nowhere"'* ]]
     expect 4 logs --previous pair-1
     expect 2 logs -f --previous pair-1
-    kctl exec -c side pair-1 -- sh -c \
+    # From the other one: what runs in it ends with its first process.
+    kctl exec -c web pair-1 -- sh -c \
         'ps -o pid,args | grep "[s]leep 2000" | while read pid rest; do kill -9 $pid; done'
     await_pod pair-1 "any(c.get('restarts') for c in status['containers'])" >/dev/null
     [ "$(kctl logs -c side --previous pair-1)" = side ]
