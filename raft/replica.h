@@ -11,12 +11,10 @@
 
 struct replica;
 
-/* A larger command is RESOURCE_EXHAUSTED. */
-enum { REPLICA_COMMAND_MAX_BYTES = 1 << 20 };
-
-/* Proposals that wait or are under way, and their bytes; more are
- * RESOURCE_EXHAUSTED. */
+/* A larger command is RESOURCE_EXHAUSTED; so are more that wait or are under
+ * way, in number or in bytes. */
 enum {
+    REPLICA_COMMAND_MAX_BYTES = 1 << 20,
     REPLICA_PROPOSALS_MAX = 1 << 16,
     REPLICA_PROPOSALS_MAX_BYTES = 64 << 20,
 };
@@ -107,9 +105,7 @@ struct replica_status {
     bool ready;
     uint64_t term;
     const char *leader; /* name, or NULL; borrowed */
-    uint64_t last_index;
-    uint64_t commit_index;
-    uint64_t applied_index;
+    uint64_t last_index, commit_index, applied_index;
     uint64_t snapshot_index;
 };
 
