@@ -259,7 +259,7 @@ static void a_removal_silences_once_it_is_committed(void **state)
     raft_payload_drop(without_m2);
 }
 
-/* ---- a leader whose command is replaced ---- */
+/* ---- a leader without what is committed ---- */
 
 static bool stands(void *data)
 {
@@ -267,6 +267,56 @@ static bool stands(void *data)
     return replica_status(cluster.members[0].replica).role ==
            RAFT_PRE_CANDIDATE;
 }
+
+static bool has_committed(void *data)
+{
+    (void)data;
+    return cluster.members[0].state.count == 1;
+}
+
+static bool has_heard_of_term_10(void *data)
+{
+    (void)data;
+    return replica_status(cluster.members[0].replica).term == 10;
+}
+
+/* Or of a term after which there is none: m1 takes no harm, and stands. */
+static void what_is_committed_stays_whoever_leads(void **state)
+{
+    Kontor__V1__RaftMessage append = KONTOR__V1__RAFT_MESSAGE__INIT;
+    Kontor__V1__RaftEntry entry = KONTOR__V1__RAFT_ENTRY__INIT;
+    Kontor__V1__RaftEntry *entries[] = {&entry};
+    struct member *member = &cluster.members[0];
+    struct rogue rogue;
+    struct call *call;
+
+    (void)state;
+    member_start(member);
+    rogue_open(&rogue, "m2", "master");
+    call = call_messages(&rogue);
+    append.kind = RAFT_APPEND;
+    append.term = entry.term = 9;
+    append.commit_index = 1;
+    entry.kind = RAFT_ENTRY_COMMAND;
+    append.entries = entries;
+    append.n_entries = 1;
+    send_message(call, append);
+    cluster_wait(has_committed, NULL, "a command");
+    append.term = UINT64_MAX;
+    send_message(call, append);
+    append.term = entry.term = 10;
+    send_message(call, append);
+    cluster_wait(has_heard_of_term_10, NULL, "another leader");
+    cluster_wait(stands, NULL, "an election");
+    assert_null(replica_status(member->replica).leader);
+    assert_int_equal(replica_status(member->replica).last_index, 1);
+    assert_int_equal(member->state.count, 1);
+    call_cancel(call);
+    cluster_wait(has_ended, &rogue, "a call to end");
+    rogue_close(&rogue);
+}
+
+/* ---- a leader whose command is replaced ---- */
 
 static bool asks_for_votes(void *data)
 {
@@ -586,6 +636,7 @@ int main(void)
         STORY(strangers_are_answered),
         STORY(member_speaks_for_itself_only),
         STORY(a_removal_silences_once_it_is_committed),
+        STORY(what_is_committed_stays_whoever_leads),
         STORY(a_command_that_was_replaced_is_not_done),
         STORY(a_stranger_installs_as_nobody_else),
         STORY(broken_snapshots_are_refused),
