@@ -24,6 +24,12 @@
 
 enum { LOOPBACK_INDEX = 1 }; /* in every network namespace */
 
+/* The kernel has one lock for all that is done here to interfaces. Netlink
+ * sleeps until it is free; but writing a sysctl of IPv6 tries again and again,
+ * with a whole processor, and others go before it. So our threads take turns.
+ */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
 static const char prefix[] = "kp";
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id)
@@ -67,7 +73,9 @@ static void *make_space(void *data)
         error_errno(&space->why, "open the new network namespace");
         return NULL;
     }
+    pthread_mutex_lock(&turn);
     set_sysctls();
+    pthread_mutex_unlock(&turn);
     netlink_open(&space->socket, &space->why);
     return NULL;
 }
@@ -256,14 +264,25 @@ static int configure(const struct net *net, const struct net_pod *pod,
     return pod->net_bits ? net_shape(socket, index, pod->net_bits, why) : 0;
 }
 
-int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
+int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why)
 {
     struct space space;
+    char name[IFNAMSIZ];
+    int code;
 
-    if (open_space(&space, pod->netns, why) != 0 ||
-        make_pair(net, pod, space.fd, why) != 0 ||
-        configure(net, pod, space.socket, why) != 0) {
+    net_pod_interface(name, pod->pod_id);
+    if (net_table_add_pod(net, name, pod->address, why) != 0)
+        return (int)why->code;
+    code = open_space(&space, pod->netns, why);
+    if (code == 0) {
+        pthread_mutex_lock(&turn);
+        code = make_pair(net, pod, space.fd, why);
+        if (code == 0)
+            code = configure(net, pod, space.socket, why);
+        pthread_mutex_unlock(&turn);
+    }
+    if (code != 0) {
         close_space(&space); /* and with it goes the pair */
         return (int)why->code;
     }
@@ -271,6 +290,15 @@ int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
     space.fd = -1;
     close_space(&space);
     return 0;
+}
+
+void net_detach(struct net *net, uint64_t pod_id, struct in_addr address)
+{
+    char name[IFNAMSIZ];
+    struct error ignored; /* what stays is of a name that never returns */
+
+    net_pod_interface(name, pod_id);
+    net_table_remove_pod(net, name, address, &ignored);
 }
 
 int net_each_pod(const struct net *net, struct nl_sock *socket,

@@ -64,6 +64,8 @@ static int describe(struct net *net, const struct net_config *config,
         net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
         return (int)why->code;
     net->gateway.s_addr = htonl(net->subnet + 1);
+    pthread_mutex_init(&net->lock, NULL);
+    list_init(&net->changes);
     net_pool_init(&net->pool, net->subnet, net->prefix);
     return 0;
 }
@@ -105,45 +107,22 @@ int net_remove(const char *bridge, const char *table, struct error *why)
 int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
               struct error *why)
 {
-    char name[IFNAMSIZ];
-    struct in_addr claimed;
-
     if (pod_id >> NET_POD_ID_BITS)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "pod id %llx does not fit an interface's name",
                          (unsigned long long)pod_id);
-    net_pod_interface(name, pod_id);
-    if (net_pool_claim(&net->pool, pod_id, &claimed, why) != 0)
-        return (int)why->code;
-    if (net_table_add_pod(net, name, claimed, why) != 0) {
-        net_pool_release(&net->pool, pod_id, &claimed);
-        return (int)why->code;
-    }
-    *address = claimed;
-    return 0;
+    return net_pool_claim(&net->pool, pod_id, address, why);
 }
 
 int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
               struct error *why)
 {
-    char name[IFNAMSIZ];
-
-    net_pod_interface(name, pod_id);
-    if (net_pool_adopt(&net->pool, pod_id, address, why) != 0)
-        return (int)why->code;
-    if (net_table_add_pod(net, name, address, why) != 0)
-        net_pool_release(&net->pool, pod_id, &address);
-    return (int)why->code;
+    return net_pool_adopt(&net->pool, pod_id, address, why);
 }
 
 void net_release(struct net *net, uint64_t pod_id)
 {
-    char name[IFNAMSIZ];
     struct in_addr address;
-    struct error ignored;
 
-    net_pod_interface(name, pod_id);
-    /* An element that stays is of an interface whose name never returns. */
-    if (net_pool_release(&net->pool, pod_id, &address))
-        net_table_remove_pod(net, name, address, &ignored);
+    net_pool_release(&net->pool, pod_id, &address);
 }

@@ -72,6 +72,7 @@ int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
 int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
               struct error *why);
 
+/* After net_detach(). */
 void net_release(struct net *net, uint64_t pod_id);
 
 struct net_pod {
@@ -84,10 +85,15 @@ struct net_pod {
 /* Make a network namespace, or take the one that is given, with loopback up and
  * eth0 configured (address, default route, both limits: tbf on each end).
  * *netns_fd is the caller's to close (close-on-exec). Nothing is left when it
- * fails. ALREADY_EXISTS when another node's pod on this machine has an
- * interface of this name. */
-int net_attach(const struct net *net, const struct net_pod *pod, int *netns_fd,
+ * fails but that the address may be sent from, until net_detach().
+ * ALREADY_EXISTS when another node's pod on this machine has an interface of
+ * this name. From any thread, as the next. */
+int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
+
+/* Nothing may be sent from the pod's address any more; its interface went with
+ * its namespace. */
+void net_detach(struct net *net, uint64_t pod_id, struct in_addr address);
 
 /* Call `each` for every pod's interface with the bytes that went to the pod
  * and came from it. From any thread. */

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "base/buffer.h"
+#include "base/list.h"
 #include "node/net/net.h"
 #include "node/net/pool.h"
 
 #include <net/if.h>
 #include <netlink/netlink.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 _Static_assert(NET_BRIDGE_MAX == IFNAMSIZ - 1, "as the kernel has it");
@@ -24,6 +26,8 @@ struct net {
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
+    pthread_mutex_t lock; /* of changes, which pods have gathered (table.c) */
+    struct list changes;
 };
 
 /* ---- netlink.c: sockets and errors ----------------------------------------
@@ -107,7 +111,7 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
 int net_table_make(struct net *net, struct error *why);
 int net_table_remove(const struct net *net, struct error *why);
 
-/* `name` may send from `address`, and from no other. */
+/* `name` may send from `address`, and from no other. From any thread. */
 int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
                       struct error *why);
 int net_table_remove_pod(struct net *net, const char *name,

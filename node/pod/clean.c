@@ -118,6 +118,8 @@ void pod_clean_run(struct pod_clean *clean)
     error_clear(&clean->why);
     if (clean_cgroup(clean->cgroup, &clean->why) != 0)
         return;
+    if (clean->extent >= POD_CLEAN_LAYER && clean->net)
+        net_detach(clean->net, clean->pod_id, clean->address);
     if (clean->extent >= POD_CLEAN_LAYER)
         clean_folder(clean, &clean->why);
 }

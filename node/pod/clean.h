@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "node/net/net.h"
 
 /* Each includes the ones before it. */
 enum pod_clean_extent {
@@ -19,6 +20,9 @@ struct pod_clean {
     const char *folder;
     const char *cgroup;
     enum pod_clean_extent extent;
+    struct net *net; /* in which it has an address, to be given up; or NULL */
+    uint64_t pod_id;
+    struct in_addr address;
     /* Out. FAILED_PRECONDITION: processes are killed but not yet gone. */
     struct error why;
 };

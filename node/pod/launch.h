@@ -22,7 +22,7 @@ struct pod_launch {
     struct cgroup_limits limits;
     int filter;          /* syscalls_compile() of no capability */
     uint64_t disk_bytes; /* 0: no limit */
-    const struct net *net;
+    struct net *net;
     struct net_pod net_pod;
     Kontor__V1__Bundle *bundle; /* completed with where the pod lives */
     /* Out. When `why` has a code, nothing runs; what was made is left for

@@ -337,7 +337,10 @@ static void pod_on_cleaned(uv_work_t *work, int cancelled)
         uv_timer_start(&pod->timer, pod_on_timer, CLEAN_AGAIN_MS, 0);
         return;
     }
-    on_cleaned_to(pod, clean->extent);
+    if (pod->claimed && !clean->net && clean->extent >= POD_CLEAN_LAYER)
+        pod_step(pod); /* the network, which came meanwhile, is left, too */
+    else
+        on_cleaned_to(pod, clean->extent);
 }
 
 static void step_clean(struct pod *pod)
@@ -347,6 +350,9 @@ static void step_clean(struct pod *pod)
         .folder = pod->folder,
         .cgroup = pod->cgroup,
         .extent = wanted_extent(pod),
+        .net = pod->claimed ? pod->site->net : NULL,
+        .pod_id = pod->id,
+        .address = pod->address,
     };
     pod->busy = true;
     uv_queue_work(pod->site->loop, &pod->work, pod_clean_work, pod_on_cleaned);

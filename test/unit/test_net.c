@@ -387,7 +387,7 @@ static void removal_needs_only_the_names(void **state)
 
 struct attacher {
     pthread_t thread;
-    const struct net *net;
+    struct net *net;
     struct net_pod pods[4];
     int fds[4];
     struct error why;
