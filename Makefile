@@ -305,7 +305,7 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 
 .PHONY: bench bench-raft bench-node bench-placement bench-scale
 bench-node: deps ## the node's figures, beside containerd
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(B)/test/bench/bench_engine
 	$(Q)B=$(B) test/bench/node
 
 bench-raft: deps ## how fast the masters agree and are back, beside etcd
