@@ -27,12 +27,10 @@ struct replica_member {
 };
 
 struct replica_machine {
-    /* Entry `index` is committed. The same calls in the same order on every
-     * member. Noops are not shown. */
+    /* Committed; the same calls in the same order on every member. */
     void (*apply)(void *data, uint64_t index, const uint8_t *bytes,
                   size_t length);
-    /* Write the state to `fd`. Runs in a forked child: nothing but reading
-     * memory and writing `fd`. */
+    /* Runs in a forked child: nothing but reading memory and writing `fd`. */
     int (*save)(void *data, int fd, struct error *why);
     /* Replace the state by what `fd` holds; unchanged when it fails. */
     int (*load)(void *data, int fd, uint64_t index, struct error *why);
@@ -54,11 +52,11 @@ struct replica_config {
     unsigned lease_drift_permille; /* see raft.h; 0: reads ask a quorum */
     uint64_t election_timeout_ms;  /* 0: 150 */
     uint64_t heartbeat_ms;         /* 0: 50 */
-    uint64_t snapshot_entries;     /* entries between snapshots; 0: 50,000. A
-                                      fifth of it stays in the log after one;
-                                      more when the snapshot is larger */
-    uint64_t snapshot_bytes;       /* or bytes of entries; 0: 64 MiB */
-    uint32_t format;               /* of commands that the machine can apply */
+    /* Between snapshots; 0: 50,000. A fifth of it stays in the log after one;
+     * more when the snapshot is larger. */
+    uint64_t snapshot_entries;
+    uint64_t snapshot_bytes; /* or bytes of entries; 0: 64 MiB */
+    uint32_t format;         /* of commands that the machine can apply */
     struct replica_machine machine;
 };
 
@@ -111,12 +109,12 @@ struct replica_status {
 
 struct replica_status replica_status(const struct replica *replica);
 
-/* The warm connection to another member, for forwarding calls and asking
- * its status. NULL for ourselves or an unknown name. Borrowed. */
+/* The warm connection to another member. NULL for ourselves or an unknown name.
+ * Borrowed. */
 struct channel *replica_channel(const struct replica *replica,
                                 const char *name);
 
-/* Proposals and reads that wait end with ABORTED or UNAVAILABLE. `server`
- * must have closed: it holds calls of the Raft service. */
+/* Proposals and reads that wait end with ABORTED or UNAVAILABLE. `server` must
+ * have closed: it holds calls of the Raft service. */
 void replica_close(struct replica *replica, void (*closed)(void *data),
                    void *data);

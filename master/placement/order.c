@@ -58,7 +58,8 @@ static unsigned page_find(const struct order_page *page, struct order_key key)
 {
     unsigned at = 0;
 
-    while (at + 1 < page->count && !order_key_less(key, page->items[at + 1].key))
+    while (at + 1 < page->count &&
+           !order_key_less(key, page->items[at + 1].key))
         at++;
     return at;
 }
