@@ -6,6 +6,16 @@
 #include <assert.h>
 #include <string.h>
 
+enum { CPU_SIZES = 24, MEMORY_SIZES = 28 };
+
+/* Shapes whose wants have as many bits. */
+struct pending_size {
+    struct order shapes; /* by their first seeker, and what they leave */
+    struct list used;    /* on the list of those that are not empty */
+    unsigned cpu;
+    unsigned memory;
+};
+
 /* Groups that ask for as much and the same of a node's labels. */
 struct shape {
     struct map_link by_text;
@@ -22,14 +32,12 @@ struct shape {
 static void init_sizes(struct pending *pending)
 {
     list_init(&pending->used);
-    for (unsigned cpu = 0; cpu < PENDING_CPU_SIZES; cpu++) {
-        for (unsigned memory = 0; memory < PENDING_MEMORY_SIZES; memory++) {
-            struct pending_size *size = &pending->sizes[cpu][memory];
-
-            size->cpu = cpu;
-            size->memory = memory;
-            list_init(&size->used);
-        }
+    pending->sizes =
+        memory_array(CPU_SIZES * MEMORY_SIZES, sizeof *pending->sizes);
+    for (unsigned i = 0; i < CPU_SIZES * MEMORY_SIZES; i++) {
+        pending->sizes[i].cpu = i / MEMORY_SIZES;
+        pending->sizes[i].memory = i % MEMORY_SIZES;
+        list_init(&pending->sizes[i].used);
     }
 }
 
@@ -83,14 +91,13 @@ static unsigned bits_of(uint64_t amount, unsigned sizes)
 
 static unsigned cpu_size(const struct resources *resources)
 {
-    return bits_of(resources->amount[RESOURCE_CPU], PENDING_CPU_SIZES);
+    return bits_of(resources->amount[RESOURCE_CPU], CPU_SIZES);
 }
 
 /* In MiB. */
 static unsigned memory_size(const struct resources *resources)
 {
-    return bits_of(resources->amount[RESOURCE_MEMORY] >> 20,
-                   PENDING_MEMORY_SIZES);
+    return bits_of(resources->amount[RESOURCE_MEMORY] >> 20, MEMORY_SIZES);
 }
 
 static struct shape *shape_of(struct pending *pending, const struct spec *spec)
@@ -115,8 +122,8 @@ static struct shape *shape_of(struct pending *pending, const struct spec *spec)
     shape->length = length;
     shape->spec = kontor__v1__pod_spec__unpack(NULL, length, shape->text);
     assert(shape->spec);
-    shape->size =
-        &pending->sizes[cpu_size(&spec->want)][memory_size(&spec->want)];
+    shape->size = &pending->sizes[cpu_size(&spec->want) * MEMORY_SIZES +
+                                  memory_size(&spec->want)];
     shape->item = (struct order_item){
         .room = left_by(&spec->want), .kinds = 1, .what = shape};
     map_insert(&pending->shapes, &shape->by_text, hash);
@@ -256,6 +263,7 @@ void pending_fini(struct pending *pending)
     list_for_each(link, next, &pending->by_age)
         seeker_end(pending, container_of(link, struct seeker, by_age));
     map_fini(&pending->shapes);
+    free(pending->sizes);
     presences_fini(&pending->awaited);
 }
 

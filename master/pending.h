@@ -24,6 +24,7 @@ enum pending_set {
 };
 
 struct shape;
+struct pending_size;
 
 struct seeker {
     const struct waiting_group *group; /* NULL: nobody waits any more */
@@ -40,20 +41,10 @@ struct seeker {
     struct list by_age;
 };
 
-enum { PENDING_CPU_SIZES = 24, PENDING_MEMORY_SIZES = 28 };
-
-/* Shapes whose wants have as many bits. */
-struct pending_size {
-    struct order shapes; /* by their first seeker, and what they leave */
-    struct list used;    /* on this list unless it is empty */
-    unsigned cpu;
-    unsigned memory;
-};
-
 struct pending {
-    struct map shapes; /* by what they ask for */
-    struct list used;  /* sizes of which there are shapes */
-    struct pending_size sizes[PENDING_CPU_SIZES][PENDING_MEMORY_SIZES];
+    struct map shapes;          /* by what they ask for */
+    struct pending_size *sizes; /* owned; see pending.c */
+    struct list used;           /* sizes of which there are shapes */
     struct order sets[PENDING_SETS];
     struct list by_age;       /* all seekers, the longest waiting first */
     struct list later;        /* the first due first */

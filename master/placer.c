@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "master/matcher.h"
+#include "master/placement/single.h"
 #include "master/preemptor.h"
 
 #include <stdio.h>

@@ -90,8 +90,6 @@ struct placement_hold *placement_hold(struct placement *placement,
 /* Frees it; NULL is nothing held. */
 void placement_unhold(struct placement *placement, struct placement_hold *hold);
 uint64_t placement_hold_node(const struct placement_hold *hold);
-/* Whose app it counts, "" when none; borrowed from it. */
-const char *placement_hold_app(const struct placement_hold *hold);
 
 /* Choose and hold for requests that arrived together, the highest priority
  * first, and of that the most awkward (demand.h): holds[i] is for requests[i],
@@ -112,9 +110,6 @@ bool placement_place_gang(struct placement *placement,
 size_t placement_ceiling(const struct placement *placement,
                          const struct placement_request *request,
                          size_t enough);
-
-/* A pod of the app is on some node, or is held to come there. */
-bool placement_has_app(const struct placement *placement, const char *app);
 
 /* A pod is on a node, and is no longer; `spec` is borrowed in between. What it
  * was given is told by placement_set(). O(pods of the node). */

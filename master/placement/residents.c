@@ -2,6 +2,7 @@
  * or away from, and what may have to make room. */
 #include "base/memory.h"
 #include "master/placement/index.h"
+#include "master/placement/single.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* single.h - what one node is to who waits: the other way round from
- * placement_choose().
+ * placement_choose(); and which apps there are.
  *
- * Pure. Each is asked by a node's id; an unknown or closed node is none. */
+ * Pure. Nodes go by their ids; an unknown or closed one is none. */
 #pragma once
 
 #include "master/placement/placement.h"
@@ -35,3 +35,9 @@ bool placement_would_yield(struct placement *placement, uint64_t node_id,
 size_t placement_room_for(const struct placement *placement,
                           const struct placement_request *request,
                           size_t enough);
+
+/* A pod of the app is on some node, or is held to come there. */
+bool placement_has_app(const struct placement *placement, const char *app);
+
+/* Whose app it counts, "" when none; borrowed from it. */
+const char *placement_hold_app(const struct placement_hold *hold);
