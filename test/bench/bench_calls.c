@@ -15,6 +15,7 @@
 #include "base/options.h"
 #include "base/random.h"
 #include "kontor/v1/cluster.pb-c.h"
+#include "master/placement/resources.h"
 #include "rpc/channel.h"
 #include "test/bench/hollow.h"
 #include "test/bench/samples.h"
@@ -31,6 +32,7 @@ struct bench {
     struct channel *channel;
     uint64_t left;     /* requests still to be sent */
     uint64_t replicas; /* pods that each Schedule makes */
+    uint64_t sent;     /* pods that are to wait */
     uint64_t running;
     uint64_t refused;
     bool pending; /* some pod was not placed */
@@ -121,8 +123,12 @@ static void fill_id(Kontor__V1__RequestId *id)
     random_bytes(&id->low, sizeof id->low);
 }
 
+/* What the pods of a benchmark want, but those that are to wait. */
+enum { POD_CPU_MILLI = 1, POD_MEMORY_BYTES = 1 << 20 };
+
 /* On `node`; "": anywhere. */
-static void schedule(struct caller *caller, char *node)
+static void schedule(struct caller *caller, char *node,
+                     const struct resources *want)
 {
     Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
     Kontor__V1__ContainerSpec container = KONTOR__V1__CONTAINER_SPEC__INIT;
@@ -132,8 +138,7 @@ static void schedule(struct caller *caller, char *node)
     Kontor__V1__RequestId id;
 
     fill_id(&id);
-    resources.cpu_milli = 1;
-    resources.memory_bytes = 1 << 20;
+    resources_tell(want, &resources);
     container.image = (char[]){"registry.local:5000/web:1"};
     spec.resources = &resources;
     spec.containers = containers;
@@ -146,20 +151,30 @@ static void schedule(struct caller *caller, char *node)
               &kontor__v1__schedule_response__descriptor, &message.base);
 }
 
+static const struct resources little = {{POD_CPU_MILLI, POD_MEMORY_BYTES}};
+
 static void send_schedule(struct caller *caller)
 {
-    schedule(caller, (char[]){""});
+    schedule(caller, (char[]){""}, &little);
 }
 
-/* A pod for a node that is not there, and its end: writes that leave nothing
- * behind. */
-static void send_churn(struct caller *caller)
+/* More memory than any node has left, and each another amount: they wait. */
+static void send_wait(struct caller *caller)
+{
+    struct resources want = {
+        {POD_CPU_MILLI, (UINT64_C(1) << 40) + caller->bench->sent++}};
+
+    schedule(caller, (char[]){""}, &want);
+}
+
+/* A pod, and its end. */
+static void send_turnover(struct caller *caller, char *node)
 {
     Kontor__V1__StopRequest message = KONTOR__V1__STOP_REQUEST__INIT;
     Kontor__V1__RequestId id;
 
     if (caller->pod[0] == '\0') {
-        schedule(caller, (char[]){"nowhere"});
+        schedule(caller, node, &little);
         return;
     }
     fill_id(&id);
@@ -167,6 +182,18 @@ static void send_churn(struct caller *caller)
     message.pod = caller->pod;
     send_call(caller, "/kontor.v1.Cluster/Stop",
               &kontor__v1__stop_response__descriptor, &message.base);
+}
+
+/* For a node that is not there: writes that leave nothing behind. */
+static void send_churn(struct caller *caller)
+{
+    send_turnover(caller, (char[]){"nowhere"});
+}
+
+/* On a node, whose room comes and goes. */
+static void send_placed_churn(struct caller *caller)
+{
+    send_turnover(caller, (char[]){""});
 }
 
 static void send_get(struct caller *caller)
@@ -203,6 +230,8 @@ static void send_etcd_get(struct caller *caller)
 static const struct workload workloads[] = {
     {"schedule", "kontor schedule", send_schedule},
     {"churn", "kontor churn", send_churn},
+    {"placed-churn", "kontor churn on nodes", send_placed_churn},
+    {"wait", "kontor wait", send_wait},
     {"get", "kontor get", send_get},
     {"etcd-put", "etcd put, TLS", send_etcd_put},
     {"etcd-get", "etcd get, TLS", send_etcd_get},
@@ -333,7 +362,8 @@ int main(int argc, char **argv)
     if (operands.count == 1)
         bench.workload = find_workload(operands.values[0]);
     if (help || !pki || !at || concurrency == 0 || !bench.workload) {
-        puts("bench_calls schedule|churn|get|etcd-put|etcd-get");
+        puts("bench_calls schedule|churn|placed-churn|wait|get|etcd-put|"
+             "etcd-get");
         options_print(table, stdout);
         return 2;
     }
