@@ -30,7 +30,7 @@ struct life {
     uint32_t vote;
     uint64_t commit_index;
     /* Committed entries after `base`: their terms and bytes. */
-    uint64_t base;
+    uint64_t base, base_term;
     size_t committed_count;
     uint64_t terms[COMMITTED_MAX];
     struct raft_payload *payloads[COMMITTED_MAX]; /* counted */
@@ -120,9 +120,11 @@ static void check_committed(struct life *life)
     }
 }
 
-static void check_log(const struct raft *raft)
+static void check_log(const struct life *life)
 {
-    uint64_t term = 0;
+    const struct raft *raft = life->raft;
+    bool whole = raft_first_index(raft) == life->base + 1;
+    uint64_t term = whole ? life->base_term : 0;
 
     assert(raft_first_index(raft) <= raft_commit_index(raft) + 1);
     assert(raft_commit_index(raft) <= raft_last_index(raft));
@@ -154,7 +156,7 @@ static void perform(struct life *life)
         assert(life->out.store_id == life->written + 1);
         life->written = life->out.store_id;
     }
-    check_log(raft);
+    check_log(life);
     check_messages(life);
     assert(raft_term(raft) >= life->term);
     assert(raft_term(raft) > life->term || life->vote == RAFT_NOBODY ||
@@ -329,6 +331,7 @@ static void install(struct life *life)
         memset(life->payloads, 0, sizeof life->payloads);
         life->committed_count = 0;
         life->base = index;
+        life->base_term = life->snapshot_term;
     }
     life->snapshot_index = 0;
     raft_payload_drop(members);
