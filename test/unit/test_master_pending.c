@@ -176,12 +176,10 @@ static void one_waits_long(struct ask large, const char *name_and_node)
     node_up(0);
     placer()->keeper.patience_ms = 50;
     for (int i = 1; i <= 4; i++) {
-        char name[16];
+        char placed[32];
 
-        snprintf(name, sizeof name, "web-%d n1", i);
-        expect_scheduled(admin, (struct ask){.cpu_milli = 1000}, name);
-        *strchr(name, ' ') = '\0';
-        until_pod(name, PHASE(PLACED));
+        snprintf(placed, sizeof placed, "web-%d n1", i);
+        expect_scheduled(admin, (struct ask){.cpu_milli = 1000}, placed);
     }
     expect_scheduled(admin, large, name_and_node);
     world_until(some_is_favoured, NULL, "room to be kept");

@@ -1,0 +1,137 @@
+/* The index of who waits: whom a node could take, against looking at each. */
+#include "base/memory.h"
+#include "base/random.h"
+#include "master/placer.h"
+#include "master_commands.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SEEDS = 40, STEPS = 300, LOOKS_A_STEP = 4 };
+
+struct world {
+    struct cluster *cluster;
+    struct placer placer;
+    struct random random;
+    uint64_t odd; /* a third of the wants is turned down; 3: none is */
+};
+
+static struct wanted any_want(struct random *random)
+{
+    return (struct wanted){(uint32_t)random_below(random, 8) * 500,
+                           random_below(random, 4) << 20,
+                           random_below(random, 2), 0};
+}
+
+/* Pods come, go and are stopped; gangs among them. */
+static void step(struct world *world)
+{
+    static const uint64_t nowhere[3];
+    struct cluster *cluster = world->cluster;
+    struct random *random = &world->random;
+    struct create create = {.want = any_want(random),
+                            .priority = (int32_t)random_below(random, 2)};
+    uint64_t pod_id = random_below(random, cluster->next_pod_id) + 1;
+
+    switch (random_below(random, 5)) {
+    case 0:
+        do_stop(cluster, pod_id, NO_REQUEST);
+        return;
+    case 1:
+        do_place(cluster, pod_id, 1);
+        return;
+    case 2:
+        do_create_many(
+            cluster, create,
+            (struct nodes_chosen){nowhere, 2 + random_below(random, 2)}, true);
+        return;
+    default:
+        do_create(cluster, create);
+    }
+}
+
+static bool is_odd(const struct world *world, const struct spec *spec)
+{
+    return spec->want.amount[RESOURCE_CPU] / 500 % 3 == world->odd;
+}
+
+static bool suits_all(void *data, const Kontor__V1__PodSpec *spec)
+{
+    (void)data;
+    (void)spec;
+    return true;
+}
+
+static bool takes_some(void *data, struct seeker *seeker)
+{
+    return !is_odd(data, seeker->group->spec);
+}
+
+/* All of those who wait are looked at. */
+static const struct pod *first_that_fits(const struct world *world,
+                                         const struct resources *room)
+{
+    const struct waiting *waiting = &world->cluster->pods.waiting;
+    const struct pod *best = NULL;
+
+    list_for_each(link, next, &waiting->all)
+    {
+        const struct waiting_group *group =
+            container_of(link, struct waiting_group, all);
+        const struct pod *pod = waiting_first(group);
+
+        if (resources_fit(room, &group->spec->want) &&
+            !is_odd(world, group->spec) &&
+            (!best || order_key_less(pending_key(pod), pending_key(best))))
+            best = pod;
+    }
+    return best;
+}
+
+static void look(struct world *world)
+{
+    struct wanted some = any_want(&world->random);
+    struct pending_query query = {
+        .room = {{some.cpu_milli, some.memory_bytes, some.disk_bytes, 0}},
+        .suits = suits_all,
+        .takes = takes_some,
+        .data = world};
+    const struct seeker *found;
+
+    world->odd = random_below(&world->random, 4);
+    found = pending_match(&world->placer.pending, &query);
+    assert_ptr_equal(found ? found->next : NULL,
+                     first_that_fits(world, &query.room));
+}
+
+static void who_is_found_is_the_first_that_fits(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world world = {cluster_new(), .random = {seed}};
+
+        do_register(world.cluster, "n1", (struct wanted){9000, 9 << 20, 9, 0});
+        placer_init(&world.placer, world.cluster);
+        for (int i = 0; i < STEPS; i++) {
+            step(&world);
+            placer_refresh(&world.placer);
+            for (int k = 0; k < LOOKS_A_STEP; k++)
+                look(&world);
+        }
+        placer_fini(&world.placer);
+        cluster_free(world.cluster);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_is_found_is_the_first_that_fits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
