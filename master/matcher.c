@@ -68,6 +68,8 @@ static void batch_add(struct pass *pass, const struct placed *placed)
                                       batch->capacity * sizeof *batch->placed);
     }
     batch->placed[batch->count++] = *placed;
+    if (placed->seeker->group->gang)
+        batch->format = CLUSTER_FORMAT_1;
 }
 
 static void batch_free(struct placer_batch *batch)
@@ -183,12 +185,10 @@ static bool place_gang(struct pass *pass, struct seeker *seeker)
         pod = waiting_next(seeker->group, pod);
     }
     free(holds);
-    if (fit) {
-        pass->batch->format = CLUSTER_FORMAT_1;
+    if (fit)
         pending_fly(&placer->pending, seeker);
-    } else {
+    else
         placer->looks_left -= (int64_t)size * LOOKS_A_GANG_POD;
-    }
     return fit;
 }
 
