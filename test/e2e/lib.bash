@@ -177,3 +177,11 @@ node_traces() { # NODE
 cluster_group() {
     field .cgroup <"$WORK/cluster/state.json"
 }
+
+# Skip in the lab: looks at this machine for what is on another there.
+on_this_machine() {
+    [ -z "${LAB:-}" ] || skip "not in the lab"
+}
+
+# The lab's cluster is there already: deploy/lab/e2e.bash.
+[ -z "${LAB:-}" ] || . "$LAB"

@@ -53,6 +53,7 @@ job_sh() { # NAME SCRIPT
 }
 
 @test "from the registry to an address that answers, here and on the other node" {
+    on_this_machine
     kctl schedule "$IMAGE" --name web --cpu 0.5 --mem 64M --net 10M --node n1 \
         >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/progress"
     grep -q '^web-1  running  10\.42\.' "$BATS_TEST_TMPDIR/out"
@@ -67,6 +68,7 @@ job_sh() { # NAME SCRIPT
 }
 
 @test "progress in bytes of a large layer" {
+    on_this_machine
     umoci unpack --image "$WORK/image:latest" "$BATS_TEST_TMPDIR/b" >/dev/null 2>&1
     head -c 30M /dev/urandom >"$BATS_TEST_TMPDIR/b/rootfs/noise"
     umoci repack --image "$WORK/image:big" "$BATS_TEST_TMPDIR/b" >/dev/null 2>&1
@@ -93,12 +95,14 @@ PY
 }
 
 @test "entrypoint, command, environment, folder and user are the image's" {
+    on_this_machine
     kctl schedule "oci:$WORK/full:latest" --cpu 50m --mem 16M --name full \
         --restart never
     [ "$(kctl logs -f full-1)" = "1000:1000 /tmp blue small" ]
 }
 
 @test "a command and --env stand over the image's" {
+    on_this_machine
     kctl schedule "oci:$WORK/full:latest" --cpu 50m --mem 16M --name over \
         --restart never --env COLOUR=red --env EXTRA=1=2 -- \
         /bin/sh -c 'echo "$COLOUR $SIZE $EXTRA $0 $*"' zero one "two three"
@@ -106,6 +110,7 @@ PY
 }
 
 @test "an image in a layout folder" {
+    on_this_machine
     kctl schedule "oci:$WORK/image:latest" --cpu 50m --mem 16M --name layout \
         --restart never -- cat /www/index.html
     [ "$(kctl logs -f layout-1)" = "hello from a pod" ]
@@ -133,6 +138,7 @@ PY
 }
 
 @test "the processor limit is in the cgroup and holds" {
+    on_this_machine
     start busy --cpu 200m -- sh -c 'while :; do :; done'
     group=$(pod_group busy-1 cpu)
     if [ -e "$group/cpu.max" ]; then
@@ -149,6 +155,7 @@ PY
 }
 
 @test "a fork bomb ends at the pod's limit of processes" {
+    on_this_machine
     start bomb --mem 64M --cpu 500m -- sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done
         bomb() { bomb | bomb & }; bomb; sleep 1000'
     group=$(pod_group bomb-1 pids)
@@ -165,6 +172,7 @@ PY
 }
 
 @test "the network limit holds in both directions" {
+    on_this_machine
     start giver --net 8M --node n1 -- sh -c \
         'head -c 1500000 /dev/zero >/tmp/file; exec httpd -f -p 80 -h /tmp'
     address=$(pod_field giver-1 .status.address)
@@ -197,6 +205,7 @@ PY
 }
 
 @test "a pod sees only itself, and its root is not the host's" {
+    on_this_machine
     run job_sh inside 'hostname; ls /proc | grep -c "^[0-9]*$"; cat /proc/1/comm
         ip -o link | wc -l; ls /var 2>&1; ipcs -q | grep -c 0x; df / | tail -n 1 | cut -d" " -f1'
     [ "${lines[0]}" = inside-1 ]
@@ -231,6 +240,7 @@ PY
 }
 
 @test "the image's stop signal ends a pod at once" {
+    on_this_machine
     kctl schedule "oci:$WORK/full:latest" --cpu 50m --mem 16M --name polite -- \
         /bin/sh -c 'trap "echo bye; exit 3" USR1; echo up; while :; do sleep 0.05; done'
     timeout 10 kctl logs -f polite-1 >"$BATS_TEST_TMPDIR/log" 3>&- &
@@ -244,6 +254,7 @@ PY
 }
 
 @test "a pod that does not mind its stop signal is killed after the grace" {
+    on_this_machine
     start deaf --stop-grace 700ms -- sh -c \
         'trap "" TERM; echo deaf; while :; do sleep 0.05; done'
     await 5 eval '[ "$(kctl logs deaf-1)" = deaf ]'
@@ -294,6 +305,7 @@ assert all(gap >= 100 << i for i, gap in enumerate(gaps)), gaps'
 }
 
 @test "a log is bounded, and its end is what is kept" {
+    on_this_machine
     start loud --restart never --mem 32M --cpu 1 -- sh -c \
         'yes "a line of the log, that is repeated many times over" | head -c 40000000; echo the end'
     await_pod loud-1 'phase == "succeeded"' 30
@@ -306,6 +318,7 @@ assert all(gap >= 100 << i for i, gap in enumerate(gaps)), gaps'
 }
 
 @test "a pod that fits nowhere waits, says why, and goes where room appears" {
+    on_this_machine
     start large --cpu 1500m --node n1 -- sleep 1000
     run kctl schedule "$IMAGE" --cpu 1500m --mem 16M --name waits --node n1 \
         --timeout 300ms --stop-grace 100ms -- sleep 1000
@@ -397,6 +410,7 @@ print(indexes[len(indexes) // 2])' <"$BATS_TEST_TMPDIR/all")
 }
 
 @test "stopped pods leave nothing on their nodes" {
+    on_this_machine
     for i in 1 2 3 4; do start "p$i" --detach; done
     for i in 1 2 3 4; do await_pod "p$i-1" 'phase == "running"'; done
     [ "$(node_traces n1; node_traces n2)" != "" ]
