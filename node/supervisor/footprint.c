@@ -1,29 +1,32 @@
 #include "node/supervisor/footprint.h"
 
 #include <link.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A program that is linked statically has one list of parts, which stands in
- * the first of them: that goes last. What is written to is left alone,
- * constants that were relocated, too. */
+/* Where the linker has put the program, whose addresses begin with 0. */
+extern char __executable_start[];
+
+/* The program, which comes first, and not the libraries that a checked build
+ * has. Its list of parts stands in the first of them: that goes last. What is
+ * written to is left alone, constants that were relocated, too. */
 static int drop_what_is_read(struct dl_phdr_info *program, size_t size,
                              void *data)
 {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
     (void)size;
     (void)data;
     for (size_t i = program->dlpi_phnum; i-- > 0;) {
         const ElfW(Phdr) *part = &program->dlpi_phdr[i];
-        uintptr_t begin = (program->dlpi_addr + part->p_vaddr) & ~(page - 1);
-        uintptr_t end = program->dlpi_addr + part->p_vaddr + part->p_memsz;
+        size_t before = part->p_vaddr % page;
 
         if (part->p_type == PT_LOAD && !(part->p_flags & PF_W))
-            madvise((void *)begin, end - begin, MADV_DONTNEED);
+            madvise(__executable_start + part->p_vaddr - before,
+                    before + part->p_memsz, MADV_DONTNEED);
     }
-    return 0;
+    return 1;
 }
 
 /* Making a pod runs through most of the program, and each page of it that is
