@@ -8,13 +8,14 @@
 
 struct kmaster {
     struct host *host;
-    bool exists;     /* it was told to be a master */
-    bool leaving;    /* it was removed, and does not know it yet */
-    bool retired;    /* removed from the cluster for good */
-    bool broken;     /* it refuses what is on its disk */
-    bool owed;       /* it was, was removed, and is to be added again */
-    uint32_t format; /* that its program knows */
-    bool went_back;  /* to an older one */
+    bool exists;          /* it was told to be a master */
+    bool leaving;         /* it was removed, and does not know it yet */
+    bool retired;         /* removed from the cluster for good */
+    bool broken;          /* it refuses what is on its disk */
+    bool owed;            /* it was, was removed, and is to be added again */
+    uint32_t format;      /* that its program knows */
+    uint32_t next_format; /* that the one it is started with next does */
+    bool went_back;       /* to an older one */
     char folder[32];
     struct replica_member members[RAFT_MEMBERS_MAX]; /* that it begins with */
     unsigned member_count;

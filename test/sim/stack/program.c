@@ -1,11 +1,12 @@
 #include "test/sim/stack/program.h"
 
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/check_state.h"
+#include "test/sim/stack/operator.h"
 
 enum {
-    OLD_PERCENT = 70,     /* of founders */
-    UPGRADE_PERCENT = 30, /* of starts */
-    BACK_PERCENT = 50,
+    OLD_PERCENT = 80,     /* of founders */
+    UPGRADE_PERCENT = 15, /* of starts */
     EACH_US = 1000000,
 };
 
@@ -17,75 +18,94 @@ uint32_t cluster_format_known(void)
     return kmaster->format;
 }
 
-static void set_format(struct kmaster *kmaster, uint32_t format)
-{
-    tell(kmaster->host, "has a program of format %u", (unsigned)format);
-    tally.upgrades++;
-    kmaster->format = format;
-}
-
 void program_begin(struct kmaster *kmaster, bool founder)
 {
-    kmaster->format =
-        founder && world.traits.upgrades && world_chance(OLD_PERCENT)
-            ? 0
-            : CLUSTER_FORMAT;
-}
+    bool old = founder && world.traits.upgrades && world_chance(OLD_PERCENT);
 
-static bool one_went_back(void)
-{
-    bool one = false;
-
-    for (unsigned i = 0; i < MASTERS_MAX; i++)
-        one |= kmasters[i].went_back;
-    return one;
-}
-
-/* Nobody can have asked for a format that another, who was never upgraded, does
- * not know. Nobody is upgraded after that before all is well: a leader may take
- * a while to hear of it. */
-static bool may_go_back(const struct kmaster *kmaster)
-{
-    bool another_is_old = false;
-
-    for (unsigned i = 0; i < MASTERS_MAX; i++)
-        another_is_old |= &kmasters[i] != kmaster &&
-                          kmaster_is_member(&kmasters[i]) &&
-                          kmasters[i].format == 0;
-    return another_is_old && !one_went_back() &&
-           world.traits.change_every_us == 0;
+    kmaster->format = old ? 0 : CLUSTER_FORMAT;
+    kmaster->next_format = kmaster->format;
 }
 
 void program_restart(struct kmaster *kmaster)
 {
-    if (!world.traits.upgrades)
+    if (kmaster->format < CLUSTER_FORMAT && !world.healed &&
+        world_chance(UPGRADE_PERCENT))
+        kmaster->next_format = CLUSTER_FORMAT;
+    if (kmaster->format == kmaster->next_format)
         return;
-    if (kmaster->format == 0) {
-        if (world.healed || (!one_went_back() && world_chance(UPGRADE_PERCENT)))
-            set_format(kmaster, CLUSTER_FORMAT);
-    } else if (!world.healed && may_go_back(kmaster) &&
-               world_chance(BACK_PERCENT)) {
-        kmaster->went_back = true;
-        set_format(kmaster, 0);
-    }
+    kmaster->format = kmaster->next_format;
+    tell(kmaster->host, "has a program of format %u now",
+         (unsigned)kmaster->format);
+    tally.upgrades++;
 }
 
-static void on_turn(void *data, uint64_t number)
-{
-    struct kmaster *kmaster = data;
+/* ---- in the end ---- */
 
-    (void)number;
-    if (kmaster->format < CLUSTER_FORMAT)
-        kmaster_stop(kmaster);
+static bool all_are_there(void)
+{
+    for (unsigned i = 0; i < MASTERS_MAX; i++)
+        if (kmaster_is_member(&kmasters[i]) && !kmasters[i].host->life)
+            return false;
+    return kmaster_leader();
+}
+
+/* The first with an older program, who was taken back after all others. */
+static struct kmaster *next_old(unsigned *count)
+{
+    struct kmaster *next = NULL;
+
+    *count = 0;
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        struct kmaster *kmaster = &kmasters[i];
+
+        if (!kmaster_is_member(kmaster) || kmaster->leaving ||
+            kmaster->format == CLUSTER_FORMAT)
+            continue;
+        ++*count;
+        if (!next || next->went_back)
+            next = kmaster;
+    }
+    return next;
+}
+
+/* A follower whom the leader knows to be new; NULL: there is none, or it may
+ * be too late for that. */
+static struct kmaster *to_take_back(void)
+{
+    if (check_format() == CLUSTER_FORMAT || operator_busy())
+        return NULL;
+    for (unsigned i = 0; i < MASTERS_MAX; i++) {
+        struct kmaster *kmaster = &kmasters[i];
+
+        if (kmaster_is_member(kmaster) && !kmaster->leaving &&
+            kmaster->format == CLUSTER_FORMAT && kmaster != kmaster_leader())
+            return kmaster;
+    }
+    return NULL;
+}
+
+/* Before the last is upgraded another is taken back. */
+static void on_turn(void *data, uint64_t taken_back)
+{
+    unsigned count;
+    struct kmaster *next = next_old(&count);
+    struct kmaster *back = count == 1 && !taken_back ? to_take_back() : NULL;
+
+    if (!next)
+        return;
+    if (all_are_there() && back) {
+        taken_back = true;
+        back->went_back = true;
+        back->next_format = 0;
+        kmaster_stop(back);
+    } else if (all_are_there()) {
+        next->next_format = CLUSTER_FORMAT;
+        kmaster_stop(next);
+    }
+    world_after(EACH_US, on_turn, data, taken_back);
 }
 
 void program_upgrade_all(void)
 {
-    for (unsigned i = 0; i < MASTERS_MAX; i++) {
-        struct kmaster *kmaster = &kmasters[i];
-        unsigned turn = kmaster->went_back ? MASTERS_MAX : i;
-
-        if (kmaster->exists && kmaster->format < CLUSTER_FORMAT)
-            world_after((turn + 1) * EACH_US, on_turn, kmaster, 0);
-    }
+    world_after(2 * EACH_US, on_turn, NULL, false);
 }

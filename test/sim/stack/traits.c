@@ -35,11 +35,11 @@ void traits_draw(struct traits *traits)
     if (world_chance(60))
         traits->change_every_us = world_between(300, 4000) * 1000;
     traits->rots = world_chance(45);
-    traits->upgrades = world_chance(35);
     if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;
     traits->patience_ms = world_between(200, 5000);
     traits->kept_ms = world_between(500, 5000);
+    traits->upgrades = world_chance(35);
     tell(NULL,
          "%u masters, %u nodes, %u clients; delay %u us, sync %u us, a fault "
          "each %u ms, lease drift %u",
