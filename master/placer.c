@@ -202,15 +202,16 @@ void placer_return(struct placer *placer, struct placement_hold *hold,
                    uint64_t pod_id)
 {
     uint64_t node_id = placement_hold_node(hold);
-    struct node *node = nodes_find(&placer->cluster->nodes, node_id);
     const struct pod *pod = pods_find(&placer->cluster->pods, pod_id);
     char app[APP_NAME_MAX + 1];
 
+    if (pod && pod->facts.node_id == node_id) {
+        placement_unhold(placer->view, hold);
+        return;
+    }
     snprintf(app, sizeof app, "%s", placement_hold_app(hold));
     placement_unhold(placer->view, hold);
-    if (pod && pod->facts.node_id == node_id)
-        return;
-    placer_help(placer, node);
+    placer_help(placer, nodes_find(&placer->cluster->nodes, node_id));
     app_left(placer, app);
 }
 
