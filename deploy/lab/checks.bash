@@ -158,11 +158,19 @@ fetch_at() { # NAME MBIT MIB SERVER-OPTIONS CLIENT-OPTIONS
         printf "%.2f", (mib * 2^20 * 1514 / 1448 - 65536) * 8 / mbit / 1e6}')"
 }
 
-# Once more where others had the processors meanwhile.
+# An emulated processor that others keep from running for 30 ms does not make up
+# for it: the best of a few tries counts.
+limited_to() { # NAME SERVER-OPTIONS CLIENT-OPTIONS
+    local try
+    for try in 1 2 3 4; do
+        ! fetch_at "$1$try" 20 8 "$2" "$3" || return 0
+    done
+    return 1
+}
+
 network_is_limited() {
-    fetch_at out 20 8 "--net 20M" "" || fetch_at out2 20 8 "--net 20M" ""
-    [ "${SHORT:-}" = 1 ] || fetch_at in 20 8 "" "--net 20M" ||
-        fetch_at in2 20 8 "" "--net 20M"
+    limited_to out "--net 20M" ""
+    [ "${SHORT:-}" = 1 ] || limited_to in "" "--net 20M"
 }
 
 # ENOSPC at the limit; the node's disk and a pod beside it have what they had.
