@@ -20,11 +20,9 @@
 
 struct net;
 
-/* Of interfaces, as the kernel has it, and of nftables tables. */
-enum { NET_BRIDGE_MAX = 15, NET_TABLE_MAX = 31 };
+enum { NET_BRIDGE_MAX = 15, NET_TABLE_MAX = 31 }; /* of names */
 
-/* 1 to `max` letters, digits, _ and -: names go into nft commands and paths
- * of /proc. */
+/* 1 to `max` letters, digits, _ and -: names go into commands and paths. */
 bool net_is_name(const char *name, size_t max);
 
 struct net_config {
@@ -47,23 +45,23 @@ int net_overlay_parse(const char *text, enum net_overlay *out,
 /* For the routes to come; AUTO unless said. */
 void net_set_overlay(struct net *net, enum net_overlay overlay);
 
-/* Bring bridge, address, sysctls and table to what they must be, whatever
- * was there. INVALID_ARGUMENT names a subnet that is none;
- * FAILED_PRECONDITION: the bridge is no bridge, or holds pods of another
- * subnet, and so of another node. */
+/* Bring bridge, address, sysctls and table to what they must be, whatever was
+ * there. INVALID_ARGUMENT names a subnet that is none; FAILED_PRECONDITION: the
+ * bridge is no bridge, or holds pods of another subnet, and so of another node.
+ */
 int net_open(struct net **out, const struct net_config *config,
              struct error *why);
 
-/* Leave everything standing for pods that go on running. */
+/* Leave everything standing for pods that go on. */
 void net_free(struct net *net);
 
 /* Remove bridge, table, tunnel and routes: nothing is left. What is not there
  * is success; the net need not be open. */
 int net_remove(const char *bridge, const char *table, struct error *why);
 
-/* Take a free address for `pod_id`; RESOURCE_EXHAUSTED when the subnet is
- * full, INVALID_ARGUMENT for an id of 2^52 or more, which no interface's name
- * could hold. Released ones are reused last. */
+/* Take a free address for `pod_id`, released ones last; RESOURCE_EXHAUSTED when
+ * the subnet is full, INVALID_ARGUMENT for an id of 2^52 or more, which no
+ * interface's name could hold. */
 int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
               struct error *why);
 
@@ -91,8 +89,7 @@ struct net_pod {
 int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
 
-/* Nothing may be sent from the pod's address any more; its interface went with
- * its namespace. */
+/* Nothing may be sent from the pod's address; its interface is gone already. */
 void net_detach(struct net *net, uint64_t pod_id, struct in_addr address);
 
 /* Call `each` for every pod's interface with the bytes that went to the pod

@@ -30,8 +30,8 @@ struct net {
     struct list changes;
 };
 
-/* ---- netlink.c: sockets and errors ----------------------------------------
- */
+/* ---- netlink.c: sockets and errors ---------------------------------------
+ * ---- */
 
 /* A route socket in the calling thread's network namespace. */
 int netlink_open(struct nl_sock **out, struct error *why);
@@ -73,8 +73,7 @@ void net_mac(unsigned char out[NET_MAC_BYTES], enum net_mac_side side,
 void net_set_mac(struct rtnl_link *link, enum net_mac_side side,
                  struct in_addr address);
 
-/* ---- bridge.c -------------------------------------------------------------
- */
+/* ---- bridge.c ---- */
 
 int net_bridge_make(struct net *net, struct error *why);
 int net_bridge_remove(const struct net *net, struct error *why);
@@ -83,15 +82,13 @@ int net_bridge_remove(const struct net *net, struct error *why);
 int net_uplink(struct nl_sock *socket, struct rtnl_link **link,
                struct error *why);
 
-/* ---- shape.c --------------------------------------------------------------
- */
+/* ---- shape.c ---- */
 
 /* Let no more than `bits` a second leave by an interface. */
 int net_shape(struct nl_sock *socket, int index, uint64_t bits,
               struct error *why);
 
-/* ---- attach.c -------------------------------------------------------------
- */
+/* ---- attach.c ---- */
 
 /* The host's end of a pod's pair: "kp" and the pod's id in hex, which must
  * be below 2^52 to fit. */
@@ -105,8 +102,7 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                               struct in_addr address),
                  void *data, struct error *why);
 
-/* ---- table.c --------------------------------------------------------------
- */
+/* ---- table.c ---- */
 
 int net_table_make(struct net *net, struct error *why);
 int net_table_remove(const struct net *net, struct error *why);
