@@ -112,6 +112,13 @@ static void a_full_disk_does_not_silence_its_pod(void **state)
     free_order(order);
 }
 
+/* Its pod has ended; the device goes before the file. */
+static void until_disk_is_gone(struct pod_world *world, uint64_t id)
+{
+    while (pod_world_has(world, id, DISK_IMAGE))
+        uv_run(&world->loop, UV_RUN_ONCE);
+}
+
 static void others_feel_nothing(void **state)
 {
     struct pod_world *world = *state;
@@ -128,6 +135,7 @@ static void others_feel_nothing(void **state)
     pod_world_await(world, 2, SUCCEEDED);
     pod_world_create(world, none);
     pod_world_await(world, 3, SUCCEEDED);
+    until_disk_is_gone(world, 2);
     assert_int_equal(loops(world), 1);
     free_order(full);
     free_order(other);
@@ -149,11 +157,6 @@ static void await_log(const struct pod_world *world, uint64_t id,
         if (!found)
             usleep(1000);
     }
-}
-
-static bool loops_are_gone(struct pod_world *world)
-{
-    return loops(world) == 0;
 }
 
 /* Its supervisor was killed: what it wrote is there for the next run, and the
@@ -193,9 +196,8 @@ static void an_ended_pod_lets_its_disk_go(void **state)
 
     pod_world_create(world, order);
     pod_world_await(world, 1, SUCCEEDED);
-    while (pod_world_has(world, 1, DISK_IMAGE))
-        uv_run(&world->loop, UV_RUN_ONCE);
-    assert_true(loops_are_gone(world));
+    until_disk_is_gone(world, 1);
+    assert_int_equal(loops(world), 0);
     assert_true(pod_world_has(world, 1, "log"));
     free_order(order);
 }
