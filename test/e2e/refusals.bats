@@ -175,17 +175,17 @@ print(pod["node"], pod["spec"].get("resources"), pod["spec"].get("cap_add"))'
     for kind in box volumes labels annotations; do
         /usr/bin/python3 "$BATS_TEST_DIRNAME/bad_image.py" "$kind" \
             "$WORK/bad/$kind" "$WORK/outside/escaped"
-        schedule 0 "oci:$WORK/bad/$kind:latest" --name "$kind" --cpu 50m \
+        schedule 0 "oci:$WORK/bad/$kind:latest" --name "plain-$kind" --cpu 50m \
             --mem 32M -- sleep 1000
     done
-    holdings box-1 >"$WORK/box"
+    holdings plain-box-1 >"$WORK/box"
     [ "$(wc -l <"$WORK/box")" -gt 40 ]
     for kind in volumes labels annotations; do
-        diff "$WORK/box" <(holdings "$kind-1")
+        diff "$WORK/box" <(holdings "plain-$kind-1")
     done
     [ -z "$(find "$WORK/cluster" "$WORK/outside" -name secret -newer "$WORK/outside/secret")" ]
     for kind in box volumes labels annotations; do
-        expect 0 stop "$kind"
+        expect 0 stop "plain-$kind"
     done
     [ "$(ls "$WORK/outside")" = secret ]
     rm "$WORK/outside/secret"
