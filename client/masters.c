@@ -4,8 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *const headings[] = {"NAME", "ADDRESS", "ROLE", "TERM",
-                                       "LAST", "APPLIED", "LAG",  NULL};
+static const char *const headings[] = {"NAME", "ADDRESS", "ROLE",
+                                       "TERM", "LAST",    "APPLIED",
+                                       "LAG",  "FORMAT",  NULL};
 
 static bool is_role(const Kontor__V1__Master *master, const char *role)
 {
@@ -40,6 +41,7 @@ static void add_row(struct table *table, const Kontor__V1__Master *master,
     add_number(table, up, master->last_index);
     add_number(table, up, master->applied_index);
     add_number(table, up && leader && leader != master, lag);
+    add_number(table, up, master->format);
 }
 
 /* "quorum 2 of 3; tolerates no further failure". */

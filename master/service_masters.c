@@ -68,16 +68,18 @@ static void row_set(struct row *row, const char *role,
     row->message.term = numbers->term;
     row->message.last_index = numbers->last_index;
     row->message.applied_index = numbers->applied_index;
+    row->message.format = numbers->format;
 }
 
-static void row_of_self(struct row *row, const struct replica *replica)
+static void row_of_self(struct row *row, const struct master *master)
 {
-    struct replica_status status = replica_status(replica);
+    struct replica_status status = replica_status(master->replica);
     Kontor__V1__Master numbers = KONTOR__V1__MASTER__INIT;
 
     numbers.term = status.term;
     numbers.last_index = status.last_index;
     numbers.applied_index = status.applied_index;
+    numbers.format = master->cluster->known;
     row_set(row, row->message.learner ? "learner" : role_text(status.role),
             &numbers);
 }
@@ -182,7 +184,7 @@ static void answer_self(struct call *call, const struct master *master)
         if (strcmp(members->members[i]->name, master->config.name) != 0)
             continue;
         row_init(&row, members->members[i]);
-        row_of_self(&row, master->replica);
+        row_of_self(&row, master);
         count = 1;
     }
     answer(call, master, &row, count); /* none: it was removed */
@@ -201,7 +203,7 @@ static void inquire(struct call *call, struct master *master)
     for (unsigned i = 0; i < inquiry->count; i++) {
         row_init(&inquiry->rows[i], members->members[i]);
         if (strcmp(members->members[i]->name, master->config.name) == 0)
-            row_of_self(&inquiry->rows[i], master->replica);
+            row_of_self(&inquiry->rows[i], master);
         else
             ask(inquiry, i);
     }

@@ -62,8 +62,10 @@ join() { # NAME PORT
     PORT=$(free_port)
     join m4 "$PORT"
     await 5 grep -q "waiting to be added" "$WORK/m4.log"
+    [ "$(masters m1 format)" -gt 0 ]
     expect 0 masters add m4 "127.0.0.1:$PORT"
     await 5 is m4 role follower
+    is m4 format "$(masters m1 format)"
     [ "$(kctl masters | tail -n 1)" = "quorum 3 of 4; tolerates 1 further failure" ]
 }
 
