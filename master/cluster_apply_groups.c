@@ -144,6 +144,16 @@ void apply_create_pods(struct apply *apply, const Kontor__V1__CreatePods *in)
 
 /* ---- scale ---- */
 
+/* Was another pod the newest one when the nodes were chosen, of another
+ * spec? */
+static bool is_outdated(const struct cluster *cluster,
+                        const Kontor__V1__ScaleApp *in, const struct spec *spec)
+{
+    const struct pod *like = pods_find(&cluster->pods, in->like_pod_id);
+
+    return in->like_pod_id != 0 && (!like || like->facts.spec != spec);
+}
+
 static void make_more(struct apply *apply, const struct app *app,
                       const Kontor__V1__ScaleApp *in, size_t count)
 {
@@ -154,6 +164,10 @@ static void make_more(struct apply *apply, const struct app *app,
                             .node_count = in->n_node_ids,
                             .reason = in->reason};
 
+    if (is_outdated(apply->cluster, in, making.spec)) {
+        making.node_count = 0;
+        making.reason = "the nodes were chosen for pods of another kind";
+    }
     making.number = pods_admit(apply, making.spec->message, false, count);
     if (making.number != 0)
         make_pods(apply, &making);

@@ -30,14 +30,13 @@ static void written(struct write *write, const struct request *request)
     kontor__v1__scale_request__free_unpacked(asked, NULL);
 }
 
-/* Hold room for `count` more of the newest pod's spec; in `reason` why not. */
-static void place_more(struct write *write, const struct app *app, size_t count,
-                       char reason[PLACEMENT_SUMMARY_MAX])
+/* Hold room for `count` more of a pod's spec; in `reason` why not. */
+static void place_more(struct write *write, const struct pod *like,
+                       size_t count, char reason[PLACEMENT_SUMMARY_MAX])
 {
     struct placement *view = write->master->placer.view;
-    const struct pod *newest = container_of(app->pods.prev, struct pod, of_app);
     struct placement_request request =
-        placer_request(newest->facts.spec->message);
+        placer_request(like->facts.spec->message);
     struct placement_request *wanted = memory_array(count, sizeof *wanted);
 
     for (size_t i = 0; i < count; i++)
@@ -63,8 +62,13 @@ static void propose_scale(struct call *call,
     CLEANUP(free_pointer) uint64_t *node_ids = NULL;
 
     if (request->replicas > staying &&
-        request->replicas - staying <= PODS_PER_COMMAND_MAX)
-        place_more(write, app, request->replicas - staying, reason);
+        request->replicas - staying <= PODS_PER_COMMAND_MAX) {
+        const struct pod *newest =
+            container_of(app->pods.prev, struct pod, of_app);
+
+        place_more(write, newest, request->replicas - staying, reason);
+        operation.like_pod_id = newest->facts.id;
+    }
     node_ids = service_held_nodes(write);
     operation.app = request->app;
     operation.replicas = request->replicas;

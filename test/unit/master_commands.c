@@ -144,6 +144,7 @@ struct cluster_result do_scale(struct cluster *cluster, const char *app,
     in.replicas = replicas;
     in.node_ids = ids;
     in.n_node_ids = nodes.count;
+    in.like_pod_id = nodes.like_pod_id;
     in.reason = reason;
     id.low = request;
     command.format = CLUSTER_FORMAT_1;

@@ -38,6 +38,7 @@ struct move {
 struct nodes_chosen {
     const uint64_t *ids;
     size_t count;
+    uint64_t like_pod_id; /* of do_scale(): for whose spec; 0: not told */
 };
 
 /* One placement of a PlacePods. */

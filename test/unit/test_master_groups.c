@@ -15,11 +15,11 @@
 static const struct wanted big = {8000, 8 << 20, 8 << 20, 8000};
 static const struct wanted half = {4000, 1 << 20, 0, 0};
 
-#define NODES(...)                                                   \
-    ((struct nodes_chosen){(const uint64_t[]){__VA_ARGS__},          \
-                           sizeof((const uint64_t[]){__VA_ARGS__}) / \
-                               sizeof(uint64_t)})
-static const struct nodes_chosen no_nodes = {NULL, 0};
+#define NODES(...)                                                            \
+    ((struct nodes_chosen){.ids = (const uint64_t[]){__VA_ARGS__},            \
+                           .count = sizeof((const uint64_t[]){__VA_ARGS__}) / \
+                                    sizeof(uint64_t)})
+static const struct nodes_chosen no_nodes;
 
 /* "web-1@1 web-2 web-3!": on node 1, pending, stopping or stopped. */
 static void expect(const struct cluster *cluster, const char *pods)
@@ -103,7 +103,7 @@ static void all_are_made_or_none(void **state)
                 ERROR_INVALID_ARGUMENT, "0 pods at one time: 1 to 10000");
     expect_code(
         do_create_many(c, named,
-                       (struct nodes_chosen){many, PODS_PER_COMMAND_MAX + 1},
+                       (struct nodes_chosen){many, PODS_PER_COMMAND_MAX + 1, 0},
                        false),
         ERROR_INVALID_ARGUMENT, "10001 pods at one time: 1 to 10000");
     expect_code(do_create_many(c, absurd, NODES(1, 2), false),
@@ -117,7 +117,7 @@ static void all_are_made_or_none(void **state)
                 ERROR_ALREADY_EXISTS, "web has a pod");
     expect(c, "web-1@1 web-2@1");
     do_create_many(c, (struct create){0},
-                   (struct nodes_chosen){many, PODS_PER_COMMAND_MAX}, false);
+                   (struct nodes_chosen){many, PODS_PER_COMMAND_MAX, 0}, false);
     assert_int_equal(c->pods.by_id.count, 2 + PODS_PER_COMMAND_MAX);
     free(many);
     cluster_free(c);
@@ -183,6 +183,24 @@ static void an_app_is_scaled_up_with_its_newest_spec(void **state)
     cluster_free(c);
 }
 
+/* Meanwhile a pod of another kind became the newest one. */
+static void nodes_chosen_for_another_kind_do_not_count(void **state)
+{
+    struct cluster *c = two_nodes();
+    struct nodes_chosen nodes = NODES(2);
+
+    (void)state;
+    do_create(c, (struct create){.want = half, .node_id = 1});
+    do_create(c, (struct create){.want = big});
+    nodes.like_pod_id = 1;
+    do_scale(c, "web", 3, nodes, NO_REQUEST);
+    expect(c, "web-1@1 web-2 web-3");
+    do_create(c, (struct create){.want = half, .node_id = 1});
+    do_scale(c, "web", 5, nodes, NO_REQUEST);
+    expect(c, "web-1@1 web-2 web-3 web-4@1 web-5@2");
+    cluster_free(c);
+}
+
 static void the_greatest_numbers_are_stopped_first(void **state)
 {
     struct cluster *c = two_nodes();
@@ -236,7 +254,7 @@ static void more_are_stopped_than_are_remembered(void **state)
 
     (void)state;
     do_create_many(c, (struct create){0},
-                   (struct nodes_chosen){many, PODS_PER_COMMAND_MAX}, true);
+                   (struct nodes_chosen){many, PODS_PER_COMMAND_MAX, 0}, true);
     do_scale(c, "web", 0, no_nodes, NO_REQUEST);
     assert_int_equal(c->pods.by_id.count, PODS_ENDED_MAX);
     free(many);
@@ -273,7 +291,7 @@ static void no_gang_is_half_placed(void **state)
         const uint64_t *nodes = half_gangs[i].nodes;
 
         do_create_many(c, (struct create){.want = half},
-                       (struct nodes_chosen){nodes, 3}, true);
+                       (struct nodes_chosen){nodes, 3, 0}, true);
         expect(c, "web-1 web-2 web-3");
         do_place_many(c,
                       (const struct chosen[]){
@@ -445,6 +463,7 @@ int main(void)
         cmocka_unit_test(a_request_for_many_is_done_once),
         cmocka_unit_test(replicas_of_a_lost_node_are_placed_anew),
         cmocka_unit_test(an_app_is_scaled_up_with_its_newest_spec),
+        cmocka_unit_test(nodes_chosen_for_another_kind_do_not_count),
         cmocka_unit_test(the_greatest_numbers_are_stopped_first),
         cmocka_unit_test(a_scale_is_done_once),
         cmocka_unit_test(a_bad_scale_changes_nothing),

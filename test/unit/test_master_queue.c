@@ -47,7 +47,8 @@ static void step(struct world *world)
     case 2:
         do_create_many(
             cluster, create,
-            (struct nodes_chosen){nowhere, 2 + random_below(random, 2)}, true);
+            (struct nodes_chosen){nowhere, 2 + random_below(random, 2), 0},
+            true);
         return;
     default:
         do_create(cluster, create);

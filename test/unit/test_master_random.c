@@ -121,7 +121,7 @@ static void create_group(struct cluster *cluster, struct random *random)
         (struct create){.app = random_below(random, 2) ? "web" : "gang",
                         .want = some_want(random),
                         .request = random_below(random, 300)},
-        (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1)},
+        (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1), 0},
         gang);
     if (gang && cluster->next_pod_id > next) {
         gangs[gang_count].first = next;
@@ -135,10 +135,11 @@ static void scale_something(struct cluster *cluster, struct random *random)
 
     for (int i = 0; i < GROUP_MAX; i++)
         nodes[i] = random_below(random, NODES + 2);
-    do_scale(cluster, random_below(random, 2) ? "web" : "gang",
-             (uint32_t)random_below(random, 60),
-             (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1)},
-             random_below(random, 300));
+    do_scale(
+        cluster, random_below(random, 2) ? "web" : "gang",
+        (uint32_t)random_below(random, 60),
+        (struct nodes_chosen){nodes, random_below(random, GROUP_MAX + 1), 0},
+        random_below(random, 300));
 }
 
 /* Pods one after the other, some of a gang and some not. */
