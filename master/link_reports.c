@@ -143,6 +143,21 @@ void link_report_departed(struct link *link, const struct departure *departure)
     queue(link, &status);
 }
 
+/* Of one that ended by itself its output is left there. Nobody can ask for
+ * that when the pod was given up there before. */
+static void remove_rest(struct link *link, const Kontor__V1__PodStatus *status)
+{
+    const struct cluster *cluster = link->dispatch->cluster;
+    const struct pod *pod = pods_find(&cluster->pods, status->pod_id);
+
+    if (!pod_phase_ended((int32_t)status->phase) ||
+        status->phase == KONTOR__V1__POD_PHASE__POD_STOPPED)
+        return;
+    if (!pod || pod->facts.node_id != link->node_id ||
+        pod->facts.generation != status->generation)
+        link_order_delete(link, status->pod_id, status->generation);
+}
+
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
                        const struct error *why)
 {
@@ -162,8 +177,10 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
         list_remove(&report->flying);
         if (why->code != 0 && list_empty(&report->queued))
             list_append(&link->queued, &report->queued);
-        if (list_empty(&report->queued))
-            forget(link, report);
+        if (!list_empty(&report->queued))
+            continue;
+        remove_rest(link, report->status);
+        forget(link, report);
     }
     if (why->code == 0)
         link_touch(link); /* more to report, or room; else the next tick */
