@@ -188,7 +188,8 @@ static void on_second_answer(struct call *call, const ProtobufCMessage *message)
     const struct kmaster *asked = call_data(call);
 
     (void)message;
-    if (admin.whom == asked)
+    /* An answer that comes so late may be followed by a removal. */
+    if (admin.whom == asked && admin.step != REMOVING)
         check_added(asked);
 }
 
