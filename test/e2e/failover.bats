@@ -294,7 +294,7 @@ PY
     kill -CONT $masters
     kctl node cordon n1 >/dev/null # after all that was decided at once
     kctl node uncordon n1 >/dev/null
-    nodes_are ready ready
+    await 5 nodes_are ready ready # a heartbeat of each; lost, the pod had failed
     [ "$(pod still-1 .status.phase)" = running ]
     await 10 masters_agree
 }
