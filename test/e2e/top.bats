@@ -68,14 +68,19 @@ between() {
     ! grep -lF "$WORK/" /sys/block/loop*/loop/backing_file
 }
 
+# In a moment in which nobody else has the processors.
+is_used() { # LOW POD WHAT HIGH
+    between "$1" "$(used "$2" "$3")" "$4"
+}
+
 @test "what goes over the network is shown both ways" {
     kctl schedule "$IMAGE" --cpu 500m --mem 64M --net 40M --name sink --node n1 \
         -- sh -c 'sleep 1000 | nc -l -p 7000 >/dev/null'
     kctl schedule "$IMAGE" --cpu 500m --mem 64M --net 20M --name source --node n1 \
         -- sh -c "cat /dev/zero | nc $(pod_field sink-1 .status.address) 7000"
     sleep 1 # the bucket's first burst is over
-    between 18500000 "$(used source-1 net_out_bits)" 21000000
-    between 18500000 "$(used sink-1 net_in_bits)" 21000000
+    await 10 is_used 18500000 source-1 net_out_bits 21000000
+    await 10 is_used 18500000 sink-1 net_in_bits 21000000
     kctl stop source-1
     kctl stop sink-1
 }
