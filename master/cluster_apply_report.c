@@ -145,9 +145,8 @@ void apply_report_pods(struct apply *apply, const Kontor__V1__ReportPods *in)
 
         if (departure_is(pod, in->node_id, status->generation))
             take_departure(apply, pod, status);
-        else if (pod && !pod_ended(pod) && pod->facts.node_id == in->node_id &&
-                 pod->facts.generation == status->generation &&
-                 reportable((int32_t)status->phase))
+        else if (pod_is_placed(pod, in->node_id, status->generation) &&
+                 !pod_ended(pod) && reportable((int32_t)status->phase))
             take_status(apply, pod, status);
     }
 }

@@ -104,6 +104,14 @@ static inline bool pod_ended(const struct pod *pod)
     return pod_phase_ended(pod->facts.phase);
 }
 
+/* Is this the placement that the pod, or NULL, has? */
+static inline bool pod_is_placed(const struct pod *pod, uint64_t node_id,
+                                 uint32_t generation)
+{
+    return pod && pod->facts.node_id == node_id &&
+           pod->facts.generation == generation;
+}
+
 /* One that must not run twice. */
 bool pod_runs_once(const struct pod *pod);
 

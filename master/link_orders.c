@@ -106,8 +106,7 @@ static bool compare_one(struct link *link, const Kontor__V1__PodStatus *status)
         link_report(link, status);
         return true;
     }
-    if (!pod || pod->facts.node_id != link->node_id ||
-        pod->facts.generation != status->generation) {
+    if (!pod_is_placed(pod, link->node_id, status->generation)) {
         link_order_delete(link, status->pod_id, status->generation);
         return false;
     }

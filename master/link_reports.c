@@ -104,8 +104,8 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status)
     if (departure_is(pod, link->node_id, status->generation) &&
         pod_phase_ended((int32_t)status->phase))
         queue(link, status);
-    if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id ||
-        pod->facts.generation != status->generation) {
+    if (!pod_is_placed(pod, link->node_id, status->generation) ||
+        pod_ended(pod)) {
         /* An order of an earlier connection that came late started it. */
         if (!pod_phase_ended((int32_t)status->phase))
             link_order_delete(link, status->pod_id, status->generation);
@@ -153,8 +153,7 @@ static void remove_rest(struct link *link, const Kontor__V1__PodStatus *status)
     if (!pod_phase_ended((int32_t)status->phase) ||
         status->phase == KONTOR__V1__POD_PHASE__POD_STOPPED)
         return;
-    if (!pod || pod->facts.node_id != link->node_id ||
-        pod->facts.generation != status->generation)
+    if (!pod_is_placed(pod, link->node_id, status->generation))
         link_order_delete(link, status->pod_id, status->generation);
 }
 

@@ -106,18 +106,27 @@ static void count_around(struct rules *rules, const struct placement *placement)
     free(by_kind);
 }
 
+/* All that a node itself is asked for, whoever is on it. */
+static struct rules label_rules(const struct placement *placement,
+                                const Kontor__V1__PodSpec *spec,
+                                const char *node)
+{
+    return (struct rules){.all_kinds = &placement->kinds,
+                          .spec = spec,
+                          .node = node,
+                          .features = features_asked(spec),
+                          .spread_hosts =
+                              spec && strcmp(spec->spread, spread_host) == 0};
+}
+
 void rules_init(struct rules *rules, const struct placement *placement,
                 const struct placement_request *request)
 {
     const Kontor__V1__PodSpec *spec = request->spec;
 
-    *rules = (struct rules){.all_kinds = &placement->kinds,
-                            .spec = spec,
-                            .node = request->node,
-                            .features = features_asked(spec)};
+    *rules = label_rules(placement, spec, request->node);
     if (spec) {
         find_apps(rules, &placement->presences);
-        rules->spread_hosts = strcmp(spec->spread, spread_host) == 0;
         if (spec->spread[0] != '\0')
             rules->own =
                 presences_find(&placement->presences, PRESENCE_PODS, spec->app);
@@ -187,12 +196,7 @@ bool rules_allow_labels(const struct placement *placement,
                         const struct placement_entry *entry,
                         const Kontor__V1__PodSpec *spec)
 {
-    struct rules rules = {.all_kinds = &placement->kinds,
-                          .spec = spec,
-                          .node = spec->node,
-                          .features = features_asked(spec),
-                          .spread_hosts =
-                              strcmp(spec->spread, spread_host) == 0};
+    struct rules rules = label_rules(placement, spec, spec->node);
     const void *which;
 
     return rules_breach(&rules, entry, &which) == PLACEMENT_KEEPS_RULES;
