@@ -101,7 +101,8 @@ as() { # IDENTITY: config.json of somebody else, as $CONFIG
         python3 -c 'import json, sys; print(json.load(sys.stdin)["layers"][0]["digest"])')
     file=$(echo "$WORK"/registry/docker/registry/v2/blobs/sha256/*/"${digest#sha256:}"/data)
     cp "$file" "$WORK/blob"
-    printf '!' | dd of="$file" bs=1 seek=5000 conv=notrunc status=none
+    # Eight bytes: one might have been what it becomes.
+    dd if=/dev/zero of="$file" bs=1 count=8 seek=5000 conv=notrunc status=none
     schedule 1 "127.0.0.1:$REGISTRY_PORT/damaged:1"
     cp "$WORK/blob" "$file"
     says "$digest" "127.0.0.1:$REGISTRY_PORT/damaged:1"
