@@ -160,7 +160,7 @@ static bool favour(struct placer *placer, struct seeker *seeker)
     seeker->turns++;
     placer->pending.favoured = seeker;
     keeper->gained_ms = placer->pending.now_ms;
-    keeper->gained = false;
+    keeper->gained = ready > 0;
     set_kept(placer, true);
     if (wanted == 0)
         keeper_release(placer);

@@ -312,16 +312,16 @@ static void look_at_kept(struct pass *pass)
     struct placer *placer = pass->placer;
     struct seeker *favoured = placer->pending.favoured;
 
-    pass->above = seeker_priority(favoured);
     keeper_open(placer);
     if (place_next(pass, favoured))
         return; /* keeper_step() sees that it is done */
+    pass->above = seeker_priority(favoured);
     for (size_t i = 0; i < placer->keeper.count &&
                        pending_highest(&placer->pending) > pass->above;
          i++)
         look_at_node(pass, placer->keeper.nodes[i]);
-    keeper_close(placer);
     pass->above = INT64_MIN;
+    keeper_close(placer);
 }
 
 /* ---- a turn ---- */

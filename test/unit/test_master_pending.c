@@ -1,4 +1,5 @@
 /* Pods that fit nowhere when they are asked for, and what makes them fit. */
+#include "base/clock.h"
 #include "base/memory.h"
 #include "master_asks.h"
 
@@ -58,13 +59,24 @@ static void company_that_comes_at_the_same_moment_counts(void **state)
     until_pod("side-1", PHASE(PLACED));
 }
 
-static void ask_cordon(struct world_asked *asked, bool cordoned)
+static char n1[] = "n1";
+static char n2[] = "n2";
+
+static void ask_cordon(struct world_asked *asked, char *node, bool cordoned)
 {
     Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
 
-    request.node = (char[]){"n1"};
+    request.node = node;
     request.cordoned = cordoned;
     world_ask(asked, admin, "Cordon", &request.base);
+}
+
+static void cordon(char *node)
+{
+    struct world_asked asked;
+
+    ask_cordon(&asked, node, true);
+    until_answered(&asked);
 }
 
 /* The node opens at every moment about the choice: before it, while the pod's
@@ -74,16 +86,15 @@ static void a_pod_that_begins_to_wait_as_its_node_opens_is_placed(void **state)
     (void)state;
     node_up(0);
     for (int gap = 0; gap < 24; gap++) {
-        struct world_asked cordon, pod;
+        struct world_asked opened, pod;
         char name[16];
 
-        ask_cordon(&cordon, true);
-        until_answered(&cordon);
-        ask_cordon(&cordon, false);
+        cordon(n1);
+        ask_cordon(&opened, n1, false);
         for (int i = 0; i < gap; i++)
             uv_run(&world.loop, UV_RUN_ONCE);
         ask_schedule(&pod, admin, (struct ask){0});
-        until_answered(&cordon);
+        until_answered(&opened);
         until_answered(&pod);
         snprintf(name, sizeof name, "web-%d", gap + 1);
         until_pod(name, PHASE(PLACED));
@@ -169,6 +180,15 @@ static bool nothing_is_kept(void *data)
     return placer()->keeper.count == 0;
 }
 
+/* Something must come free for it. */
+static bool is_tried_at_once(void *data)
+{
+    const struct keeper *keeper = &placer()->keeper;
+
+    (void)data;
+    return !keeper->gained && clock_monotonic_ms() > keeper->tried_ms + 100;
+}
+
 /* n1 is full of web-1 to web-4, one core each; `large` waits for three, and so
  * long that room is kept for it. */
 static void one_waits_long(struct ask large, const char *name_and_node)
@@ -238,6 +258,35 @@ static void what_is_kept_goes_to_a_higher_priority(void **state)
     until_pod("large-1", PHASE(PENDING));
 }
 
+/* Both nodes open at the same moment: what is kept for one does not keep the
+ * other from the rest. */
+static void who_gets_what_was_kept_is_in_nobodys_way(void **state)
+{
+    struct world_asked first, second;
+
+    (void)state;
+    node_up(1);
+    expect_scheduled(admin, (struct ask){.app = "half", .cpu_milli = 2000},
+                     "half-1 n2");
+    cordon(n2);
+    one_waits_long((struct ask){.app = "large", .cpu_milli = 3000},
+                   "large-1 -");
+    cordon(n1);
+    end_pod("web-1");
+    end_pod("web-2");
+    end_pod("web-3");
+    expect_scheduled(admin, (struct ask){.app = "late", .cpu_milli = 1500},
+                     "late-1 -");
+    world_until(is_tried_at_once, NULL, "the last trial to be past");
+    ask_cordon(&first, n1, false);
+    ask_cordon(&second, n2, false);
+    until_answered(&first);
+    until_answered(&second);
+    until_pod("large-1", PHASE(PLACED));
+    placer()->keeper.patience_ms = 60000; /* none is kept for late-1 */
+    until_pod("late-1", PHASE(PLACED));
+}
+
 /* What does not come free is not waited for for ever. */
 static void what_is_kept_in_vain_is_given_to_others(void **state)
 {
@@ -281,6 +330,7 @@ int main(void)
         STORY(small_pods_do_not_starve_a_large_one),
         STORY(small_pods_do_not_starve_a_gang),
         STORY(what_is_kept_goes_to_a_higher_priority),
+        STORY(who_gets_what_was_kept_is_in_nobodys_way),
         STORY(what_is_kept_in_vain_is_given_to_others),
         STORY(what_is_kept_for_one_that_has_gone_is_free),
     };
