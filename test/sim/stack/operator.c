@@ -491,6 +491,15 @@ static bool is_refusal(enum error_code code)
            code == ERROR_NOT_FOUND || code == ERROR_INVALID_ARGUMENT;
 }
 
+/* A copy of it that was sent to an earlier leader may still be carried out: it
+ * is to be made sure that the node is open in the end. */
+static void refused(void)
+{
+    if (admin.step == DRAINING)
+        admin.cordoned[admin.node] = true;
+    rest();
+}
+
 static void on_ended(struct call *call, const struct error *why)
 {
     (void)call;
@@ -502,10 +511,12 @@ static void on_ended(struct call *call, const struct error *why)
         rest();
     else if (admin.step == REMOVING && why->code == ERROR_NOT_FOUND)
         admin.step = FINDING; /* told by one that had yet to hear of it */
+    else if (admin.step >= CORDONING && why->code == ERROR_NOT_FOUND)
+        ; /* asked again: the node will be there */
     else if ((admin.step >= CORDONING ||
               (admin.step == REMOVING && admin.tries == 1)) &&
              is_refusal(why->code))
-        rest();
+        refused();
     uv_timer_start(&admin.timer, on_timer,
                    admin.step == RESTING && !owes_something()
                        ? world_between(1, world.traits.change_every_us / 500)
