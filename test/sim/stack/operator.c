@@ -119,7 +119,7 @@ static struct channel *any_channel(void)
 
     do
         i = (unsigned)world_between(0, MASTERS_MAX - 1);
-    while (!kmaster_is_member(&kmasters[i]));
+    while (!kmaster_is_member(&kmasters[i]) || kmasters[i].broken);
     if (!admin.channels[i])
         admin.channels[i] = channel_open(
             &admin.host->life->loop, &(struct channel_config){
