@@ -2,8 +2,8 @@
  * containers leave behind, and is what everything in the pod dies with.
  *
  * It can do nothing and sees nothing: no capability, an empty read-only
- * root, no descriptors. A signal from within the pod does not reach it:
- * pid_namespaces(7). */
+ * root, no descriptors. A signal from within the pod does not reach it, as it
+ * handles none: pid_namespaces(7). */
 #include "node/supervisor/pod_init.h"
 
 #include "base/fd.h"

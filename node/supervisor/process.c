@@ -19,7 +19,7 @@ static size_t command_line_bytes;
 pid_t process_fork(uint64_t flags, int *pidfd)
 {
     struct clone_args arguments = {
-        .flags = flags | (pidfd ? CLONE_PIDFD : 0),
+        .flags = flags | CLONE_CLEAR_SIGHAND | (pidfd ? CLONE_PIDFD : 0),
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         /* A sibling's is the caller's own. */
         .exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,

@@ -7,9 +7,10 @@
 #include <sys/types.h>
 
 /* Fork into the namespaces of `flags` (CLONE_NEW...); SIGCHLD comes at the
- * end. With CLONE_PARENT to the caller's parent, whose child it is. *pidfd,
- * when given, is the parent's, close-on-exec. 0 in the child, -1 and errno on
- * failure. The caller must have a single thread. */
+ * end. The child has none of the caller's signal handlers. With CLONE_PARENT to
+ * the caller's parent, whose child it is. *pidfd, when given, is the parent's,
+ * close-on-exec. 0 in the child, -1 and errno on failure. The caller must have
+ * a single thread. */
 pid_t process_fork(uint64_t flags, int *pidfd);
 
 /* Fork into the pid namespace of `init`, a pidfd: 0 in the child, else its
