@@ -303,6 +303,8 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
+tests: $(BENCHES) # so that they stay fit to be built
+
 .PHONY: bench bench-raft bench-node bench-placement bench-scale
 bench-node: deps ## the node's figures, beside containerd
 	$(Q)$(MAKE) --no-print-directory all $(B)/test/bench/bench_engine
