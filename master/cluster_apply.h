@@ -33,10 +33,10 @@ void apply_create_pods(struct apply *apply, const Kontor__V1__CreatePods *in);
 void apply_scale_app(struct apply *apply, const Kontor__V1__ScaleApp *in);
 void apply_preempt_pods(struct apply *apply, const Kontor__V1__PreemptPods *in);
 
-/* May `count` pods of this spec be made? The first one's number, or 0 and
- * result->error. `named`: refused while a pod of the app lives. */
-uint32_t pods_admit(struct apply *apply, const Kontor__V1__PodSpec *spec,
-                    bool named, size_t count);
+/* May `count` pods of this spec be made? The first one's number, or 0 and why
+ * not. `named`: refused while a pod of the app lives. */
+uint32_t pods_admit(const struct pods *pods, const Kontor__V1__PodSpec *spec,
+                    bool named, size_t count, struct error *why);
 /* A new pod on that node, if it takes it; or pending, for that reason, and then
  * it has yet to pod_wait(). Takes the references to `spec` and `reason`. */
 struct pod *pod_make(struct apply *apply, struct spec *spec, uint32_t number,

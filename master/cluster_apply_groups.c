@@ -125,7 +125,8 @@ void apply_create_pods(struct apply *apply, const Kontor__V1__CreatePods *in)
 
     if (!check_count(apply, making.count))
         return;
-    making.number = pods_admit(apply, in->spec, in->named, making.count);
+    making.number = pods_admit(&cluster->pods, in->spec, in->named,
+                               making.count, &apply->result->error);
     if (making.number == 0 ||
         specs_intern(&cluster->specs, in->spec, &making.spec,
                      &apply->result->error) != 0)
@@ -168,7 +169,8 @@ static void make_more(struct apply *apply, const struct app *app,
         making.node_count = 0;
         making.reason = "the nodes were chosen for pods of another kind";
     }
-    making.number = pods_admit(apply, making.spec->message, false, count);
+    making.number = pods_admit(&apply->cluster->pods, making.spec->message,
+                               false, count, &apply->result->error);
     if (making.number != 0)
         make_pods(apply, &making);
 }

@@ -2,11 +2,9 @@
 
 #include <inttypes.h>
 
-uint32_t pods_admit(struct apply *apply, const Kontor__V1__PodSpec *spec,
-                    bool named, size_t count)
+uint32_t pods_admit(const struct pods *pods, const Kontor__V1__PodSpec *spec,
+                    bool named, size_t count, struct error *why)
 {
-    const struct pods *pods = &apply->cluster->pods;
-    struct error *why = &apply->result->error;
     const char *name = spec ? spec->app : "";
     const struct app *app;
     uint32_t number;
@@ -69,7 +67,8 @@ void pod_wait(struct apply *apply, struct pod *pod, uint32_t gang)
 
 void apply_create_pod(struct apply *apply, const Kontor__V1__CreatePod *in)
 {
-    uint32_t number = pods_admit(apply, in->spec, in->named, 1);
+    uint32_t number = pods_admit(&apply->cluster->pods, in->spec, in->named, 1,
+                                 &apply->result->error);
     struct spec *spec;
     struct pod *pod;
 

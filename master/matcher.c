@@ -179,7 +179,7 @@ static bool place_gang(struct pass *pass, struct seeker *seeker)
     if (placement_room_for(placer->view, &request, size) < size)
         return false;
     holds = memory_array(size, sizeof(struct placement_hold *));
-    fit = placer_hold_all(placer, &request, size, holds) == size;
+    fit = placer_hold_all(placer->view, &request, size, holds) == size;
     for (size_t i = 0; fit && i < size; i++) {
         batch_add(pass, &(struct placed){pod->facts.id, holds[i], seeker});
         pod = waiting_next(seeker->group, pod);

@@ -224,7 +224,7 @@ struct placement_request placer_request(const Kontor__V1__PodSpec *spec)
     };
 }
 
-size_t placer_hold_all(struct placer *placer,
+size_t placer_hold_all(struct placement *view,
                        const struct placement_request *request, size_t size,
                        struct placement_hold **holds)
 {
@@ -233,7 +233,7 @@ size_t placer_hold_all(struct placer *placer,
 
     for (size_t i = 0; i < size; i++)
         requests[i] = *request;
-    placement_place_gang(placer->view, requests, size, holds, &fit);
+    placement_place_gang(view, requests, size, holds, &fit);
     free(requests);
     return fit;
 }
@@ -276,7 +276,7 @@ size_t placer_gang_room(struct placer *placer, const struct pod *pod,
 
     *size = waiting_group_of(&placer->cluster->pods.waiting, pod)->count;
     holds = memory_array(*size, sizeof(struct placement_hold *));
-    fit = placer_hold_all(placer, &request, *size, holds);
+    fit = placer_hold_all(placer->view, &request, *size, holds);
     for (size_t i = 0; i < *size; i++)
         placement_unhold(placer->view, holds[i]);
     free(holds);

@@ -71,7 +71,7 @@ size_t placer_gang_room(struct placer *placer, const struct pod *pod,
 
 /* Hold room for all of so many alike, in holds[]; or for none. Returns how many
  * fit. */
-size_t placer_hold_all(struct placer *placer,
+size_t placer_hold_all(struct placement *view,
                        const struct placement_request *request, size_t size,
                        struct placement_hold **holds);
 

@@ -2,10 +2,16 @@
 
 #include "base/feature.h"
 #include "base/memory.h"
+#include "master/placement/preempt.h"
 #include "master/placement/rebalance.h"
 
+#include <string.h>
+
 /* Some 40 ms: meanwhile the leader does nothing else, heartbeats neither. */
-enum { REBALANCE_STEPS_MAX = 8000000 };
+enum {
+    REBALANCE_STEPS_MAX = 8000000,
+    PREEMPT_LOOKS_MAX = 100000, /* where many would have to go, 0.7 us each */
+};
 
 void plan_init(struct plan *plan, const struct placer *placer)
 {
@@ -20,64 +26,182 @@ void plan_fini(struct plan *plan)
     free(plan->pods);
 }
 
-static void reserve(struct plan *plan, size_t count)
-{
-    plan->pods = memory_array(count + 1, sizeof *plan->pods);
-}
-
 static void add(struct plan *plan, struct plan_pod pod)
 {
+    if ((plan->count & (plan->count - 1)) == 0) /* a power of two: it is full */
+        plan->pods = memory_resize(plan->pods,
+                                   (2 * plan->count + 1) * sizeof *plan->pods);
     plan->pods[plan->count++] = pod;
     plan->fates[pod.fate]++;
 }
 
 /* ---- one after the other, as the placer does ---- */
 
+/* All of a gang that waits, or none; it is told by the first. */
+static void place_gang(struct plan *plan, const struct pod *first)
+{
+    const struct waiting_group *gang =
+        waiting_group_of(&plan->cluster->pods.waiting, first);
+    const Kontor__V1__PodSpec *spec = first->facts.spec->message;
+    struct placement_request request = placer_request(spec);
+    struct placement_hold **holds =
+        memory_array(gang->count, sizeof(struct placement_hold *));
+    size_t fit = placer_hold_all(plan->copy, &request, gang->count, holds);
+    const struct pod *pod = first;
+
+    if (fit < gang->count)
+        plan->fates[PLAN_PENDING] += gang->count;
+    for (size_t i = 0; i < gang->count && fit == gang->count; i++) {
+        uint64_t to_id = placement_hold_node(holds[i]);
+
+        placement_unhold(plan->copy, holds[i]);
+        placement_give(plan->copy, to_id, pod->facts.id, spec);
+        add(plan,
+            (struct plan_pod){.pod = pod, .to_id = to_id, .fate = PLAN_PLACED});
+        pod = waiting_next(gang, pod);
+    }
+    free(holds);
+}
+
 /* Pods that wait for a node, in this order. What fits nowhere is only told
  * when `all`. */
 static void place_each(struct plan *plan, const struct plan_pod *pods,
                        size_t count, bool all)
 {
-    struct placement_hold **holds =
-        memory_array(count + 1, sizeof(struct placement_hold *));
+    const struct spec *stuck = NULL; /* the one before, and what is like it */
 
     for (size_t i = 0; i < count; i++) {
-        const struct pod *pod = pods[i].pod;
-        struct placement_request request =
-            placer_request(pod->facts.spec->message);
+        const struct pod_facts *facts = &pods[i].pod->facts;
+        const Kontor__V1__PodSpec *spec = facts->spec->message;
+        struct placement_request request = placer_request(spec);
         struct plan_pod out = pods[i];
 
-        out.to_id = placement_choose(plan->copy, &request);
+        if (pods[i].pod->gang) {
+            place_gang(plan, pods[i].pod);
+            continue;
+        }
+        if (facts->spec != stuck)
+            out.to_id = placement_choose(plan->copy, &request);
         out.fate = out.to_id ? PLAN_PLACED : PLAN_PENDING;
+        stuck = out.to_id ? NULL : facts->spec;
         if (out.to_id)
-            holds[i] = placement_hold(plan->copy, out.to_id, &request);
+            placement_give(plan->copy, out.to_id, facts->id, spec);
         if (out.to_id || all)
             add(plan, out);
         else
             plan->fates[PLAN_PENDING]++;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (!holds[i])
-            continue;
-        placement_put(plan->copy, placement_hold_node(holds[i]),
-                      pods[i].pod->facts.id, pods[i].pod->facts.spec->message);
-        placement_unhold(plan->copy, holds[i]);
-    }
-    free(holds);
     plan->nodes_after = placement_nodes_used(plan->copy);
 }
 
-void plan_schedule(struct plan *plan, const Kontor__V1__PodSpec *spec)
-{
-    struct placement_request request = placer_request(spec);
-    uint64_t to_id = placement_choose(plan->copy, &request);
+/* ---- new pods ---- */
 
-    reserve(plan, 1);
-    add(plan, (struct plan_pod){.to_id = to_id,
-                                .fate = to_id ? PLAN_PLACED : PLAN_PENDING});
+struct scheduling {
+    struct plan *plan;
+    const struct plan_wanted *wanted;
+    struct placement_request request;
+    struct plan_pod *victims; /* owned */
+    size_t victim_count;
+    size_t looks; /* at nodes, for who could make room */
+};
+
+static void add_new(struct scheduling *work, uint32_t i, uint64_t to_id)
+{
+    struct plan *plan = work->plan;
+
     if (to_id)
-        placement_put(plan->copy, to_id, plan->cluster->next_pod_id, spec);
-    plan->nodes_after = placement_nodes_used(plan->copy);
+        placement_give(plan->copy, to_id, plan->cluster->next_pod_id + i,
+                       work->wanted->spec);
+    add(plan, (struct plan_pod){.number = work->wanted->number + i,
+                                .to_id = to_id,
+                                .fate = to_id ? PLAN_PLACED : PLAN_PENDING});
+}
+
+/* As the preemptor does: one that is about to go by itself is waited for. */
+static bool all_may_yield(const struct scheduling *work,
+                          const struct placement_victims *victims)
+{
+    for (size_t i = 0; i < victims->count; i++) {
+        const struct pod *pod =
+            pods_find(&work->plan->cluster->pods, victims->pod_ids[i]);
+
+        if (!pod || !pod_may_yield(pod, work->wanted->spec->priority))
+            return false;
+    }
+    return victims->node_id != 0;
+}
+
+/* Where lower priorities make room for the new pod of that number: a node; or
+ * 0, when they cannot, for others alike neither. */
+static uint64_t make_room(struct scheduling *work, uint32_t number)
+{
+    struct plan *plan = work->plan;
+    struct placement_victims victims =
+        placement_preempt(plan->copy, &work->request);
+    uint64_t node_id = all_may_yield(work, &victims) ? victims.node_id : 0;
+
+    work->looks += plan->cluster->nodes.count;
+    if (node_id)
+        work->victims =
+            memory_resize(work->victims, (work->victim_count + victims.count) *
+                                             sizeof *work->victims);
+    for (size_t i = 0; i < victims.count && node_id; i++) {
+        placement_withdraw(plan->copy, node_id, victims.pod_ids[i]);
+        work->victims[work->victim_count++] = (struct plan_pod){
+            .pod = pods_find(&plan->cluster->pods, victims.pod_ids[i]),
+            .winner = number,
+            .from_id = node_id,
+        };
+    }
+    free(victims.pod_ids);
+    return node_id;
+}
+
+/* As Schedule does. */
+static void hold_new(const struct scheduling *work,
+                     struct placement_hold **holds)
+{
+    struct plan *plan = work->plan;
+    uint32_t pods = work->wanted->pods;
+    struct placement_request *requests;
+
+    if (work->wanted->gang) {
+        plan->gang_fit =
+            placer_hold_all(plan->copy, &work->request, pods, holds);
+        plan->gang = plan->gang_fit < pods ? pods : 0;
+        return;
+    }
+    requests = memory_array(pods, sizeof *requests);
+    for (uint32_t i = 0; i < pods; i++)
+        requests[i] = work->request;
+    placement_place_all(plan->copy, requests, pods, holds);
+    free(requests);
+}
+
+void plan_schedule(struct plan *plan, const struct plan_wanted *wanted)
+{
+    struct scheduling work = {.plan = plan,
+                              .wanted = wanted,
+                              .request = placer_request(wanted->spec)};
+    struct placement_hold **holds =
+        memory_array(wanted->pods, sizeof(struct placement_hold *));
+    bool room = !wanted->gang; /* some may be made */
+
+    hold_new(&work, holds);
+    for (uint32_t i = 0; i < wanted->pods; i++) {
+        uint64_t to_id = holds[i] ? placement_hold_node(holds[i]) : 0;
+
+        placement_unhold(plan->copy, holds[i]);
+        if (!to_id && room && work.looks > PREEMPT_LOOKS_MAX)
+            plan->preempts_more = true;
+        else if (!to_id && room)
+            room = (to_id = make_room(&work, wanted->number + i)) != 0;
+        add_new(&work, i, to_id);
+    }
+    plan->preempted = work.victim_count;
+    place_each(plan, work.victims, work.victim_count, true);
+    free(work.victims);
+    free(holds);
 }
 
 void plan_lose(struct plan *plan, const struct node *node)
@@ -87,7 +211,6 @@ void plan_lose(struct plan *plan, const struct node *node)
     struct pod **pods = node_pods(node, &count);
     struct plan_pod *moving = memory_array(count + 1, sizeof *moving);
 
-    reserve(plan, count);
     seen.closed = PLACEMENT_LOST;
     placement_set(plan->copy, &seen);
     for (size_t i = 0; i < count; i++) {
@@ -115,7 +238,7 @@ static int in_turn(const void *left, const void *right)
     return order_key_less(a, b) ? -1 : order_key_less(b, a);
 }
 
-/* All that wait, in the order they are to be placed in. */
+/* All that wait, of a gang the first, in the order they are to be placed in. */
 static size_t list_pending(const struct waiting *waiting, struct plan_pod *out)
 {
     size_t count = 0;
@@ -126,46 +249,58 @@ static size_t list_pending(const struct waiting *waiting, struct plan_pod *out)
             container_of(link, struct waiting_group, all);
 
         for (struct pod *pod = waiting_first(group); pod;
-             pod = waiting_next(group, pod))
+             pod = group->gang ? NULL : waiting_next(group, pod))
             out[count++] = (struct plan_pod){.pod = pod};
     }
     qsort(out, count, sizeof *out, in_turn);
     return count;
 }
 
-/* A knode that is new can do all there is. */
+/* A knode that is new can do all there is, unless a label says otherwise. */
 struct new_labels {
-    Kontor__V1__Label labels[FEATURE_COUNT];
-    Kontor__V1__Label *list[FEATURE_COUNT];
+    Kontor__V1__Label features[FEATURE_COUNT];
+    Kontor__V1__Label *list[FEATURE_COUNT + NODE_LABELS_MAX];
+    size_t count;
 };
 
-static struct kind_labels label_as_new(struct new_labels *out)
+static void label_as_new(const struct plan_nodes *nodes, struct new_labels *out)
 {
+    for (size_t i = 0; i < nodes->label_count; i++)
+        out->list[i] = nodes->labels[i];
+    out->count = nodes->label_count;
     for (int i = 0; i < FEATURE_COUNT; i++) {
-        kontor__v1__label__init(&out->labels[i]);
-        out->labels[i].key = without_const(feature_label((enum feature)i));
-        out->labels[i].value = without_const(FEATURE_KNOWN);
-        out->list[i] = &out->labels[i];
+        const char *key = feature_label((enum feature)i);
+        bool told = false;
+
+        for (size_t k = 0; k < nodes->label_count; k++)
+            told |= strcmp(nodes->labels[k]->key, key) == 0;
+        if (told)
+            continue;
+        kontor__v1__label__init(&out->features[i]);
+        out->features[i].key = without_const(key);
+        out->features[i].value = without_const(FEATURE_KNOWN);
+        out->list[out->count++] = &out->features[i];
     }
-    return (struct kind_labels){.labels = out->list,
-                                .label_count = FEATURE_COUNT};
 }
 
-void plan_add(struct plan *plan, const struct resources *capacity)
+void plan_add(struct plan *plan, const struct plan_nodes *nodes)
 {
     const struct pods *pods = &plan->cluster->pods;
     struct new_labels labels;
-    struct placement_node node = {.id = plan->cluster->next_node_id,
-                                  .name = "new",
-                                  .labels = label_as_new(&labels),
-                                  .capacity = *capacity,
-                                  .free = *capacity};
+    struct placement_node node = {
+        .name = "new", .capacity = nodes->capacity, .free = nodes->capacity};
     struct plan_pod *pending =
         memory_array(pods->by_id.count + 1, sizeof *pending);
     size_t count = list_pending(&pods->waiting, pending);
 
-    reserve(plan, count);
-    placement_set(plan->copy, &node);
+    label_as_new(nodes, &labels);
+    node.labels = (struct kind_labels){.labels = labels.list,
+                                       .label_count = labels.count};
+    for (uint32_t i = 0; i < nodes->count; i++) {
+        node.id = plan->cluster->next_node_id + i;
+        placement_set(plan->copy, &node);
+    }
+    plan->nodes_added = nodes->count;
     place_each(plan, pending, count, false);
     free(pending);
 }
@@ -193,7 +328,6 @@ void plan_drain(struct plan *plan, const struct node *node, bool force)
     struct pod **pods = node_pods(node, &count);
     struct placement_moves moves;
 
-    reserve(plan, count);
     for (size_t i = 0; i < count; i++) {
         if (!pod_runs_once(pods[i]) && !pods[i]->facts.stop_requested)
             continue;
@@ -282,7 +416,30 @@ void plan_rebalance(struct plan *plan, size_t moves_max)
     for (size_t i = 0; i < moves.count; i++)
         placement_move(plan->copy, &moves.moves[i]);
     join_moves(&moves);
-    reserve(plan, moves.count);
+    add_moves(plan, &moves);
+    free(moves.moves);
+    plan->nodes_after = placement_nodes_used(plan->copy);
+}
+
+static bool may_move(const void *pods, uint64_t pod_id)
+{
+    const struct pod *pod = pods_find(pods, pod_id);
+
+    return pod && pod_is_movable(pod);
+}
+
+void plan_even(struct plan *plan, size_t moves_max)
+{
+    const struct even_limits limits = {.moves = moves_max,
+                                       .steps = REBALANCE_STEPS_MAX,
+                                       .may_move = may_move,
+                                       .data = &plan->cluster->pods};
+    struct placement_moves moves;
+
+    plan->even = true;
+    plan->even_before = placement_evenness(plan->copy);
+    moves = placement_even(plan->copy, &limits);
+    plan->even_after = placement_evenness(plan->copy);
     add_moves(plan, &moves);
     free(moves.moves);
     plan->nodes_after = placement_nodes_used(plan->copy);

@@ -4,7 +4,7 @@
  * Pure. Valid until the state changes. O(nodes and pods) for the copy. */
 #pragma once
 
-#include "master/placement/plan.h"
+#include "master/placement/even.h"
 #include "master/placer.h"
 
 enum plan_fate {
@@ -17,6 +17,8 @@ enum plan_fate {
 
 struct plan_pod {
     const struct pod *pod; /* borrowed; NULL: it is not there yet */
+    uint32_t number;       /* of its app's, of one that is not there yet */
+    uint32_t winner;       /* such a one for which it makes room; 0: none */
     uint64_t from_id;      /* 0: none */
     uint64_t to_id;        /* 0: none */
     enum plan_fate fate;
@@ -30,6 +32,13 @@ struct plan {
     size_t fates[PLAN_FATES]; /* how many of each */
     size_t nodes_before;      /* that have pods */
     size_t nodes_after;
+    uint32_t nodes_added;
+    uint32_t gang;      /* pods of a new gang that does not fit; 0: none */
+    size_t gang_fit;    /* so many of them do */
+    size_t preempted;   /* pods that make room */
+    bool preempts_more; /* that was not worked out to the end */
+    bool even;          /* these two are told: */
+    struct evenness even_before, even_after;
 };
 
 void plan_init(struct plan *plan, const struct placer *placer);
@@ -37,12 +46,32 @@ void plan_fini(struct plan *plan);
 
 /* Each once, after plan_init(). */
 
-void plan_schedule(struct plan *plan, const Kontor__V1__PodSpec *spec);
+struct plan_wanted {
+    const Kontor__V1__PodSpec *spec; /* borrowed for as long as the plan */
+    uint32_t pods;
+    uint32_t number; /* of its app's, of the first */
+    bool gang;
+};
+
+/* New pods: where they would go; who would have to make room for those that fit
+ * nowhere else, and what would become of them. */
+void plan_schedule(struct plan *plan, const struct plan_wanted *wanted);
 /* With `force` what may run only once fails. */
 void plan_drain(struct plan *plan, const struct node *node, bool force);
 void plan_lose(struct plan *plan, const struct node *node);
-/* A node more: who of the pending pods would be placed. */
-void plan_add(struct plan *plan, const struct resources *capacity);
+
+struct plan_nodes {
+    struct resources capacity;        /* of each */
+    Kontor__V1__Label *const *labels; /* borrowed for the call */
+    size_t label_count;               /* NODE_LABELS_MAX at most */
+    uint32_t count;
+};
+
+/* Nodes more: who of the pending pods would be placed. */
+void plan_add(struct plan *plan, const struct plan_nodes *nodes);
 /* Moves that fit when all are done together. What is about to end or to move,
  * or may run only once, keeps its node out of it. */
 void plan_rebalance(struct plan *plan, size_t moves_max);
+/* Moves that fit in any order. What is about to end or to move, or may run only
+ * once, stays. */
+void plan_even(struct plan *plan, size_t moves_max);

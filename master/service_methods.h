@@ -29,8 +29,21 @@ void service_transfer_leadership(struct call *call,
                                  const ProtobufCMessage *request);
 void service_backup(struct call *call, const ProtobufCMessage *request);
 
-/* How many moves one command may have, as asked for. */
-size_t service_moves_max(const Kontor__V1__RebalanceRequest *request);
+/* What Rebalance would do. */
+struct plan;
+void service_plan_rebalance(struct plan *plan,
+                            const Kontor__V1__RebalanceRequest *request);
+
+/* How many pods Schedule is asked for. INVALID_ARGUMENT: too many. */
+uint32_t service_pods_asked(const Kontor__V1__ScheduleRequest *request);
+int service_check_replicas(const Kontor__V1__ScheduleRequest *request,
+                           struct error *why);
+
+/* FAILED_PRECONDITION: a gang that would not fit if it had all nodes to itself
+ * never will. */
+int service_check_gang(const struct master *master,
+                       const Kontor__V1__ScheduleRequest *request,
+                       struct error *why);
 
 /* Place what arrived in this loop turn, all together. */
 void service_schedule_step(struct master *master);

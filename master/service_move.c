@@ -12,11 +12,19 @@
 /* Of the moves in one answer. */
 enum { TOLD_MAX = 1000 };
 
-size_t service_moves_max(const Kontor__V1__RebalanceRequest *request)
+static size_t moves_max(uint32_t asked)
 {
-    return request->moves_max > 0 && request->moves_max < MOVES_PER_COMMAND_MAX
-               ? request->moves_max
-               : MOVES_PER_COMMAND_MAX;
+    return asked > 0 && asked < MOVES_PER_COMMAND_MAX ? asked
+                                                      : MOVES_PER_COMMAND_MAX;
+}
+
+void service_plan_rebalance(struct plan *plan,
+                            const Kontor__V1__RebalanceRequest *request)
+{
+    if (request->even)
+        plan_even(plan, moves_max(request->even->moves_max));
+    else
+        plan_rebalance(plan, moves_max(request->moves_max));
 }
 
 /* Propose the plan's moves, `operation` holding the rest. */
@@ -122,7 +130,11 @@ static void rebalanced(struct write *write, const struct request *request)
     const struct nodes *nodes = &write->master->cluster->nodes;
     Kontor__V1__RebalanceResponse response =
         KONTOR__V1__REBALANCE_RESPONSE__INIT;
+    struct evenness evenness = placement_evenness(write->master->placer.view);
+    Kontor__V1__Evenness even;
 
+    evenness_tell(&evenness, &even);
+    response.even = &even;
     response.index = request->index;
     list_for_each(link, next, &nodes->all)
     {
@@ -143,7 +155,7 @@ static void rebalance_now(struct master *master, struct call *call,
     struct plan plan;
 
     plan_init(&plan, &master->placer);
-    plan_rebalance(&plan, service_moves_max(request));
+    service_plan_rebalance(&plan, request);
     propose_moves(service_write(call, message, request->request_id, rebalanced),
                   &plan, &operation);
     plan_fini(&plan);

@@ -6,26 +6,61 @@
 #include "master/planner.h"
 #include "master/spec_check.h"
 
-#include <string.h>
+#include <inttypes.h>
 
 enum { PAGE_DEFAULT = 1000, PAGE_MAX = 8000 };
 
-/* What is told of the plan; texts are borrowed from the state. */
+/* What is told of the plan; texts are borrowed from the state, or are on the
+ * list. */
 struct telling {
     struct plan *plan;
-    const Kontor__V1__PodSpec *spec; /* of a pod that is not there yet */
+    const Kontor__V1__PodSpec *spec; /* of pods that are not there yet */
     const struct spec *reason_spec;  /* that `reason` is about */
-    char *reason;                    /* owned */
-    char **reasons;                  /* owned, each */
-    size_t reason_count;
+    char *reason;
+    char **texts; /* owned, each */
+    size_t text_count;
 };
 
-static char *name_of(const struct cluster *cluster, uint64_t node_id)
+static char *keep(struct telling *telling, char *text)
+{
+    telling->texts[telling->text_count++] = text;
+    return text;
+}
+
+static char *name_of_node(struct telling *telling, uint64_t node_id)
 {
     static char new_node[] = "new";
+    const struct cluster *cluster = telling->plan->cluster;
     const struct node *node = nodes_find(&cluster->nodes, node_id);
 
-    return node ? node->name->bytes : new_node;
+    if (node)
+        return node->name->bytes;
+    if (telling->plan->nodes_added == 1)
+        return new_node;
+    return keep(telling, memory_format("new-%" PRIu64,
+                                       node_id - cluster->next_node_id + 1));
+}
+
+static char *name_of_new(struct telling *telling, uint32_t number)
+{
+    return keep(telling, memory_format("%s-%u", telling->spec->app, number));
+}
+
+static char *find_reason(const struct telling *telling, const struct spec *spec)
+{
+    const struct plan *plan = telling->plan;
+    struct placement_request request =
+        placer_request(spec ? spec->message : telling->spec);
+    char text[PLACEMENT_SUMMARY_MAX];
+
+    if (!spec && plan->gang)
+        return memory_format(PLACER_GANG_WAITS, plan->gang, plan->gang_fit);
+    if (!spec && plan->preempts_more)
+        return memory_format(
+            "%zu pods of lower priority have made room: whether "
+            "more could was not worked out",
+            plan->preempted);
+    return memory_string(placement_summarise(plan->copy, &request, text));
 }
 
 /* Why it fits nowhere, then. Pods of one spec, one after the other, share it:
@@ -33,16 +68,10 @@ static char *name_of(const struct cluster *cluster, uint64_t node_id)
 static char *why_pending(struct telling *telling, const struct plan_pod *pod)
 {
     const struct spec *spec = pod->pod ? pod->pod->facts.spec : NULL;
-    struct placement_request request =
-        placer_request(spec ? spec->message : telling->spec);
-    char text[PLACEMENT_SUMMARY_MAX];
 
-    if (telling->reason && spec == telling->reason_spec)
-        return telling->reason;
+    if (!telling->reason || spec != telling->reason_spec)
+        telling->reason = keep(telling, find_reason(telling, spec));
     telling->reason_spec = spec;
-    telling->reason =
-        memory_string(placement_summarise(telling->plan->copy, &request, text));
-    telling->reasons[telling->reason_count++] = telling->reason;
     return telling->reason;
 }
 
@@ -51,15 +80,17 @@ static void tell(struct telling *telling, const struct plan_pod *pod,
 {
     static char fails[] = "may run only once: it fails";
     static char stays[] = "may run only once: it stays until it has ended";
-    const struct cluster *cluster = telling->plan->cluster;
 
     kontor__v1__planned_move__init(out);
-    out->pod = pod->pod ? pod->pod->facts.name->bytes : telling->spec->app;
+    out->pod = pod->pod ? pod->pod->facts.name->bytes
+                        : name_of_new(telling, pod->number);
     if (pod->from_id)
-        out->from = name_of(cluster, pod->from_id);
+        out->from = name_of_node(telling, pod->from_id);
+    if (pod->winner)
+        out->winner = name_of_new(telling, pod->winner);
     switch (pod->fate) {
     case PLAN_PLACED:
-        out->to = name_of(cluster, pod->to_id);
+        out->to = name_of_node(telling, pod->to_id);
         return;
     case PLAN_PENDING:
         out->reason = why_pending(telling, pod);
@@ -75,9 +106,33 @@ static void tell(struct telling *telling, const struct plan_pod *pod,
     }
 }
 
+static void reply(struct call *call, const struct plan *plan,
+                  Kontor__V1__PlanResponse *response)
+{
+    Kontor__V1__Evenness before, after;
+
+    response->index = plan->cluster->index;
+    response->nodes_before = (uint32_t)plan->nodes_before;
+    response->nodes_after = (uint32_t)plan->nodes_after;
+    response->placed = plan->fates[PLAN_PLACED];
+    response->pending = plan->fates[PLAN_PENDING];
+    response->failing = plan->fates[PLAN_FAILS];
+    response->staying = plan->fates[PLAN_STAYS];
+    response->preempted = plan->preempted;
+    response->nodes_added = plan->nodes_added;
+    if (plan->even) {
+        evenness_tell(&plan->even_before, &before);
+        evenness_tell(&plan->even_after, &after);
+        response->even_before = &before;
+        response->even_after = &after;
+    }
+    service_reply(call, &response->base);
+}
+
 static void answer_with(struct call *call, struct plan *plan,
                         const Kontor__V1__PodSpec *spec, uint32_t page_size)
 {
+    enum { TEXTS_MAX = 3 }; /* of one pod */
     Kontor__V1__PlanResponse response = KONTOR__V1__PLAN_RESPONSE__INIT;
     size_t page = page_size ? page_size : PAGE_DEFAULT;
     Kontor__V1__PlannedMove *moves;
@@ -88,23 +143,16 @@ static void answer_with(struct call *call, struct plan *plan,
     if (page > plan->count)
         page = plan->count;
     moves = memory_array(page + 1, sizeof *moves);
-    telling.reasons = memory_array(page + 1, sizeof(char *));
+    telling.texts = memory_array(page * TEXTS_MAX + 1, sizeof(char *));
     response.moves = memory_array(page + 1, sizeof(Kontor__V1__PlannedMove *));
     for (size_t i = 0; i < page; i++) {
         tell(&telling, &plan->pods[i], &moves[i]);
         response.moves[response.n_moves++] = &moves[i];
     }
-    response.index = plan->cluster->index;
-    response.nodes_before = (uint32_t)plan->nodes_before;
-    response.nodes_after = (uint32_t)plan->nodes_after;
-    response.placed = plan->fates[PLAN_PLACED];
-    response.pending = plan->fates[PLAN_PENDING];
-    response.failing = plan->fates[PLAN_FAILS];
-    response.staying = plan->fates[PLAN_STAYS];
-    service_reply(call, &response.base);
-    while (telling.reason_count > 0)
-        free(telling.reasons[--telling.reason_count]);
-    free(telling.reasons);
+    reply(call, plan, &response);
+    while (telling.text_count > 0)
+        free(telling.texts[--telling.text_count]);
+    free(telling.texts);
     free(response.moves);
     free(moves);
 }
@@ -136,6 +184,69 @@ static int check_capacity(const struct resources *capacity, struct error *why)
     return 0;
 }
 
+static int plan_addition(struct plan *plan,
+                         const Kontor__V1__PlanRequest *request,
+                         struct error *why)
+{
+    Kontor__V1__LabelChanges changes = KONTOR__V1__LABEL_CHANGES__INIT;
+    struct plan_nodes nodes = {.capacity = resources_of(request->add),
+                               .labels = request->add_labels,
+                               .label_count = request->n_add_labels,
+                               .count =
+                                   request->add_count ? request->add_count : 1};
+
+    changes.labels = request->add_labels;
+    changes.n_labels = request->n_add_labels;
+    if (check_capacity(&nodes.capacity, why) != 0)
+        return why->code;
+    if (changes.n_labels > 0 && label_changes_check(&changes, why) != 0)
+        return error_wrap(why, "add");
+    if (nodes.count > NODES_MAX - plan->cluster->nodes.count)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "add: there are %zu nodes, with %u more there would "
+                         "be more than %d",
+                         plan->cluster->nodes.count, nodes.count, NODES_MAX);
+    plan_add(plan, &nodes);
+    return 0;
+}
+
+/* What Schedule would refuse is refused. */
+static int plan_new_pods(struct plan *plan, const struct master *master,
+                         const Kontor__V1__ScheduleRequest *request,
+                         struct checked_spec *checked, struct error *why)
+{
+    struct plan_wanted wanted = {.spec = &checked->spec,
+                                 .pods = service_pods_asked(request)};
+
+    wanted.gang = request->gang && wanted.pods > 1;
+    if (spec_check(request->spec, checked, why) != 0 ||
+        service_check_replicas(request, why) != 0 ||
+        (wanted.gang && service_check_gang(master, request, why) != 0))
+        return why->code;
+    wanted.number = pods_admit(&plan->cluster->pods, &checked->spec,
+                               checked->named, wanted.pods, why);
+    if (wanted.number == 0)
+        return why->code;
+    plan_schedule(plan, &wanted);
+    return 0;
+}
+
+static int plan_node(struct plan *plan, const Kontor__V1__PlanRequest *request,
+                     struct error *why)
+{
+    const struct node *node;
+
+    if (find_node(plan->cluster,
+                  request->drain ? request->drain->node : request->lose, &node,
+                  why) != 0)
+        return why->code;
+    if (request->drain)
+        plan_drain(plan, node, request->drain->force);
+    else
+        plan_lose(plan, node);
+    return 0;
+}
+
 /* How many of the things that can be planned are asked for. */
 static int count_asked(const Kontor__V1__PlanRequest *request)
 {
@@ -144,36 +255,21 @@ static int count_asked(const Kontor__V1__PlanRequest *request)
            (request->rebalance != NULL);
 }
 
-static int make_plan(struct plan *plan, const Kontor__V1__PlanRequest *request,
+static int make_plan(struct plan *plan, const struct master *master,
+                     const Kontor__V1__PlanRequest *request,
                      struct checked_spec *checked, struct error *why)
 {
-    struct resources capacity = resources_of(request->add);
-    const struct node *node = NULL;
-
     if (count_asked(request) != 1)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "a plan is of one of schedule, drain, lose, add and "
                          "rebalance");
-    if (request->schedule &&
-        spec_check(request->schedule->spec, checked, why) != 0)
-        return why->code;
-    if (request->add && check_capacity(&capacity, why) != 0)
-        return why->code;
-    if ((request->drain || request->lose[0]) &&
-        find_node(plan->cluster,
-                  request->drain ? request->drain->node : request->lose, &node,
-                  why) != 0)
-        return why->code;
     if (request->schedule)
-        plan_schedule(plan, &checked->spec);
-    else if (request->drain)
-        plan_drain(plan, node, request->drain->force);
-    else if (request->add)
-        plan_add(plan, &capacity);
-    else if (request->rebalance)
-        plan_rebalance(plan, service_moves_max(request->rebalance));
-    else
-        plan_lose(plan, node);
+        return plan_new_pods(plan, master, request->schedule, checked, why);
+    if (request->add)
+        return plan_addition(plan, request, why);
+    if (!request->rebalance)
+        return plan_node(plan, request, why);
+    service_plan_rebalance(plan, request->rebalance);
     return 0;
 }
 
@@ -187,7 +283,7 @@ static void answer(struct master *master, struct call *call,
     struct error why;
 
     plan_init(&plan, &master->placer);
-    if (make_plan(&plan, request, &checked, &why) != 0)
+    if (make_plan(&plan, master, request, &checked, &why) != 0)
         service_fail(call, &why);
     else
         answer_with(call, &plan, &checked.spec, request->page_size);

@@ -195,13 +195,13 @@ void service_schedule_step(struct master *master)
 
 /* ---- what is asked ---- */
 
-static uint32_t pods_asked(const Kontor__V1__ScheduleRequest *request)
+uint32_t service_pods_asked(const Kontor__V1__ScheduleRequest *request)
 {
     return request->replicas ? request->replicas : 1;
 }
 
-static int check_replicas(const Kontor__V1__ScheduleRequest *request,
-                          struct error *why)
+int service_check_replicas(const Kontor__V1__ScheduleRequest *request,
+                           struct error *why)
 {
     if (request->replicas <= PODS_PER_COMMAND_MAX)
         return 0;
@@ -210,20 +210,14 @@ static int check_replicas(const Kontor__V1__ScheduleRequest *request,
                      request->replicas, PODS_PER_COMMAND_MAX);
 }
 
-/* A gang that would not fit if it had all nodes to itself never will. One that
- * was made, and whose request is sent again, is answered again. */
-static int check_gang(const struct master *master,
-                      const Kontor__V1__ScheduleRequest *request,
-                      struct error *why)
+int service_check_gang(const struct master *master,
+                       const Kontor__V1__ScheduleRequest *request,
+                       struct error *why)
 {
     struct placement_request wanted = placer_request(request->spec);
-    uint32_t pods = pods_asked(request);
+    uint32_t pods = service_pods_asked(request);
     size_t room;
 
-    if (requests_find(&master->cluster->requests,
-                      (struct request_id){request->request_id->high,
-                                          request->request_id->low}))
-        return 0;
     room = placement_ceiling(master->placer.view, &wanted, pods);
     if (room >= pods)
         return 0;
@@ -244,7 +238,7 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     struct error why;
 
     if (spec_check(request.spec, &checked, &why) != 0 ||
-        check_replicas(&request, &why) != 0) {
+        service_check_replicas(&request, &why) != 0) {
         service_fail(call, &why);
         return;
     }
@@ -254,12 +248,15 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
         forward_call(&master->forwarder, call, &request.base);
         return;
     }
-    if (request.gang && check_gang(master, &request, &why) != 0) {
-        service_fail(call, &why);
+    if (request.gang &&
+        !requests_find(&master->cluster->requests,
+                       (struct request_id){id.high, id.low}) &&
+        service_check_gang(master, &request, &why) != 0) {
+        service_fail(call, &why); /* what was made is answered again */
         return;
     }
     write = service_write(call, &request.base, &id, written);
-    write->pods = pods_asked(&request);
+    write->pods = service_pods_asked(&request);
     write->gang = request.gang && write->pods > 1;
     list_append(&master->arrivals, &write->arrived);
 }

@@ -27,6 +27,7 @@ struct placement *placement_copy(const struct placement *placement)
     kinds_copy(&copy->kinds, &placement->kinds);
     presences_copy(&copy->presences, &placement->presences);
     copy->demand = placement->demand;
+    copy->lowest = placement->lowest;
     copy->count = copy->capacity = placement->count;
     copy->nodes =
         memory_array(copy->count + 1, sizeof(struct placement_entry *));
@@ -53,27 +54,42 @@ size_t placement_nodes_used(const struct placement *placement)
     return used;
 }
 
-void placement_move(struct placement *placement,
-                    const struct placement_move *move)
+void placement_give(struct placement *placement, uint64_t node_id,
+                    uint64_t pod_id, const Kontor__V1__PodSpec *spec)
 {
-    struct placement_entry *from = placement_find(placement, move->from_id);
-    struct placement_entry *to = placement_find(placement, move->to_id);
+    struct placement_entry *entry = placement_find(placement, node_id);
+    struct resources want = resources_of(spec->resources);
+
+    placement_put(placement, node_id, pod_id, spec);
+    entry->node.free = resources_less(&entry->node.free, &want);
+    placement_touch(placement, entry);
+}
+
+const Kontor__V1__PodSpec *placement_withdraw(struct placement *placement,
+                                              uint64_t node_id, uint64_t pod_id)
+{
+    struct placement_entry *entry = placement_find(placement, node_id);
     const Kontor__V1__PodSpec *spec = NULL;
     struct resources want;
 
-    assert(from && to);
-    for (uint32_t i = 0; i < from->resident_count && !spec; i++) {
-        if (from->residents[i].pod_id == move->pod_id)
-            spec = from->residents[i].spec;
+    assert(entry);
+    for (uint32_t i = 0; i < entry->resident_count && !spec; i++) {
+        if (entry->residents[i].pod_id == pod_id)
+            spec = entry->residents[i].spec;
     }
     assert(spec);
     want = resources_of(spec->resources);
-    placement_take(placement, move->from_id, move->pod_id);
-    resources_add(&from->node.free, &want);
-    placement_put(placement, move->to_id, move->pod_id, spec);
-    to->node.free = resources_less(&to->node.free, &want);
-    placement_touch(placement, from);
-    placement_touch(placement, to);
+    placement_take(placement, node_id, pod_id);
+    resources_add(&entry->node.free, &want);
+    placement_touch(placement, entry);
+    return spec;
+}
+
+void placement_move(struct placement *placement,
+                    const struct placement_move *move)
+{
+    placement_give(placement, move->to_id, move->pod_id,
+                   placement_withdraw(placement, move->from_id, move->pod_id));
 }
 
 struct placement_moves placement_drain(struct placement *placement,

@@ -1,7 +1,7 @@
 /* plan.h - what would happen, tried out on a copy.
  *
  * `plan schedule` places on a copy; `plan lose` and `plan drain` close a node
- * of the copy and move its pods; `plan add` sets a new node there. */
+ * of the copy and move its pods; `plan add` sets new nodes there. */
 #pragma once
 
 #include "master/placement/placement.h"
@@ -29,6 +29,13 @@ size_t placement_nodes_used(const struct placement *placement);
  * which is a copy. */
 struct placement_moves placement_drain(struct placement *placement,
                                        uint64_t node_id);
+
+/* A pod is there now, and takes room; and no more. Its spec is returned. */
+void placement_give(struct placement *placement, uint64_t node_id,
+                    uint64_t pod_id, const Kontor__V1__PodSpec *spec);
+const Kontor__V1__PodSpec *placement_withdraw(struct placement *placement,
+                                              uint64_t node_id,
+                                              uint64_t pod_id);
 
 /* Move one pod for which there is room. */
 void placement_move(struct placement *placement,

@@ -198,7 +198,8 @@ static void a_loss_does_what_was_planned(void **state)
 
 static void a_node_more_takes_pending_pods(void **state)
 {
-    struct resources more = {{16000, 64 << 20, 0, 0}};
+    struct plan_nodes more = {.capacity = {{16000, 64 << 20, 0, 0}},
+                              .count = 1};
     struct world world;
     struct plan plan;
 
@@ -223,6 +224,215 @@ static void a_node_more_takes_pending_pods(void **state)
     world_fini(&world);
 }
 
+/* Three of 9 cores together need three nodes more of the label's kind. */
+static void nodes_more_take_a_gang_as_a_whole(void **state)
+{
+    Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
+    Kontor__V1__Label *labels[] = {&label};
+    static const uint64_t nowhere[3];
+    struct world world;
+
+    (void)state;
+    label.key = without_const("zone");
+    label.value = without_const("a");
+    world.cluster = cluster_new();
+    do_create_many(world.cluster,
+                   (struct create){.want = {9000, 1 << 20, 0, 0}},
+                   (struct nodes_chosen){nowhere, 3, 0}, true);
+    do_create(world.cluster, (struct create){.want = {9000, 1 << 20, 0, 0}});
+    placer_init(&world.placer, world.cluster);
+    placer_refresh(&world.placer);
+    for (uint32_t count = 1; count <= 4; count++) {
+        struct plan_nodes more = {.capacity = {{16000, 64 << 20, 0, 0}},
+                                  .labels = labels,
+                                  .label_count = 1,
+                                  .count = count};
+        struct plan plan;
+
+        plan_init(&plan, &world.placer);
+        plan_add(&plan, &more);
+        assert_int_equal(plan.nodes_added, count);
+        assert_int_equal(plan.fates[PLAN_PLACED], count < 3 ? 1 : count);
+        assert_int_equal(plan.fates[PLAN_PENDING], count < 3 ? 3 : 4 - count);
+        plan_fini(&plan);
+    }
+    world_fini(&world);
+}
+
+static void evening_out_does_what_was_planned(void **state)
+{
+    size_t gained = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        size_t moves_max = seed % 3 ? MOVES_MAX : 3;
+        struct move moves[MOVES_MAX];
+        struct evenness now;
+        struct world world;
+        struct plan plan;
+
+        world_init(&world, seed);
+        plan_init(&plan, &world.placer);
+        plan_even(&plan, moves_max);
+        assert_true(plan.count <= moves_max);
+        now = placement_evenness(world.placer.view);
+        assert_memory_equal(&now, &plan.even_before, sizeof now);
+        assert_int_equal(
+            do_moves(world.cluster, moves, moves_of(&plan, moves)).error.code,
+            0);
+        expect_done(&plan);
+        placer_refresh(&world.placer);
+        now = placement_evenness(world.placer.view);
+        assert_memory_equal(&now, &plan.even_after, sizeof now);
+        assert_true(now.deviation <= plan.even_before.deviation);
+        assert_int_equal(nodes_used(world.cluster), plan.nodes_after);
+        gained += plan.count;
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+    assert_true(gained > SEEDS);
+}
+
+/* A new pod's spec. */
+struct new_spec {
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Resources resources;
+};
+
+static struct plan_wanted want(struct new_spec *out, uint32_t cpu,
+                               uint32_t pods)
+{
+    static char app[] = "new";
+
+    kontor__v1__pod_spec__init(&out->spec);
+    kontor__v1__resources__init(&out->resources);
+    out->resources.cpu_milli = cpu;
+    out->resources.memory_bytes = cpu << 8;
+    out->spec.resources = &out->resources;
+    out->spec.app = app;
+    return (struct plan_wanted){.spec = &out->spec, .pods = pods, .number = 1};
+}
+
+/* So many as fit, where Schedule places them; a gang all or not at all. */
+static void new_pods_go_where_they_would_be_placed(void **state)
+{
+    enum { NEW = 60 };
+    bool cut = false, whole = false;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct placement_request requests[NEW];
+        struct placement_hold *holds[NEW];
+        struct new_spec spec;
+        struct plan_wanted wanted =
+            want(&spec, 1000 + 500 * (uint32_t)(seed % 5), NEW);
+        struct world world;
+        struct plan plan;
+        size_t fit = 0;
+
+        wanted.gang = seed % 2;
+        world_init(&world, seed);
+        plan_init(&plan, &world.placer);
+        plan_schedule(&plan, &wanted);
+        for (size_t i = 0; i < NEW; i++)
+            requests[i] = placer_request(wanted.spec);
+        placement_place_all(world.placer.view, requests, NEW, holds);
+        for (size_t i = 0; i < NEW; i++)
+            fit += holds[i] != NULL;
+        assert_int_equal(plan.count, NEW);
+        assert_int_equal(plan.preempted, 0);
+        assert_int_equal(plan.fates[PLAN_PLACED],
+                         wanted.gang && fit < NEW ? 0 : fit);
+        assert_int_equal(plan.gang, wanted.gang && fit < NEW ? NEW : 0);
+        if (plan.gang)
+            assert_int_equal(plan.gang_fit, fit);
+        for (size_t i = 0; i < NEW && !plan.gang; i++) {
+            assert_int_equal(plan.pods[i].number, i + 1);
+            assert_int_equal(plan.pods[i].to_id,
+                             holds[i] ? placement_hold_node(holds[i]) : 0);
+        }
+        for (size_t i = 0; i < NEW; i++)
+            placement_unhold(world.placer.view, holds[i]);
+        cut |= plan.gang > 0;
+        whole |= wanted.gang && !plan.gang;
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+    assert_true(cut && whole);
+}
+
+/* On three nodes of 16 cores: low pods of 9, the first of which may not run
+ * twice, on two, and the third has 10 left. */
+static void init_low(struct world *world)
+{
+    char name[16];
+
+    world->cluster = cluster_new();
+    for (int i = 1; i <= 3; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        do_register(world->cluster, name, capacity);
+    }
+    for (uint64_t id = 1; id <= 3; id++)
+        do_create(
+            world->cluster,
+            (struct create){
+                .want = {id == 3 ? 6000 : 9000, 1 << 20, 0, 0},
+                .node_id = id,
+                .restart = id == 1 ? KONTOR__V1__RESTART_POLICY__RESTART_NEVER
+                                   : KONTOR__V1__RESTART_POLICY__RESTART_ALWAYS,
+                .priority = -5,
+            });
+    placer_init(&world->placer, world->cluster);
+    placer_refresh(&world->placer);
+}
+
+static const struct {
+    const char *what;
+    int32_t priority;
+    uint32_t cpu, pods;
+    bool gang;
+    size_t placed, pending, preempted;
+} preemptions[] = {
+    {"as many as fit", 0, 10000, 1, false, 1, 0, 0},
+    {"one victim, which fits elsewhere no more", 0, 10000, 2, false, 2, 1, 1},
+    {"no more than may yield", 0, 10000, 3, false, 2, 2, 1},
+    {"not for the same priority", -5, 10000, 2, false, 1, 1, 0},
+    {"not for a gang", 0, 10000, 2, true, 0, 2, 0},
+    {"one victim, which goes elsewhere", 0, 12000, 1, false, 2, 0, 1},
+};
+
+static void lower_priorities_make_room(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(preemptions); i++) {
+        struct new_spec spec;
+        struct plan_wanted wanted =
+            want(&spec, preemptions[i].cpu, preemptions[i].pods);
+        struct world world;
+        struct plan plan;
+
+        print_message("%s\n", preemptions[i].what);
+        spec.spec.priority = preemptions[i].priority;
+        wanted.gang = preemptions[i].gang;
+        init_low(&world);
+        plan_init(&plan, &world.placer);
+        plan_schedule(&plan, &wanted);
+        assert_int_equal(plan.fates[PLAN_PLACED], preemptions[i].placed);
+        assert_int_equal(plan.fates[PLAN_PENDING], preemptions[i].pending);
+        assert_int_equal(plan.preempted, preemptions[i].preempted);
+        for (size_t k = wanted.pods; k < plan.count; k++) {
+            assert_true(plan.pods[k].winner > 0);
+            assert_int_not_equal(plan.pods[k].pod->facts.id, 1);
+            assert_int_equal(plan.pods[k].from_id,
+                             plan.pods[k].pod->facts.node_id);
+            assert_int_equal(plan.pods[plan.pods[k].winner - 1].to_id,
+                             plan.pods[k].from_id);
+        }
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +440,10 @@ int main(void)
         cmocka_unit_test(a_rebalance_does_what_was_planned),
         cmocka_unit_test(a_loss_does_what_was_planned),
         cmocka_unit_test(a_node_more_takes_pending_pods),
+        cmocka_unit_test(nodes_more_take_a_gang_as_a_whole),
+        cmocka_unit_test(evening_out_does_what_was_planned),
+        cmocka_unit_test(new_pods_go_where_they_would_be_placed),
+        cmocka_unit_test(lower_priorities_make_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ struct tally {
     uint64_t acknowledged, reads, events, retries, pods_started, pods_moved;
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons, labels;
-    uint64_t drains, rebalances;
+    uint64_t drains, rebalances, evenings;
     uint64_t scales, gangs, preemptions, upgrades, early;
     uint64_t turns_kept; /* of masters, with room kept for who waits long */
 };

@@ -141,12 +141,12 @@ static void print_tally(void)
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
            " labels, %" PRIu64 " drains, %" PRIu64 " rebalances, %" PRIu64
-           " scales, %" PRIu64 " gangs, %" PRIu64 " preempted, %" PRIu64
-           " turns with room kept\n",
+           " of them for evenness, %" PRIu64 " scales, %" PRIu64
+           " gangs, %" PRIu64 " preempted, %" PRIu64 " turns with room kept\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
            tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
-           tally.labels, tally.drains, tally.rebalances, tally.scales,
-           tally.gangs, tally.preemptions, tally.turns_kept);
+           tally.labels, tally.drains, tally.rebalances, tally.evenings,
+           tally.scales, tally.gangs, tally.preemptions, tally.turns_kept);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
            " replaced, %" PRIu64 " of another program, %" PRIu64

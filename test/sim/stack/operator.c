@@ -42,6 +42,7 @@ static struct {
     bool cordons;
     bool forces; /* pods that may run only once to end */
     bool taints;
+    bool evens;                     /* nodes, instead of using fewer */
     const char *zone;               /* that it is to be in */
     uint64_t id;                    /* of that request */
     uint32_t member;                /* to be removed */
@@ -299,11 +300,14 @@ static void ask_drain(void)
 static void ask_rebalance(void)
 {
     Kontor__V1__RebalanceRequest request = KONTOR__V1__REBALANCE_REQUEST__INIT;
+    Kontor__V1__RebalanceRequest__Even even =
+        KONTOR__V1__REBALANCE_REQUEST__EVEN__INIT;
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
 
     id.high = admin.id;
     id.low = 5;
     request.request_id = &id;
+    request.even = admin.evens ? &even : NULL;
     ask("/kontor.v1.Cluster/Rebalance",
         &kontor__v1__rebalance_response__descriptor, &request.base);
 }
@@ -474,6 +478,7 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         return;
     case REBALANCING:
         tally.rebalances++;
+        tally.evenings += admin.evens;
         rest();
         return;
     case LABELLING:
@@ -594,6 +599,7 @@ static void choose_change(void)
         choose_drain((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 44) {
         admin.step = REBALANCING;
+        admin.evens = world_chance(50);
         admin.id = random_next(&world.random);
     } else if (choice < 52) {
         choose_label((unsigned)world_between(0, world.traits.nodes - 1));
