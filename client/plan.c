@@ -1,6 +1,7 @@
 /* plan schedule, drain, lose, add: what would happen, without doing it. */
 #include "client/plan.h"
 
+#include "base/label.h"
 #include "base/quantity.h"
 #include "client/exit.h"
 #include "client/output.h"
@@ -8,7 +9,39 @@
 #include "client/schedule_request.h"
 #include "client/verbs.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+/* What of the request the answer is not about; NULL: nothing. */
+static const char *passed_over(const Kontor__V1__PlanRequest *request,
+                               const Kontor__V1__PlanResponse *plan)
+{
+    const Kontor__V1__ScheduleRequest *schedule = request->schedule;
+
+    if (schedule && plan->placed + plan->pending < schedule->replicas)
+        return "--replicas";
+    if (request->add_count > 0 && plan->nodes_added != request->add_count)
+        return "--count and --label";
+    if (request->rebalance && request->rebalance->even && !plan->even_before)
+        return "--even";
+    return NULL;
+}
+
+int plan_ask(struct contact *contact, const Kontor__V1__PlanRequest *request,
+             ProtobufCMessage **response, struct error *why)
+{
+    const char *what;
+
+    if (contact_call(contact, "Plan", &request->base, response, why) != 0)
+        return why->code;
+    what = passed_over(request, (const Kontor__V1__PlanResponse *)*response);
+    if (!what)
+        return 0;
+    message_free(*response);
+    return error_set(why, ERROR_UNIMPLEMENTED,
+                     "the leader runs an older program: it does not know %s",
+                     what);
+}
 
 int plan_run(struct plan_verb *verb)
 {
@@ -20,8 +53,7 @@ int plan_run(struct plan_verb *verb)
 
     if (contact_open(&contact, &verb->to, &why) != 0)
         return exit_report(&why);
-    if (contact_call(contact, "Plan", &verb->request.base, &response, &why) !=
-        0) {
+    if (plan_ask(contact, &verb->request, &response, &why) != 0) {
         contact_close(contact);
         return exit_report(&why);
     }
@@ -41,16 +73,22 @@ static int run_schedule(struct words *words)
     struct plan_verb verb = PLAN_VERB_INIT;
     struct schedule_options asked;
     struct schedule_request request;
-    const struct option options[] = {
-        SCHEDULE_OPTIONS(&asked), PLAN_OPTIONS(&verb), {0}};
+    struct schedule_count count = {.replicas = 1};
+    const struct option options[] = {SCHEDULE_OPTIONS(&asked),
+                                     COUNT_OPTIONS(&count),
+                                     PLAN_OPTIONS(&verb),
+                                     {0}};
     struct error why;
     int code;
 
     schedule_options_init(&asked);
     if (!plan_parse(words, options, &verb))
         return words->exit_code;
-    if (schedule_request_make(&request, &asked, &words->operands, &why) != 0)
+    if (schedule_count_check(&count, &why) != 0 ||
+        schedule_request_make(&request, &asked, &words->operands, &why) != 0)
         return exit_report(&why);
+    request.request.replicas = (uint32_t)count.replicas;
+    request.request.gang = count.gang;
     verb.request.schedule = &request.request;
     code = plan_run(&verb);
     schedule_request_fini(&request);
@@ -127,18 +165,57 @@ static int parse_node(char *text, Kontor__V1__Resources *out, struct error *why)
     return 0;
 }
 
+/* Labels as messages. */
+struct new_labels {
+    struct label parsed[LABELS_MAX];
+    Kontor__V1__Label messages[LABELS_MAX];
+    Kontor__V1__Label *pointers[LABELS_MAX];
+};
+
+static int read_labels(const struct option_strings *texts,
+                       struct new_labels *labels,
+                       Kontor__V1__PlanRequest *request, struct error *why)
+{
+    if (labels_parse(texts->values, texts->count, labels->parsed, why) != 0)
+        return error_wrap(why, "--label");
+    for (size_t i = 0; i < texts->count; i++) {
+        kontor__v1__label__init(&labels->messages[i]);
+        labels->messages[i].key = labels->parsed[i].key;
+        labels->messages[i].value = labels->parsed[i].value;
+        labels->pointers[i] = &labels->messages[i];
+    }
+    request->add_labels = labels->pointers;
+    request->n_add_labels = texts->count;
+    return 0;
+}
+
 static int run_add(struct words *words)
 {
     struct plan_verb verb = PLAN_VERB_INIT;
     Kontor__V1__Resources node = KONTOR__V1__RESOURCES__INIT;
-    const struct option options[] = {PLAN_OPTIONS(&verb), {0}};
+    struct option_strings texts = {0};
+    struct new_labels labels;
+    uint64_t count = 1;
+    const struct option options[] = {
+        {"label", OPTION_STRINGS, &texts, "K=V",
+         "a label of the node; repeatable"},
+        {"count", OPTION_NUMBER, &count, "N", "so many such nodes (1)"},
+        PLAN_OPTIONS(&verb),
+        {0}};
     struct error why;
 
     if (!plan_parse(words, options, &verb))
         return words->exit_code;
-    if (parse_node(words->operands.values[0], &node, &why) != 0)
+    if (parse_node(words->operands.values[0], &node, &why) != 0 ||
+        read_labels(&texts, &labels, &verb.request, &why) != 0)
         return exit_report(&why);
+    if (count == 0 || count > UINT32_MAX) {
+        error_set(&why, ERROR_INVALID_ARGUMENT, "--count %" PRIu64 ": %s",
+                  count, count ? "that is too many" : "1 or more");
+        return exit_report(&why);
+    }
     verb.request.add = &node;
+    verb.request.add_count = (uint32_t)count;
     return plan_run(&verb);
 }
 
@@ -166,10 +243,14 @@ bool plan_parse(struct words *words, const struct option *options,
 const struct verb verb_plan_schedule = {
     .name = "plan schedule",
     .summary = "Say where a pod would be placed, without doing it",
-    .example = "kctl plan schedule registry.local:5000/web:1 --cpu 2 --mem 1G",
+    .example = "kctl plan schedule registry.local:5000/web:1 --cpu 2 --mem "
+               "1G\n"
+               "kctl plan schedule web:1 --replicas 50 --gang --priority 10",
     .synopsis = "kctl plan schedule IMAGE [OPTIONS] [-- COMMAND...]\n"
-                "       kctl plan schedule -f FILE",
-    .details = CHANGES_NOTHING,
+                "       kctl plan schedule -f FILE [OPTIONS]",
+    .details = "Each pod is told with its node, or why it would wait; and "
+               "those of lower priority\nthat would make room, with what "
+               "would become of them.\n\n" CHANGES_NOTHING,
     .operands_min = 0,
     .operands_max = 1,
     .takes_rest = true,
@@ -201,9 +282,12 @@ const struct verb verb_plan_lose = {
 const struct verb verb_plan_add = {
     .name = "plan add",
     .summary = "Say which pending pods a node more would take",
-    .example = "kctl plan add cpu=8,mem=32G",
-    .synopsis = "kctl plan add cpu=N,mem=N[,disk=N,net=N] [-o json]",
-    .details = "The node would have no labels. Nothing is changed.",
+    .example = "kctl plan add cpu=8,mem=32G\n"
+               "kctl plan add cpu=8,mem=32G --count 3 --label zone=a",
+    .synopsis = "kctl plan add cpu=N,mem=N[,disk=N,net=N] [--count N] "
+                "[--label K=V]... [-o json]",
+    .details = "Its knode would know all that there is (kontor.io labels). "
+               "Nothing is changed.",
     .operands_min = 1,
     .operands_max = 1,
     .run = run_add,

@@ -26,5 +26,10 @@ struct plan_verb {
 bool plan_parse(struct words *words, const struct option *options,
                 struct plan_verb *verb);
 
+/* Ask; the caller frees the response. UNIMPLEMENTED: the leader's program is an
+ * older one that passed over a part of the request. */
+int plan_ask(struct contact *contact, const Kontor__V1__PlanRequest *request,
+             ProtobufCMessage **response, struct error *why);
+
 /* Ask and show. Returns kctl's exit code. */
 int plan_run(struct plan_verb *verb);

@@ -1,7 +1,9 @@
-/* rebalance: the same pods on fewer nodes, decided in one call. */
+/* rebalance: the same pods on fewer nodes, or more evenly on the same ones,
+ * decided in one call. */
 #include "base/clock.h"
 #include "client/exit.h"
 #include "client/plan.h"
+#include "client/plan_show.h"
 #include "client/progress.h"
 #include "client/verbs.h"
 
@@ -11,8 +13,10 @@ enum { LOOK_EVERY_MS = 200, TRIES_MAX = 3 };
 
 struct rebalance {
     struct contact *contact;
-    uint32_t moves_max;
+    Kontor__V1__RebalanceRequest wanted;
+    Kontor__V1__RebalanceRequest__Even even;
     uint32_t nodes_before;
+    ProtobufCMessage *plan; /* owned; what was to become even, or NULL */
     uint64_t deadline_ms;
     struct progress progress;
 };
@@ -44,10 +48,9 @@ static int look(struct rebalance *op, uint32_t *nodes, uint64_t *leaving,
 static int decide(struct rebalance *op, ProtobufCMessage **response,
                   struct error *why)
 {
-    Kontor__V1__RebalanceRequest request = KONTOR__V1__REBALANCE_REQUEST__INIT;
+    Kontor__V1__RebalanceRequest request = op->wanted;
     int code = ERROR_FAILED_PRECONDITION;
 
-    request.moves_max = op->moves_max;
     for (int i = 0; i < TRIES_MAX && code == ERROR_FAILED_PRECONDITION; i++) {
         Kontor__V1__RequestId id = contact_request_id();
 
@@ -85,37 +88,73 @@ static int watch(struct rebalance *op, struct error *why)
     return why->code;
 }
 
+/* How even it is before; the moves are planned once more as they are decided.
+ */
+static int look_evenness(struct rebalance *op, struct error *why)
+{
+    Kontor__V1__PlanRequest request = KONTOR__V1__PLAN_REQUEST__INIT;
+
+    if (!op->wanted.even)
+        return 0;
+    request.rebalance = &op->wanted;
+    request.page_size = 1;
+    return plan_ask(op->contact, &request, &op->plan, why);
+}
+
+static void tell(const struct rebalance *op,
+                 const Kontor__V1__RebalanceResponse *done)
+{
+    const Kontor__V1__PlanResponse *plan =
+        (const Kontor__V1__PlanResponse *)op->plan;
+
+    output_line(stdout,
+                "%" PRIu64 " pods move; %u nodes had pods, %u have (index "
+                "%" PRIu64 ")",
+                done->moved, op->nodes_before, done->nodes_after, done->index);
+    if (plan)
+        plan_show_evenness(plan->even_before, done->even);
+}
+
 static int rebalance(struct rebalance *op, bool json, struct error *why)
 {
-    const Kontor__V1__RebalanceResponse *done;
     ProtobufCMessage *response;
     uint64_t leaving;
 
     if (look(op, &op->nodes_before, &leaving, why) != 0 ||
-        decide(op, &response, why) != 0)
+        look_evenness(op, why) != 0 || decide(op, &response, why) != 0)
         return why->code;
-    done = (const Kontor__V1__RebalanceResponse *)response;
     if (json)
         output_message(response);
     else
-        output_line(stdout,
-                    "%" PRIu64 " pods move; %u nodes had pods, %u have (index "
-                    "%" PRIu64 ")",
-                    done->moved, op->nodes_before, done->nodes_after,
-                    done->index);
+        tell(op, (const Kontor__V1__RebalanceResponse *)response);
     output_flush();
     message_free(response);
     return watch(op, why);
+}
+
+/* What is asked for. A master that does not know of `even` moves nothing, as
+ * cluster.proto has it. */
+static void want(struct rebalance *op, uint64_t moves_max, bool even)
+{
+    uint32_t moves = moves_max > UINT32_MAX ? UINT32_MAX : (uint32_t)moves_max;
+
+    kontor__v1__rebalance_request__init(&op->wanted);
+    kontor__v1__rebalance_request__even__init(&op->even);
+    op->even.moves_max = moves;
+    op->wanted.moves_max = even ? 1 : moves;
+    op->wanted.even = even ? &op->even : NULL;
 }
 
 static int run(struct words *words)
 {
     struct plan_verb verb = PLAN_VERB_INIT;
     struct rebalance op = {0};
-    Kontor__V1__RebalanceRequest wanted = KONTOR__V1__REBALANCE_REQUEST__INIT;
     uint64_t moves_max = 0;
     bool dry_run = false;
+    bool even = false;
     const struct option options[] = {
+        {"even", OPTION_FLAG, &even, NULL,
+         "nodes that are as full as each other, instead of fewer"},
         {"max-moves", OPTION_NUMBER, &moves_max, "N",
          "pods to move at most (all that help)"},
         {"dry-run", OPTION_FLAG, &dry_run, NULL, "only say what would move"},
@@ -126,9 +165,8 @@ static int run(struct words *words)
 
     if (!plan_parse(words, options, &verb))
         return words->exit_code;
-    op.moves_max = moves_max > UINT32_MAX ? UINT32_MAX : (uint32_t)moves_max;
-    wanted.moves_max = op.moves_max;
-    verb.request.rebalance = &wanted;
+    want(&op, moves_max, even);
+    verb.request.rebalance = &op.wanted;
     if (dry_run)
         return plan_run(&verb);
     if (contact_open(&op.contact, &verb.to, &why) != 0)
@@ -137,20 +175,29 @@ static int run(struct words *words)
     progress_init(&op.progress, stderr);
     code = rebalance(&op, verb.json, &why);
     progress_clear(&op.progress);
+    message_free(op.plan);
     contact_close(op.contact);
     return code == 0 ? EXIT_CODE_DONE : exit_report(&why);
 }
 
 const struct verb verb_rebalance = {
     .name = "rebalance",
-    .summary = "Move pods so that fewer nodes are used",
-    .example = "kctl rebalance --max-moves 20 --dry-run",
-    .synopsis = "kctl rebalance [--max-moves N] [--dry-run] [-o json]",
+    .summary = "Move pods so that fewer nodes are used, or all alike",
+    .example = "kctl rebalance --max-moves 20 --dry-run\n"
+               "kctl rebalance --even",
+    .synopsis = "kctl rebalance [--even] [--max-moves N] [--dry-run] "
+                "[-o json]",
     .details =
         "A pod that is moved is stopped as by kctl stop and then started on "
         "its new node.\nPods with --restart never, or with rules on where they "
         "may be, stay, and so does\ntheir node. All moves are decided in one "
         "step, or none. The search is a short\none: in a large cluster another "
-        "call may find more.",
+        "call may find more.\n\nWith --even pods go from the fullest nodes to "
+        "the emptiest, by the most that is used\nof cpu, memory, disk or net, "
+        "as long as a move pays: nodes less than 2 % apart\nare even, and it "
+        "has "
+        "to do as much as making two even that are just that far apart.\nPods "
+        "with rules move where these allow it; those with --restart never "
+        "stay, and the\nothers on their node may move.",
     .run = run,
 };

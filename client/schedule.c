@@ -308,18 +308,6 @@ static int schedule_pod(struct schedule *schedule,
     return code;
 }
 
-static int check_replicas(uint64_t replicas, bool gang, struct error *why)
-{
-    if (replicas == 0 || replicas > SCHEDULE_REPLICAS_MAX)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "--replicas %" PRIu64 ": 1 to %d at one time",
-                         replicas, SCHEDULE_REPLICAS_MAX);
-    if (gang && replicas == 1)
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "--gang needs --replicas N, with N above 1");
-    return 0;
-}
-
 static int run(struct words *words)
 {
     struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
@@ -327,15 +315,11 @@ static int run(struct words *words)
     struct schedule_request request;
     struct schedule schedule = {0};
     const char *format = NULL;
-    uint64_t replicas = 1;
-    bool gang = false;
+    struct schedule_count count = {.replicas = 1};
     bool detach = false;
     const struct option options[] = {
         SCHEDULE_OPTIONS(&asked),
-        {"replicas", OPTION_NUMBER, &replicas, "N",
-         "so many pods of this kind, at once (1)"},
-        {"gang", OPTION_FLAG, &gang, NULL,
-         "with --replicas: place none before all fit"},
+        COUNT_OPTIONS(&count),
         {"d|detach", OPTION_FLAG, &detach, NULL,
          "return when the request is acknowledged"},
         OUTPUT_OPTION(&format),
@@ -348,11 +332,11 @@ static int run(struct words *words)
     if (!verb_parse(words, options) ||
         !output_is_json(words, format, &schedule.json))
         return words->exit_code;
-    if (check_replicas(replicas, gang, &why) != 0 ||
+    if (schedule_count_check(&count, &why) != 0 ||
         schedule_request_make(&request, &asked, &words->operands, &why) != 0)
         return exit_report(&why);
-    request.request.replicas = (uint32_t)replicas;
-    request.request.gang = gang;
+    request.request.replicas = (uint32_t)count.replicas;
+    request.request.gang = count.gang;
     if (contact_open(&schedule.contact, &to, &why) != 0) {
         schedule_request_fini(&request);
         return exit_report(&why);

@@ -5,9 +5,6 @@
 
 #include <stdbool.h>
 
-/* As the masters' PODS_PER_COMMAND_MAX. */
-enum { SCHEDULE_REPLICAS_MAX = 10000 };
-
 struct schedule_many {
     struct contact *contact;                      /* borrowed */
     const Kontor__V1__ScheduleResponse *response; /* borrowed; with its pod */

@@ -3,6 +3,7 @@
 #include "client/message.h"
 #include "client/yaml.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const char restart_always[] = "always";
@@ -13,6 +14,18 @@ void schedule_options_init(struct schedule_options *options)
     options->cpu_milli = SCHEDULE_CPU_MILLI;
     options->memory_bytes = SCHEDULE_MEMORY_BYTES;
     options->restart = restart_always;
+}
+
+int schedule_count_check(const struct schedule_count *count, struct error *why)
+{
+    if (count->replicas == 0 || count->replicas > SCHEDULE_REPLICAS_MAX)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--replicas %" PRIu64 ": 1 to %d at one time",
+                         count->replicas, SCHEDULE_REPLICAS_MAX);
+    if (count->gang && count->replicas == 1)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "--gang needs --replicas N, with N above 1");
+    return 0;
 }
 
 static int parse_restart(const char *text, Kontor__V1__RestartPolicy *policy,

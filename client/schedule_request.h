@@ -9,6 +9,7 @@ enum {
     SCHEDULE_CPU_MILLI = 100,
     SCHEDULE_MEMORY_BYTES = 64 << 20,
     SCHEDULE_GRACE_MAX_MS = 3600 * 1000,
+    SCHEDULE_REPLICAS_MAX = 10000, /* the masters' PODS_PER_COMMAND_MAX */
 };
 
 /* The options' targets; filled with defaults by schedule_options_init(). */
@@ -45,6 +46,23 @@ struct schedule_options {
         {"stop-grace", OPTION_DURATION, &(o)->stop_grace_ms, "TIME",           \
          "from the stop signal to SIGKILL (10s)"},                             \
         RULES_OPTIONS(&(o)->rules), PROFILE_OPTIONS(&(o)->profile)
+
+/* How many pods of one request; { 1, false } is one. */
+struct schedule_count {
+    uint64_t replicas;
+    bool gang;
+};
+
+#define COUNT_OPTIONS(c)                                 \
+    {"replicas", OPTION_NUMBER, &(c)->replicas, "N",     \
+     "so many pods of this kind, at once (1)"},          \
+    {                                                    \
+        "gang", OPTION_FLAG, &(c)->gang, NULL,           \
+            "with --replicas: place none before all fit" \
+    }
+
+/* INVALID_ARGUMENT. */
+int schedule_count_check(const struct schedule_count *count, struct error *why);
 
 void schedule_options_init(struct schedule_options *options);
 
