@@ -48,6 +48,9 @@ state() {
     expect 0 plan add cpu=8,mem=32G
     [[ $output == *"0 would be placed"* ]]
     expect 0 rebalance --dry-run
+    expect 0 rebalance --even --dry-run
+    expect 0 plan schedule "$IMAGE" --cpu 100m --mem 32M --name many --replicas 3
+    [[ $output == *"many-1 "*"many-3 "*"3 would be placed"* ]]
     kctl plan lose n1 -o json | python3 -c '
 import json, sys
 plan = json.load(sys.stdin)
@@ -60,6 +63,36 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     await_pod job-1 'phase == "stopped"'
 }
 
+@test "plans say how many fit, who makes room, and what more nodes would take" {
+    local cpu name
+    cpu=$(kctl describe node n1 -o json | field .node.capacity.cpu_milli)
+    # One that takes most of a node on each, of a low priority; one waits.
+    kctl schedule "$IMAGE" --cpu "$((cpu * 6 / 10))m" --mem 32M --name low \
+        --replicas 4 --priority -5 --stop-grace 1s -d -- sleep 1000
+    for name in low-1 low-2 low-3; do
+        await_pod $name 'phase == "running"'
+    done
+    state >"$BATS_TEST_TMPDIR/before"
+    expect 3 plan schedule "$IMAGE" --cpu "$((cpu * 3 / 10))m" --mem 32M --name more \
+        --replicas 4 --priority -5
+    [[ $output == *"more-4 "*"cpu short on 3 nodes"*"3 would be placed, 1 would be pending"* ]]
+    expect 3 plan schedule "$IMAGE" --cpu "$((cpu * 3 / 10))m" --mem 32M --name more \
+        --replicas 4 --priority -5 --gang
+    [[ $output == *"one of a gang of 4 pods, of which 3 fit"*"0 would be placed, 4 would be pending"* ]]
+    expect 3 plan schedule "$IMAGE" --cpu "$((cpu * 5 / 10))m" --mem 32M --name high
+    [[ $output == *"high-1 "*"low-"*"makes room for high-1"*"1 of lower priority would make room"* ]]
+    expect 0 plan add "cpu=$((cpu * 5 / 10))m,mem=1G"
+    [[ $output == *"0 would be placed, 1 would be pending"* ]]
+    expect 0 plan add "cpu=${cpu}m,mem=1G" --count 2 --label zone=a
+    [[ $output == *"low-4 "*"new-1"*"1 would be placed; 3 nodes have pods, 4 would have"* ]]
+    state >"$BATS_TEST_TMPDIR/after"
+    cmp "$BATS_TEST_TMPDIR/before" "$BATS_TEST_TMPDIR/after"
+    kctl scale low 0
+    for name in low-1 low-2 low-3; do
+        await_pod $name 'phase == "stopped"'
+    done
+}
+
 @test "bad plans are refused" {
     expect 4 plan drain nowhere
     [[ $output == *'no node is called "nowhere"'* ]]
@@ -67,6 +100,15 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     [[ $output == *"a node has cpu and mem"* ]]
     expect 2 plan add cpu=8,memory=1G
     [[ $output == *'"memory" is none of cpu, mem, disk and net'* ]]
+    expect 2 plan add cpu=8,mem=1G --label zone
+    [[ $output == *"--label"*"zone"* ]]
+    expect 2 plan add cpu=8,mem=1G --count 0
+    expect 2 plan add cpu=8,mem=1G --count 100000
+    [[ $output == *"there are 3 nodes, with 100000 more"* ]]
+    expect 2 plan schedule "$IMAGE" --replicas 0
+    expect 2 plan schedule "$IMAGE" --gang
+    expect 5 plan schedule "$IMAGE" --replicas 10000 --gang --cpu 1
+    [[ $output == *"a gang of 10000 pods is larger than the cluster"* ]]
     expect 2 plan schedule
     expect 4 node drain nowhere
 }
@@ -99,6 +141,46 @@ assert plan["failing"] == 1 and plan["pending"] == 1, plan'
     expect 0 node drain n2 --force --timeout 20s
     await_pod once-1 'phase == "failed" and "drained" in status["reason"]'
     kctl node uncordon n2
+}
+
+@test "pods are spread evenly over the nodes, by few moves" {
+    local cpu name moved
+    cpu=$(kctl describe node n1 -o json | field .node.capacity.cpu_milli)
+    kctl node cordon n2
+    kctl node cordon n3
+    for name in one two three; do
+        kctl schedule "$IMAGE" --cpu "$((cpu / 5))m" --mem 32M --name $name \
+            --stop-grace 1s -- sh -c 'trap exit TERM; while :; do sleep 0.1; done'
+    done
+    kctl schedule "$IMAGE" --cpu "$((cpu / 5))m" --mem 32M --name job --restart never \
+        --stop-grace 1s -d -- sleep 1000
+    await_pod job-2 'phase == "running"'
+    kctl node uncordon n2
+    kctl node uncordon n3
+    expect 0 rebalance --even --dry-run
+    [[ $output == *"n1 "*"2 would be placed; 1 nodes have pods, 3 would have"* ]]
+    [[ $output == *"the fullest node goes from "*" % to "*"the emptiest from 0.0 % to "* ]]
+    expect 0 rebalance --even --max-moves 1 --dry-run
+    [[ $output == *"1 would be placed; 1 nodes have pods, 2 would have"* ]]
+    expect 0 rebalance --even
+    [[ $output == *"2 pods move; 1 nodes had pods, 3 have"*"the emptiest from 0.0 % to "* ]]
+    moved=$(kctl get pods -o json | python3 -c '
+import json, sys
+pods = [p for p in json.load(sys.stdin)["pods"] if p["node"] != "n1"]
+print(*sorted(p["name"] for p in pods))
+assert sorted(p["node"] for p in pods) == ["n2", "n3"], pods')
+    for name in $moved; do
+        await_pod "$name" 'phase == "running" and status["generation"] == 2'
+    done
+    [ "$(pod_field job-2 .node)" = n1 ]
+    expect 0 rebalance --even
+    [[ $output == *"0 pods move; 3 nodes had pods, 3 have"* ]]
+    for name in one two three; do
+        kctl stop $name-1
+        await_pod $name-1 'phase == "stopped"'
+    done
+    kctl stop job-2
+    await_pod job-2 'phase == "stopped"'
 }
 
 # The node's pods that have yet to end there.
