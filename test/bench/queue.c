@@ -58,7 +58,8 @@ static void enqueue(struct cluster *cluster, enum queue_of queue)
         if (queue != QUEUE_ALIKE)
             create.want = wanted_by(&random);
         if (queue == QUEUE_GANGS)
-            do_create_many(cluster, create, (struct nodes_chosen){.ids = nowhere, .count = 2},
+            do_create_many(cluster, create,
+                           (struct nodes_chosen){.ids = nowhere, .count = 2},
                            true);
         else
             do_create(cluster, create);
