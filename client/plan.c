@@ -20,7 +20,8 @@ static const char *passed_over(const Kontor__V1__PlanRequest *request,
 
     if (schedule && plan->placed + plan->pending < schedule->replicas)
         return "--replicas";
-    if (request->add_count > 0 && plan->nodes_added != request->add_count)
+    if ((request->add_count > 1 || request->n_add_labels > 0) &&
+        plan->nodes_added == 0)
         return "--count and --label";
     if (request->rebalance && request->rebalance->even && !plan->even_before)
         return "--even";
@@ -30,17 +31,21 @@ static const char *passed_over(const Kontor__V1__PlanRequest *request,
 int plan_ask(struct contact *contact, const Kontor__V1__PlanRequest *request,
              ProtobufCMessage **response, struct error *why)
 {
+    ProtobufCMessage *plan;
     const char *what;
+    int code = contact_call(contact, "Plan", &request->base, &plan, why);
 
-    if (contact_call(contact, "Plan", &request->base, response, why) != 0)
-        return why->code;
-    what = passed_over(request, (const Kontor__V1__PlanResponse *)*response);
-    if (!what)
+    if (code != 0)
+        return code;
+    what = passed_over(request, (const Kontor__V1__PlanResponse *)plan);
+    if (!what) {
+        *response = plan;
         return 0;
-    message_free(*response);
-    return error_set(why, ERROR_UNIMPLEMENTED,
-                     "the leader runs an older program: it does not know %s",
-                     what);
+    }
+    message_free(plan);
+    error_set(why, ERROR_UNIMPLEMENTED,
+              "the leader runs an older program: it does not know %s", what);
+    return ERROR_UNIMPLEMENTED;
 }
 
 int plan_run(struct plan_verb *verb)
@@ -248,9 +253,9 @@ const struct verb verb_plan_schedule = {
                "kctl plan schedule web:1 --replicas 50 --gang --priority 10",
     .synopsis = "kctl plan schedule IMAGE [OPTIONS] [-- COMMAND...]\n"
                 "       kctl plan schedule -f FILE [OPTIONS]",
-    .details = "Each pod is told with its node, or why it would wait; and "
-               "those of lower priority\nthat would make room, with what "
-               "would become of them.\n\n" CHANGES_NOTHING,
+    .details = "Told are each pod with its node, or why it would wait, and "
+               "pods of lower\npriority that would make room, with what would "
+               "become of them.\n\n" CHANGES_NOTHING,
     .operands_min = 0,
     .operands_max = 1,
     .takes_rest = true,

@@ -123,6 +123,12 @@ static int rebalance(struct rebalance *op, bool json, struct error *why)
     if (look(op, &op->nodes_before, &leaving, why) != 0 ||
         look_evenness(op, why) != 0 || decide(op, &response, why) != 0)
         return why->code;
+    if (op->wanted.even && !((Kontor__V1__RebalanceResponse *)response)->even) {
+        message_free(response); /* the leader is another one since the plan */
+        return error_set(why, ERROR_UNIMPLEMENTED,
+                         "the leader runs an older program: it does not know "
+                         "--even, nothing is moved");
+    }
     if (json)
         output_message(response);
     else
@@ -193,11 +199,11 @@ const struct verb verb_rebalance = {
         "may be, stay, and so does\ntheir node. All moves are decided in one "
         "step, or none. The search is a short\none: in a large cluster another "
         "call may find more.\n\nWith --even pods go from the fullest nodes to "
-        "the emptiest, by the most that is used\nof cpu, memory, disk or net, "
-        "as long as a move pays: nodes less than 2 % apart\nare even, and it "
-        "has "
-        "to do as much as making two even that are just that far apart.\nPods "
-        "with rules move where these allow it; those with --restart never "
-        "stay, and the\nothers on their node may move.",
+        "the emptiest, counting the most used\nof cpu, memory, disk and net, "
+        "as "
+        "long as a move does at least as much for it as\nmaking two nodes "
+        "alike "
+        "that are 2 % apart. Pods with rules move where these allow\nit; those "
+        "with --restart never stay, and others on their node may move.",
     .run = run,
 };

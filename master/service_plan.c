@@ -19,6 +19,7 @@ struct telling {
     char *reason;
     char **texts; /* owned, each */
     size_t text_count;
+    Kontor__V1__Evenness before, after;
 };
 
 static char *keep(struct telling *telling, char *text)
@@ -106,10 +107,10 @@ static void tell(struct telling *telling, const struct plan_pod *pod,
     }
 }
 
-static void reply(struct call *call, const struct plan *plan,
-                  Kontor__V1__PlanResponse *response)
+static void tell_sums(struct telling *telling,
+                      Kontor__V1__PlanResponse *response)
 {
-    Kontor__V1__Evenness before, after;
+    const struct plan *plan = telling->plan;
 
     response->index = plan->cluster->index;
     response->nodes_before = (uint32_t)plan->nodes_before;
@@ -121,12 +122,11 @@ static void reply(struct call *call, const struct plan *plan,
     response->preempted = plan->preempted;
     response->nodes_added = plan->nodes_added;
     if (plan->even) {
-        evenness_tell(&plan->even_before, &before);
-        evenness_tell(&plan->even_after, &after);
-        response->even_before = &before;
-        response->even_after = &after;
+        evenness_tell(&plan->even_before, &telling->before);
+        evenness_tell(&plan->even_after, &telling->after);
+        response->even_before = &telling->before;
+        response->even_after = &telling->after;
     }
-    service_reply(call, &response->base);
 }
 
 static void answer_with(struct call *call, struct plan *plan,
@@ -149,7 +149,8 @@ static void answer_with(struct call *call, struct plan *plan,
         tell(&telling, &plan->pods[i], &moves[i]);
         response.moves[response.n_moves++] = &moves[i];
     }
-    reply(call, plan, &response);
+    tell_sums(&telling, &response);
+    service_reply(call, &response.base);
     while (telling.text_count > 0)
         free(telling.texts[--telling.text_count]);
     free(telling.texts);

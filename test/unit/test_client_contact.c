@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client/config.h"
 #include "client/pki_cluster.h"
+#include "client/plan.h"
 #include "client/verb.h"
 #include "client/watch.h"
 #include "rpc/server.h"
@@ -122,7 +123,23 @@ static void on_logs(struct call *call, const ProtobufCMessage *message)
     call_finish(call, &why);
 }
 
+/* As of a program that knows of no more than one pod or node. */
+static void on_plan(struct call *call, const ProtobufCMessage *message)
+{
+    Kontor__V1__PlanResponse response = KONTOR__V1__PLAN_RESPONSE__INIT;
+    struct error why = {0};
+
+    (void)message;
+    note_call(call);
+    response.placed = 1;
+    call_send(call, &response.base, &why);
+    call_finish(call, &why);
+}
+
 static const struct method methods[] = {
+    {"Plan", &kontor__v1__plan_request__descriptor,
+     &kontor__v1__plan_response__descriptor, RPC_ROLE_ADMIN, false, false,
+     on_plan, NULL},
     {"Schedule", &kontor__v1__schedule_request__descriptor,
      &kontor__v1__schedule_response__descriptor, RPC_ROLE_ADMIN, false, false,
      on_schedule, NULL},
@@ -305,6 +322,57 @@ static void a_cluster_without_a_leader_says_so(void **state)
     assert_string_equal(why.message, "no leader");
 }
 
+static const struct {
+    uint32_t replicas, count; /* 0: no such plan */
+    size_t labels;
+    bool even;
+    const char *unknown; /* NULL: it knows enough */
+} plans[] = {
+    {.replicas = 1},
+    {.replicas = 2, .unknown = "does not know --replicas"},
+    {.count = 1},
+    {.count = 2, .unknown = "does not know --count and --label"},
+    {.count = 1, .labels = 1, .unknown = "does not know --count and --label"},
+    {.even = true, .unknown = "does not know --even"},
+};
+
+static void what_an_older_master_passes_over_is_told(void **state)
+{
+    struct contact_options to = {.config = config_path, .timeout_ms = 5000};
+    Kontor__V1__RebalanceRequest__Even even =
+        KONTOR__V1__REBALANCE_REQUEST__EVEN__INIT;
+    Kontor__V1__Label label = KONTOR__V1__LABEL__INIT, *labels[] = {&label};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(plans); i++) {
+        Kontor__V1__PlanRequest request = KONTOR__V1__PLAN_REQUEST__INIT;
+        Kontor__V1__ScheduleRequest schedule =
+            KONTOR__V1__SCHEDULE_REQUEST__INIT;
+        Kontor__V1__RebalanceRequest rebalance =
+            KONTOR__V1__REBALANCE_REQUEST__INIT;
+        ProtobufCMessage *response = NULL;
+        struct contact *contact;
+        struct error why;
+        int code;
+
+        schedule.replicas = plans[i].replicas;
+        rebalance.even = &even;
+        request.schedule = plans[i].replicas ? &schedule : NULL;
+        request.rebalance = plans[i].even ? &rebalance : NULL;
+        request.add_count = plans[i].count;
+        request.add_labels = labels;
+        request.n_add_labels = plans[i].labels;
+        assert_int_equal(contact_open(&contact, &to, &why), 0);
+        code = plan_ask(contact, &request, &response, &why);
+        assert_int_equal(code, plans[i].unknown ? ERROR_UNIMPLEMENTED : 0);
+        assert_int_equal(response == NULL, code != 0);
+        if (code != 0)
+            assert_non_null(strstr(why.message, plans[i].unknown));
+        message_free(response);
+        contact_close(contact);
+    }
+}
+
 static void masters_that_are_not_there_are_named(void **state)
 {
     struct error why;
@@ -453,6 +521,7 @@ int main(void)
         ON_STAGE(a_refusal_is_not_repeated),
         ON_STAGE(a_cluster_without_a_leader_says_so),
         ON_STAGE(silence_ends_with_the_timeout),
+        ON_STAGE(what_an_older_master_passes_over_is_told),
         ON_STAGE(masters_that_are_not_there_are_named),
         ON_STAGE(a_certificate_that_is_not_there_is_named),
         ON_STAGE(a_role_that_may_not_is_told),

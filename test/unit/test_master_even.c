@@ -272,7 +272,7 @@ static void move_by_rules(struct world *world,
                           const struct placement_move *move)
 {
     struct pod *pod = &world->pods[move->pod_id];
-    bool kept[PODS_MAX];
+    bool kept[PODS_MAX] = {false};
 
     expect_spread(world, pod, move->to_id);
     for (size_t i = 0; i < world->pod_count; i++)
@@ -377,7 +377,7 @@ static void rules_that_were_kept_are_kept(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 100; seed++) {
         struct world world = world_new(seed, 40 + seed % 60, true);
-        uint64_t before[PODS_MAX];
+        uint64_t before[PODS_MAX] = {0};
 
         for (size_t i = 0; i < world.pod_count; i++)
             before[i] = world.pods[i].node_id;

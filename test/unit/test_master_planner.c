@@ -162,6 +162,24 @@ static void a_rebalance_does_what_was_planned(void **state)
     assert_true(gained > SEEDS / 2);
 }
 
+/* RebalanceRequest.even comes with a moves_max of 1, for masters that do not
+ * know it: they move nothing then. */
+static void fewer_nodes_take_more_than_one_move(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world world;
+        struct plan plan;
+
+        world_init(&world, seed);
+        plan_init(&plan, &world.placer);
+        plan_rebalance(&plan, 1);
+        assert_int_equal(plan.count, 0);
+        plan_fini(&plan);
+        world_fini(&world);
+    }
+}
+
 /* As the placer would place them, one after the other. */
 static void a_loss_does_what_was_planned(void **state)
 {
@@ -438,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_drain_does_what_was_planned),
         cmocka_unit_test(a_rebalance_does_what_was_planned),
+        cmocka_unit_test(fewer_nodes_take_more_than_one_move),
         cmocka_unit_test(a_loss_does_what_was_planned),
         cmocka_unit_test(a_node_more_takes_pending_pods),
         cmocka_unit_test(nodes_more_take_a_gang_as_a_whole),
