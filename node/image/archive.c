@@ -2,7 +2,6 @@
 
 #include "base/fd.h"
 #include "node/image/docker_archive.h"
-#include "node/image/unpacker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +12,6 @@
 #define UNPACKED "archive" /* in the work folder */
 #define CONVERTED "layout"
 
-enum { READ_BYTES = 256 << 10 };
-
 /* Until the unpacker takes more, or has something to say. */
 static void wait_for_it(struct unpacker *unpacker)
 {
@@ -24,31 +21,28 @@ static void wait_for_it(struct unpacker *unpacker)
 
     for (size_t i = 0; i < count; i++)
         wait[i] = (struct pollfd){reports[i], POLLIN, 0};
-    wait[count] = (struct pollfd){unpacker->input, POLLOUT, 0};
+    wait[count] = (struct pollfd){ring_wait_fd(&unpacker->input), POLLIN, 0};
     poll(wait, count + 1, -1);
     unpacker_on_report(unpacker);
 }
 
 static int feed(struct unpacker *unpacker, int fd, struct error *why)
 {
-    uint8_t bytes[READ_BYTES];
-    ssize_t got;
+    ssize_t got = 1;
 
-    while (!unpacker_gave_up(unpacker) &&
-           (got = read(fd, bytes, sizeof bytes)) != 0) {
-        size_t taken = 0;
+    while (got != 0 && !unpacker_gave_up(unpacker)) {
+        uint8_t *at;
+        size_t room = ring_room(&unpacker->input, &at);
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_errno(why, "read");
-        for (;;) {
-            taken +=
-                unpacker_write(unpacker, bytes + taken, (size_t)got - taken);
-            if (taken == (size_t)got || unpacker_gave_up(unpacker))
-                break;
+        if (room == 0) {
             wait_for_it(unpacker);
+            continue;
         }
+        got = read(fd, at, room);
+        if (got > 0)
+            ring_fill(&unpacker->input, (size_t)got);
+        else if (got < 0 && errno != EINTR)
+            return error_errno(why, "read");
     }
     unpacker_finish_input(unpacker);
     while (!unpacker_ended(unpacker) && !unpacker_gave_up(unpacker))
@@ -56,13 +50,13 @@ static int feed(struct unpacker *unpacker, int fd, struct error *why)
     return 0;
 }
 
-static int unpack(int fd, int work, struct error *why)
+static int unpack(int fd, const struct unpack_site *site, struct error *why)
 {
     CLEANUP(unpacker_fini) struct unpacker unpacker;
     struct digest unused;
 
     unpacker_init(&unpacker);
-    if (unpacker_start(&unpacker, work, UNPACKED, why) != 0 ||
+    if (unpacker_start(&unpacker, site, UNPACKED, why) != 0 ||
         feed(&unpacker, fd, why) != 0)
         return (int)why->code;
     return unpacker_result(&unpacker, &unused, why);
@@ -85,14 +79,14 @@ static int convert(const struct reference *reference, int work,
 }
 
 int archive_open(struct layout *layout, const struct reference *reference,
-                 int fd, int work, struct error *why)
+                 int fd, const struct unpack_site *site, struct error *why)
 {
     bool docker = reference->kind == REFERENCE_DOCKER_ARCHIVE;
 
-    if (unpack(fd, work, why) != 0 ||
-        (docker && convert(reference, work, why) != 0))
+    if (unpack(fd, site, why) != 0 ||
+        (docker && convert(reference, site->work, why) != 0))
         return error_wrap(why, "archive %s", reference->path);
-    return layout_open(layout, work, docker ? CONVERTED : UNPACKED, why);
+    return layout_open(layout, site->work, docker ? CONVERTED : UNPACKED, why);
 }
 
 const char *archive_tag(const struct reference *reference)

@@ -8,12 +8,13 @@
 #pragma once
 
 #include "node/image/layout.h"
+#include "node/image/unpacker.h"
 
-/* Unpack the open file `fd` into the work folder and open the layout that
- * comes of it. DATA_LOSS when it is damaged, INVALID_ARGUMENT when it is no
- * such archive. */
+/* Unpack the open file `fd` into the work folder of `site` and open the layout
+ * that comes of it. DATA_LOSS when it is damaged, INVALID_ARGUMENT when it is
+ * no such archive. */
 int archive_open(struct layout *layout, const struct reference *reference,
-                 int fd, int work, struct error *why);
+                 int fd, const struct unpack_site *site, struct error *why);
 
 /* Which tag of that layout the reference means. */
 const char *archive_tag(const struct reference *reference);

@@ -1,25 +1,32 @@
 /* filters.h - the two sandboxed processes that unpack a layer.
  *
- *   blob --pipe--> inflate --pipe--> untar --> folder
+ *   blob --ring--> inflate --ring--> untar --> folder
  *                     |                 |
  *                     +--> report       +--> report
  *
- * They are this program, run anew: nothing of the puller's memory, such as
- * a registry's token, is left in them. The one that hashes the tar archive
- * is not the one that reads it, so an archive that takes over its reader
- * still cannot pass for another. */
+ * They are forked from a process that knows nothing (nursery.h): nothing of
+ * the puller's memory, such as a registry's token, is in them. The one that
+ * hashes the tar archive is not the one that reads it, and what it hashes the
+ * other cannot change (ring.h), so an archive that takes over its reader still
+ * cannot pass for another. */
 #pragma once
 
 #include "base/error.h"
 #include "node/image/digest.h"
+#include "node/image/ring.h"
 
-/* The descriptors they are started with. */
+enum filter { FILTER_INFLATE, FILTER_UNTAR };
+
+/* The descriptors they are started with; all others but standard error are
+ * closed, or lead nowhere. */
 enum {
-    FILTER_FD_IN = 0,
-    FILTER_FD_OUT = 1, /* inflate's */
-    FILTER_FD_REPORT = 3,
-    FILTER_FD_ROOT = 4,    /* untar's */
-    FILTER_FD_IMPLIED = 5, /* untar's: a file for layer_unpack()'s list */
+    FILTER_FD_FIRST = 3,
+    FILTER_FD_REPORT = FILTER_FD_FIRST,
+    FILTER_FD_IN,                            /* RING_FDS */
+    FILTER_FD_OUT = FILTER_FD_IN + RING_FDS, /* inflate's: RING_FDS */
+    FILTER_FD_ROOT = FILTER_FD_OUT,          /* untar's */
+    FILTER_FD_IMPLIED, /* untar's: a file for layer_unpack()'s list */
+    FILTER_FDS_MAX = 1 + 2 * RING_FDS,
 };
 
 /* What each writes once, before it ends. */
@@ -30,6 +37,8 @@ struct filter_report {
     bool broken_pipe;     /* inflate: untar ended, it knows why */
 };
 
-/* Their mains; return the exit code. */
-int filter_inflate_main(void);
-int filter_untar_main(void);
+/* What all of them need, done once before they are forked. */
+int filters_prepare(struct error *why);
+
+/* Their main; returns the exit code. */
+int filter_main(enum filter filter);

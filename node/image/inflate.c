@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <isa-l/igzip_lib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -17,8 +18,7 @@ enum inflate_format {
 enum { MAGIC_BYTES = 4 };
 
 struct inflate {
-    inflate_sink_cb *sink;
-    void *data; /* the sink's, borrowed */
+    struct inflate_out out;
     enum inflate_format format;
     bool between; /* members or frames: the stream may end here */
     uint8_t magic[MAGIC_BYTES];
@@ -27,15 +27,13 @@ struct inflate {
     uint64_t out_bytes;
     struct inflate_state gzip;
     ZSTD_DStream *zstd; /* owned; NULL unless it is one */
-    uint8_t block[INFLATE_BLOCK_BYTES];
 };
 
-struct inflate *inflate_new(inflate_sink_cb *sink, void *data)
+struct inflate *inflate_new(const struct inflate_out *out)
 {
     struct inflate *inflate = memory_new(sizeof *inflate);
 
-    inflate->sink = sink;
-    inflate->data = data;
+    inflate->out = *out;
     return inflate;
 }
 
@@ -47,6 +45,12 @@ void inflate_free(struct inflate *inflate)
     free(inflate);
 }
 
+static size_t room(struct inflate *inflate, uint8_t **at)
+{
+    return inflate->out.room(inflate->out.data, at);
+}
+
+/* Count what was put where there was room, and let it go. */
 static int hand_on(struct inflate *inflate, const uint8_t *bytes, size_t length,
                    struct error *why)
 {
@@ -64,7 +68,7 @@ static int hand_on(struct inflate *inflate, const uint8_t *bytes, size_t length,
                          "unpacks to more than %d times its size",
                          INFLATE_RATIO_MAX);
     inflate->out_bytes = total;
-    return inflate->sink(inflate->data, bytes, length, why);
+    return inflate->out.put(inflate->out.data, bytes, length, why);
 }
 
 /* ---- gzip ---------------------------------------------------------------- */
@@ -76,22 +80,23 @@ static void gzip_member_begin(struct inflate *inflate)
     inflate->between = false;
 }
 
-/* Inflate from what is in `gzip.next_in`, a block at most. */
+/* Inflate from what is in `gzip.next_in`, as much as there is room for. */
 static int gzip_block(struct inflate *inflate, struct error *why)
 {
     struct inflate_state *gzip = &inflate->gzip;
+    uint8_t *at;
+    size_t most = room(inflate, &at);
     int result;
 
-    gzip->next_out = inflate->block;
-    gzip->avail_out = sizeof inflate->block;
+    gzip->next_out = at;
+    gzip->avail_out = (uint32_t)most;
     result = isal_inflate(gzip);
     if (result < 0 || result == ISAL_NEED_DICT)
         return error_set(why, ERROR_DATA_LOSS, "damaged gzip data (%s)",
                          result == ISAL_INCORRECT_CHECKSUM ? "checksum"
                          : result == ISAL_INVALID_WRAPPER  ? "header"
                                                            : "block");
-    return hand_on(inflate, inflate->block,
-                   sizeof inflate->block - gzip->avail_out, why);
+    return hand_on(inflate, at, most - gzip->avail_out, why);
 }
 
 static int gzip_add(struct inflate *inflate, const uint8_t *bytes,
@@ -142,16 +147,38 @@ static int zstd_add(struct inflate *inflate, const uint8_t *bytes,
     size_t left;
 
     do {
-        out = (ZSTD_outBuffer){inflate->block, sizeof inflate->block, 0};
+        uint8_t *at;
+
+        out = (ZSTD_outBuffer){NULL, room(inflate, &at), 0};
+        out.dst = at;
         left = ZSTD_decompressStream(inflate->zstd, &out, &in);
         if (ZSTD_isError(left))
             return error_set(why, ERROR_DATA_LOSS, "damaged zstd data: %s",
                              ZSTD_getErrorName(left));
         /* 0: a frame ended; the next bytes, if any, begin another. */
         inflate->between = left == 0;
-        if (hand_on(inflate, inflate->block, out.pos, why) != 0)
+        if (hand_on(inflate, at, out.pos, why) != 0)
             return (int)why->code;
     } while (in.pos < in.size || (out.pos == out.size && left > 0));
+    return 0;
+}
+
+/* ---- plain --------------------------------------------------------------- */
+
+static int plain_add(struct inflate *inflate, const uint8_t *bytes,
+                     size_t length, struct error *why)
+{
+    while (length > 0) {
+        uint8_t *at;
+        size_t most = room(inflate, &at);
+        size_t part = length < most ? length : most;
+
+        memcpy(at, bytes, part);
+        if (hand_on(inflate, at, part, why) != 0)
+            return (int)why->code;
+        bytes += part;
+        length -= part;
+    }
     return 0;
 }
 
@@ -167,7 +194,7 @@ static int add_known(struct inflate *inflate, const uint8_t *bytes,
     case INFLATE_ZSTD:
         return zstd_add(inflate, bytes, length, why);
     case INFLATE_PLAIN:
-        return hand_on(inflate, bytes, length, why);
+        return plain_add(inflate, bytes, length, why);
     case INFLATE_UNKNOWN:
         break;
     }

@@ -7,15 +7,12 @@
 
 #include "base/error.h"
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     /* A zstd frame may ask for this window, as `zstd --long` writes it. */
     INFLATE_WINDOW_LOG_MAX = 27,
-    /* Bytes handed on at a time: they stay in the second-level cache while
-     * they are hashed and written. */
-    INFLATE_BLOCK_BYTES = 256 << 10,
 };
 
 /* Tar bytes of one layer; and, above the free part, how many times larger
@@ -27,15 +24,21 @@ enum {
 
 struct inflate;
 
-/* Takes a run of tar bytes; borrowed. Returns 0 or an error's code. */
-typedef int inflate_sink_cb(void *data, const uint8_t *bytes, size_t length,
-                            struct error *why);
+/* Where the tar bytes go. */
+struct inflate_out {
+    /* Where the next ones are to be put, and how many at most, never 0. */
+    size_t (*room)(void *data, uint8_t **at);
+    /* So many were put there. Returns 0 or an error's code. */
+    int (*put)(void *data, const uint8_t *bytes, size_t length,
+               struct error *why);
+    void *data; /* borrowed */
+};
 
-struct inflate *inflate_new(inflate_sink_cb *sink, void *data);
+struct inflate *inflate_new(const struct inflate_out *out);
 void inflate_free(struct inflate *inflate);
 
 /* The next compressed bytes, any number. DATA_LOSS when they are damaged,
- * RESOURCE_EXHAUSTED past a limit, or what the sink returned. After an error
+ * RESOURCE_EXHAUSTED past a limit, or what `put` returned. After an error
  * only inflate_free() may follow. */
 int inflate_add(struct inflate *inflate, const uint8_t *bytes, size_t length,
                 struct error *why);

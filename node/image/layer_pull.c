@@ -10,14 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FILE_READ_BYTES = 256 << 10, FILE_READS_PER_STEP = 8 };
+enum { FILE_READS_PER_STEP = RING_BLOCKS };
 
 void layer_pull_init(struct layer_pull *pull, size_t number)
 {
     memset(pull, 0, sizeof *pull);
     unpacker_init(&pull->unpacker);
     digest_stream_init(&pull->digest);
-    buffer_init(&pull->pending, LAYER_PULL_PENDING_MAX_BYTES);
     snprintf(pull->name, sizeof pull->name, "%zu", number);
     pull->file = -1;
 }
@@ -27,7 +26,6 @@ void layer_pull_fini(struct layer_pull *pull)
     http_request_fini(&pull->request);
     unpacker_fini(&pull->unpacker);
     digest_stream_fini(&pull->digest);
-    buffer_fini(&pull->pending);
     fd_reset(&pull->file);
     free(pull->url);
     pull->url = NULL;
@@ -37,7 +35,6 @@ static void end(struct layer_pull *pull)
 {
     http_request_fini(&pull->request);
     unpacker_fini(&pull->unpacker);
-    buffer_fini(&pull->pending);
     fd_reset(&pull->file);
 }
 
@@ -51,30 +48,13 @@ static void fail(struct layer_pull *pull)
 
 /* ---- bytes --------------------------------------------------------------- */
 
-/* Take bytes of the blob: hash them, pass on what the unpacker takes now and
- * keep the rest. */
-static void take(struct layer_pull *pull, const uint8_t *bytes, size_t length)
+/* Take bytes of the blob that were put where the ring has room. They are
+ * hashed there: nobody else can write to it. */
+static void take(struct layer_pull *pull, const uint8_t *at, size_t length)
 {
-    size_t taken;
-    int failed;
-
-    assert(buffer_length(&pull->pending) == 0);
-    digest_stream_add(&pull->digest, bytes, length);
+    digest_stream_add(&pull->digest, at, length);
     pull->received_bytes += length;
-    taken = unpacker_write(&pull->unpacker, bytes, length);
-    failed = buffer_append(&pull->pending, bytes + taken, length - taken,
-                           &pull->why);
-    assert(!failed); /* pieces are smaller than its limit */
-}
-
-static void flush(struct layer_pull *pull)
-{
-    size_t length = buffer_length(&pull->pending);
-
-    if (length > 0)
-        buffer_consume(&pull->pending,
-                       unpacker_write(&pull->unpacker,
-                                      buffer_data(&pull->pending), length));
+    ring_fill(&pull->unpacker.input, length);
 }
 
 /* All bytes are here: the digest tells whether they are the right ones. */
@@ -120,9 +100,10 @@ static bool layer_pull_on_data(struct http_request *request,
     uint64_t skip;
 
     if (pull->why.code != ERROR_OK || (!pull->begun && !begin_body(pull)))
-        return true; /* the next step ends it */
-    if (buffer_length(&pull->pending) > 0) {
-        pull->paused = true;
+        return true;              /* the next step ends it */
+    assert(length <= RING_BYTES); /* libcurl's CURL_MAX_WRITE_SIZE is less */
+    if (!ring_fits(&pull->unpacker.input, length)) {
+        pull->paused_bytes = length;
         return false;
     }
     skip = pull->skip_bytes < length ? pull->skip_bytes : length;
@@ -138,7 +119,16 @@ static bool layer_pull_on_data(struct http_request *request,
     if (length > 0) {
         pull->tries = 0;
         pull->authorized = false;
-        take(pull, bytes, length);
+    }
+    while (length > 0) {
+        uint8_t *at;
+        size_t room = ring_room(&pull->unpacker.input, &at);
+        size_t part = length < room ? length : room;
+
+        memcpy(at, bytes, part);
+        take(pull, at, part);
+        bytes += part;
+        length -= part;
     }
     return true;
 }
@@ -146,7 +136,7 @@ static bool layer_pull_on_data(struct http_request *request,
 static void request_start(struct layer_pull *pull)
 {
     http_request_fini(&pull->request);
-    pull->paused = false;
+    pull->paused_bytes = 0;
     pull->begun = false;
     pull->request = (struct http_request){
         .url = pull->url,
@@ -198,15 +188,15 @@ static void request_ended(struct layer_pull *pull)
 
 static void fetch_step(struct layer_pull *pull)
 {
-    if (buffer_length(&pull->pending) > 0)
-        return;
-    if (pull->paused) {
-        pull->paused = false;
+    if (pull->paused_bytes > 0) {
+        if (!ring_fits(&pull->unpacker.input, pull->paused_bytes))
+            return;
+        pull->paused_bytes = 0;
         http_request_resume(&pull->request); /* calls layer_pull_on_data() */
     }
     if (pull->why.code != ERROR_OK)
         fail(pull);
-    else if (!pull->request.finished || buffer_length(&pull->pending) > 0)
+    else if (!pull->request.finished || pull->paused_bytes > 0)
         return;
     else if (pull->received_bytes == pull->blob->size_bytes)
         finish_input(pull);
@@ -218,20 +208,19 @@ static void fetch_step(struct layer_pull *pull)
 
 static void read_step(struct layer_pull *pull)
 {
-    uint8_t bytes[FILE_READ_BYTES];
-
     for (int i = 0; i < FILE_READS_PER_STEP; i++) {
         uint64_t left = pull->blob->size_bytes - pull->received_bytes;
-        size_t want = left < sizeof bytes ? (size_t)left : sizeof bytes;
+        uint8_t *at;
+        size_t room = ring_room(&pull->unpacker.input, &at);
         ssize_t got;
 
-        if (buffer_length(&pull->pending) > 0)
+        if (room == 0)
             return;
         if (left == 0) {
             finish_input(pull);
             return;
         }
-        got = read(pull->file, bytes, want);
+        got = read(pull->file, at, left < room ? (size_t)left : room);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
@@ -242,15 +231,15 @@ static void read_step(struct layer_pull *pull)
             fail(pull);
             return;
         }
-        take(pull, bytes, (size_t)got);
+        take(pull, at, (size_t)got);
     }
 }
 
 /* ---- the whole ----------------------------------------------------------- */
 
-void layer_pull_start(struct layer_pull *pull, int work)
+void layer_pull_start(struct layer_pull *pull, const struct unpack_site *site)
 {
-    if (unpacker_start(&pull->unpacker, work, pull->name, &pull->why) != 0) {
+    if (unpacker_start(&pull->unpacker, site, pull->name, &pull->why) != 0) {
         fail(pull);
         return;
     }
@@ -285,22 +274,29 @@ static void unpack_step(struct layer_pull *pull)
     }
 }
 
+/* For room, or for the time to pass on a block that is not full. */
+static bool waits_for_ring(const struct layer_pull *pull)
+{
+    return pull->paused_bytes > 0 || pull->file >= 0 ||
+           pull->unpacker.input.filled > 0;
+}
+
 unsigned layer_pull_fds(const struct layer_pull *pull,
                         struct curl_waitfd fds[LAYER_PULL_FDS])
 {
     int reports[UNPACKER_REPORTS];
     unsigned count = 0;
     size_t report_count;
+    int wait;
 
     if (pull->state == LAYER_PULL_WAITING || pull->state >= LAYER_PULL_DONE)
         return 0;
     report_count = unpacker_report_fds(&pull->unpacker, reports);
     for (size_t i = 0; i < report_count; i++)
         fds[count++] = (struct curl_waitfd){reports[i], CURL_WAIT_POLLIN, 0};
-    if (pull->unpacker.input >= 0 &&
-        (buffer_length(&pull->pending) > 0 || pull->file >= 0))
-        fds[count++] =
-            (struct curl_waitfd){pull->unpacker.input, CURL_WAIT_POLLOUT, 0};
+    wait = waits_for_ring(pull) ? ring_wait_fd(&pull->unpacker.input) : -1;
+    if (wait >= 0)
+        fds[count++] = (struct curl_waitfd){wait, CURL_WAIT_POLLIN, 0};
     return count;
 }
 
@@ -312,7 +308,7 @@ uint64_t layer_pull_wait_ms(const struct layer_pull *pull, uint64_t most_ms)
     if (pull->state == LAYER_PULL_PAUSING)
         wait_ms = pull->resume_ms > now_ms ? pull->resume_ms - now_ms : 0;
     /* Nobody reads, but the digest of a file is wanted all the same. */
-    if (pull->file >= 0 && pull->unpacker.input < 0)
+    if (pull->file >= 0 && pull->unpacker.input.broken)
         wait_ms = 0;
     return wait_ms < most_ms ? wait_ms : most_ms;
 }
@@ -329,7 +325,6 @@ void layer_pull_step(struct layer_pull *pull)
         fail(pull);
         return;
     }
-    flush(pull);
     if (pull->state == LAYER_PULL_FETCHING && pull->layout)
         read_step(pull);
     else if (pull->state == LAYER_PULL_FETCHING)
@@ -339,4 +334,6 @@ void layer_pull_step(struct layer_pull *pull)
         request_start(pull);
     if (pull->state == LAYER_PULL_UNPACKING)
         unpack_step(pull);
+    else
+        ring_hurry(&pull->unpacker.input);
 }

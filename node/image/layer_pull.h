@@ -9,15 +9,14 @@
  * 1. The compressed bytes are hashed exactly once each, in order, across all
  *    connections; DONE only when their digest, their number and the tar
  *    archive's diffID are what manifest and config say.
- * 2. Bytes that were received and not yet taken by the unpacker wait in
- *    `pending`, and nothing is received meanwhile. */
+ * 2. Nothing is received that the unpacker's ring has no room for. */
 #pragma once
 
 #include "node/image/image_registry.h"
 #include "node/image/layout.h"
 #include "node/image/unpacker.h"
 
-enum { LAYER_PULL_PENDING_MAX_BYTES = 1 << 20, LAYER_PULL_NAME_MAX = 24 };
+enum { LAYER_PULL_NAME_MAX = 24 };
 
 enum layer_pull_state {
     LAYER_PULL_WAITING,
@@ -44,11 +43,10 @@ struct layer_pull {
     /* Internal. */
     struct unpacker unpacker;
     struct digest_stream digest;
-    struct buffer pending;
     int file; /* the layout's */
     struct http_request request;
     char *url;
-    bool paused;         /* the request waits for room in `pending` */
+    size_t paused_bytes; /* the request waits for room for so many */
     bool authorized;     /* since the last bytes came */
     unsigned tries;      /* since the last bytes came */
     bool begun;          /* the answer's first bytes were seen */
@@ -60,8 +58,8 @@ struct layer_pull {
 void layer_pull_init(struct layer_pull *pull, size_t number);
 void layer_pull_fini(struct layer_pull *pull);
 
-/* Begin, unpacking into the folder `work`. A failure shows in the state. */
-void layer_pull_start(struct layer_pull *pull, int work);
+/* Begin to fetch and unpack. A failure shows in the state. */
+void layer_pull_start(struct layer_pull *pull, const struct unpack_site *site);
 
 enum { LAYER_PULL_FDS = 1 + UNPACKER_REPORTS };
 

@@ -10,7 +10,6 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "base/options.h"
-#include "node/image/filters.h"
 #include "node/image/image.h"
 #include "node/image/image_file.h"
 #include "node/image/layer_pull.h"
@@ -46,6 +45,7 @@ struct pull {
     const struct pull_options *options;
     struct layer_store store;
     int work; /* the work folder */
+    struct nursery nursery;
     struct source source;
     struct source_image image;
     /* Owned; each layer once, lowest first, and the one that settles them. */
@@ -134,6 +134,7 @@ static bool is_active(const struct layer_pull *layer)
 /* Start what may be started; returns how many are under way. */
 static size_t start_some(struct pull *pull)
 {
+    const struct unpack_site site = {&pull->nursery, pull->work};
     size_t active = 0;
 
     for (size_t i = 0; i < pull->layer_count; i++)
@@ -143,7 +144,7 @@ static size_t start_some(struct pull *pull)
 
         if (layer->state != LAYER_PULL_WAITING)
             continue;
-        layer_pull_start(layer, pull->work);
+        layer_pull_start(layer, &site);
         active += is_active(layer);
     }
     return active;
@@ -310,11 +311,13 @@ static int finish(struct pull *pull, const struct digest *digest,
 
 static int pull_layers(struct pull *pull, struct error *why)
 {
+    const struct unpack_site site = {&pull->nursery, pull->work};
     struct error publish;
     int failed;
 
-    if (source_open(&pull->source, &pull->options->source, pull->work, why) !=
-            0 ||
+    /* The nursery comes before credentials are read. */
+    if (nursery_open(&pull->nursery, why) != 0 ||
+        source_open(&pull->source, &pull->options->source, &site, why) != 0 ||
         source_resolve(&pull->source, &pull->image, why) != 0)
         return (int)why->code;
     plan_stack(pull);
@@ -379,6 +382,7 @@ static void pull_fini(struct pull *pull)
     free(pull->stack);
     source_image_fini(&pull->image);
     source_close(&pull->source);
+    nursery_close(&pull->nursery);
     fd_reset(&pull->work);
     layer_store_close(&pull->store);
 }
@@ -427,6 +431,7 @@ static int pull_main(const struct pull_options *options)
         .options = options,
         .store = {-1},
         .work = -1,
+        .nursery = NURSERY_NONE,
         .source = {.layout = {-1}},
     };
     struct error why = {0};
@@ -449,11 +454,6 @@ int image_pull_main(int argc, char **argv)
     struct error why;
     bool help = false;
 
-    /* In their sandboxes no library could clean up after itself. */
-    if (argc == 3 && strcmp(argv[2], "--inflate") == 0)
-        _exit(filter_inflate_main());
-    if (argc == 3 && strcmp(argv[2], "--untar") == 0)
-        _exit(filter_untar_main());
     if (parse_options(argc, argv, &options, &help, &why) != 0) {
         fprintf(stderr, "kpull: %s\n`kpull --help` shows how\n", why.message);
         return EXIT_USAGE;

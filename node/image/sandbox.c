@@ -127,13 +127,18 @@ static int common(struct error *why)
     const struct rlimit memory = {MEMORY_MAX_BYTES, MEMORY_MAX_BYTES};
     const struct rlimit none = {0, 0};
 
-    if (unshare(CLONE_NEWNET | CLONE_NEWIPC) != 0)
-        return error_errno(why, "sandbox: leave the network");
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0 ||
         (!SANITIZED && setrlimit(RLIMIT_DATA, &memory) != 0))
         return error_errno(why, "sandbox: set limits");
+    return 0;
+}
+
+int sandbox_leave_network(struct error *why)
+{
+    if (unshare(CLONE_NEWNET | CLONE_NEWIPC) != 0)
+        return error_errno(why, "sandbox: leave the network");
     return 0;
 }
 

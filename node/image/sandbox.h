@@ -1,10 +1,14 @@
 /* sandbox.h - what a process that reads a hostile archive is left with.
  *
- * Both: no network, no new privileges, no dumps, bounded memory, and only
+ * Both: no sockets, no new privileges, no dumps, bounded memory, and only
  * the system calls they need; the first forbidden one kills them. */
 #pragma once
 
 #include "base/error.h"
+
+/* For the process that the others are forked from: they share a network with
+ * nothing in it, as one takes the kernel milliseconds to make and to remove. */
+int sandbox_leave_network(struct error *why);
 
 /* For the process that inflates: it reads and writes what is open, nothing
  * else; no capabilities. */

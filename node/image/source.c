@@ -47,24 +47,25 @@ static int open_registry(struct source *source,
     return 0;
 }
 
-static int open_archive(struct source *source, int work, struct error *why)
+static int open_archive(struct source *source, const struct unpack_site *site,
+                        struct error *why)
 {
     CLEANUP(fd_close) int fd = -1;
 
     if (image_file_open(&source->reference, &fd, why) != 0)
         return (int)why->code;
-    return archive_open(&source->layout, &source->reference, fd, work, why);
+    return archive_open(&source->layout, &source->reference, fd, site, why);
 }
 
 int source_open(struct source *source, const struct source_options *options,
-                int work, struct error *why)
+                const struct unpack_site *site, struct error *why)
 {
     if (http_init(&source->http, why) != 0)
         return (int)why->code;
     if (!source_is_layout(source))
         return open_registry(source, options, why);
     if (reference_is_file(&source->reference))
-        return open_archive(source, work, why);
+        return open_archive(source, site, why);
     return layout_open(&source->layout, AT_FDCWD, source->reference.path, why);
 }
 

@@ -5,6 +5,7 @@
 #include "base/options.h"
 #include "node/image/image_registry.h"
 #include "node/image/layout.h"
+#include "node/image/unpacker.h"
 
 struct source_options {
     const char *auth_file; /* Docker's config.json, or NULL */
@@ -19,10 +20,10 @@ struct source {
     struct layout layout;           /* of all others */
 };
 
-/* Open what `source->reference` names; an archive is unpacked in the folder
- * `work`. Not for file systems. */
+/* Open what `source->reference` names; an archive is unpacked at
+ * `site`. Not for file systems. */
 int source_open(struct source *source, const struct source_options *options,
-                int work, struct error *why);
+                const struct unpack_site *site, struct error *why);
 void source_close(struct source *source);
 
 bool source_is_layout(const struct source *source);

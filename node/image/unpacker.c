@@ -6,22 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-    PIPE_BYTES = 1 << 20, /* fs.pipe-max-size; less slows, no more */
-    /* Above all descriptors that filters are started with. */
-    FD_MIN = 16,
-};
-
 void unpacker_init(struct unpacker *unpacker)
 {
     memset(unpacker, 0, sizeof *unpacker);
-    unpacker->input = -1;
     unpacker->inflate.report_fd = -1;
     unpacker->untar.report_fd = -1;
 }
@@ -39,65 +31,27 @@ static void process_kill(struct unpacker_process *process)
 
 void unpacker_fini(struct unpacker *unpacker)
 {
-    fd_reset(&unpacker->input);
+    ring_writer_close(&unpacker->input);
     process_kill(&unpacker->inflate);
     process_kill(&unpacker->untar);
 }
 
 /* ---- start --------------------------------------------------------------- */
 
-/* Move a descriptor out of the way of FILTER_FD_*. */
-static int lift(int *fd, struct error *why)
-{
-    int high = fcntl(*fd, F_DUPFD_CLOEXEC, FD_MIN);
-
-    if (high < 0)
-        return error_errno(why, "duplicate a descriptor");
-    close(*fd);
-    *fd = high;
-    return 0;
-}
-
 static int make_pipe(int ends[2], struct error *why)
 {
-    if (pipe2(ends, O_CLOEXEC) != 0) {
-        ends[0] = -1;
-        ends[1] = -1;
-        return error_errno(why, "make a pipe");
-    }
-    fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
-    if (lift(&ends[0], why) != 0 || lift(&ends[1], why) != 0)
-        return (int)why->code;
-    return 0;
-}
-
-/* This program anew, with fds[i][0] as its descriptor fds[i][1]. */
-static int spawn(const char *filter, const int (*fds)[2], size_t count,
-                 pid_t *pid, struct error *why)
-{
-    /* posix_spawn(3) does not write to them, whatever their type says. */
-    char *const argv[] = {without_const("kpull"), without_const("image-pull"),
-                          without_const(filter), NULL};
-    char *const no_environment[] = {NULL};
-    posix_spawn_file_actions_t actions;
-    int failed = posix_spawn_file_actions_init(&actions);
-
-    for (size_t i = 0; i < count && failed == 0; i++)
-        failed =
-            posix_spawn_file_actions_adddup2(&actions, fds[i][0], fds[i][1]);
-    if (failed == 0)
-        failed = posix_spawn(pid, "/proc/self/exe", &actions, NULL, argv,
-                             no_environment);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failed == 0)
+    if (pipe2(ends, O_CLOEXEC) == 0)
         return 0;
-    errno = failed;
-    return error_errno(why, "start the process to unpack with");
+    ends[0] = -1;
+    ends[1] = -1;
+    return error_errno(why, "make a pipe");
 }
 
 struct plumbing {
-    int blob[2];
-    int tar[2];
+    struct ring_end blob_writer;
+    struct ring_end blob_reader;
+    struct ring_end tar_writer;
+    struct ring_end tar_reader;
     int report[UNPACKER_REPORTS][2];
     int root;
     int implied;
@@ -105,11 +59,13 @@ struct plumbing {
 
 static void plumbing_fini(struct plumbing *pipes)
 {
-    for (int end = 0; end < 2; end++) {
-        fd_reset(&pipes->blob[end]);
-        fd_reset(&pipes->tar[end]);
-        for (int i = 0; i < UNPACKER_REPORTS; i++)
-            fd_reset(&pipes->report[i][end]);
+    ring_end_close(&pipes->blob_writer);
+    ring_end_close(&pipes->blob_reader);
+    ring_end_close(&pipes->tar_writer);
+    ring_end_close(&pipes->tar_reader);
+    for (int i = 0; i < UNPACKER_REPORTS; i++) {
+        fd_reset(&pipes->report[i][0]);
+        fd_reset(&pipes->report[i][1]);
     }
     fd_reset(&pipes->root);
     fd_reset(&pipes->implied);
@@ -128,9 +84,7 @@ static int make_folder(struct plumbing *pipes, int work, const char *name,
         openat(work, list, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (pipes->root < 0 || pipes->implied < 0)
         return error_errno(why, "open the layer's folder");
-    if (lift(&pipes->root, why) != 0)
-        return (int)why->code;
-    return lift(&pipes->implied, why);
+    return 0;
 }
 
 /* One end alone: the process at the other one waits. */
@@ -141,79 +95,68 @@ static int unblock(int end, struct error *why)
     return 0;
 }
 
-static int lay_pipes(struct plumbing *pipes, int work, const char *name,
-                     struct error *why)
+static int lay_pipes(struct plumbing *pipes, const struct unpack_site *site,
+                     const char *name, struct error *why)
 {
-    if (make_folder(pipes, work, name, why) != 0 ||
-        make_pipe(pipes->blob, why) != 0 || make_pipe(pipes->tar, why) != 0)
+    if (make_folder(pipes, site->work, name, why) != 0 ||
+        ring_make(&pipes->blob_writer, &pipes->blob_reader, why) != 0 ||
+        ring_make(&pipes->tar_writer, &pipes->tar_reader, why) != 0)
         return (int)why->code;
     for (int i = 0; i < UNPACKER_REPORTS; i++)
         if (make_pipe(pipes->report[i], why) != 0 ||
             unblock(pipes->report[i][0], why) != 0)
             return (int)why->code;
-    return unblock(pipes->blob[1], why);
+    return unblock(pipes->blob_writer.credits, why);
 }
 
 static int start(struct unpacker *unpacker, struct plumbing *pipes,
-                 struct error *why)
+                 const struct nursery *nursery, struct error *why)
 {
-    const int inflate[][2] = {{pipes->blob[0], FILTER_FD_IN},
-                              {pipes->tar[1], FILTER_FD_OUT},
-                              {pipes->report[0][1], FILTER_FD_REPORT}};
-    const int untar[][2] = {{pipes->tar[0], FILTER_FD_IN},
-                            {pipes->report[1][1], FILTER_FD_REPORT},
-                            {pipes->root, FILTER_FD_ROOT},
-                            {pipes->implied, FILTER_FD_IMPLIED}};
+    const struct ring_end *blob = &pipes->blob_reader;
+    const struct ring_end *in = &pipes->tar_writer;
+    const struct ring_end *out = &pipes->tar_reader;
+    const struct filter_order inflate = {FILTER_INFLATE,
+                                         {pipes->report[0][1], blob->memory,
+                                          blob->lengths, blob->credits,
+                                          in->memory, in->lengths, in->credits},
+                                         1 + 2 * RING_FDS};
+    const struct filter_order untar = {FILTER_UNTAR,
+                                       {pipes->report[1][1], out->memory,
+                                        out->lengths, out->credits, pipes->root,
+                                        pipes->implied},
+                                       1 + RING_FDS + 2};
 
-    if (spawn("--inflate", inflate, ARRAY_LEN(inflate), &unpacker->inflate.pid,
-              why) != 0 ||
-        spawn("--untar", untar, ARRAY_LEN(untar), &unpacker->untar.pid, why) !=
-            0)
+    if (ring_writer_open(&unpacker->input, &pipes->blob_writer, why) != 0 ||
+        nursery_fork(nursery, &inflate, &unpacker->inflate.pid, why) != 0 ||
+        nursery_fork(nursery, &untar, &unpacker->untar.pid, why) != 0)
         return (int)why->code;
-    unpacker->input = pipes->blob[1];
-    unpacker->inflate.report_fd = pipes->report[0][0];
-    unpacker->untar.report_fd = pipes->report[1][0];
-    pipes->blob[1] = -1;
-    pipes->report[0][0] = -1;
-    pipes->report[1][0] = -1;
+    unpacker->inflate.report_fd = fd_take(&pipes->report[0][0]);
+    unpacker->untar.report_fd = fd_take(&pipes->report[1][0]);
     return 0;
 }
 
-int unpacker_start(struct unpacker *unpacker, int work, const char *name,
-                   struct error *why)
+int unpacker_start(struct unpacker *unpacker, const struct unpack_site *site,
+                   const char *name, struct error *why)
 {
     CLEANUP(plumbing_fini)
-    struct plumbing pipes = {{-1, -1}, {-1, -1}, {{-1, -1}, {-1, -1}}, -1, -1};
+    struct plumbing pipes = {RING_END_NONE,
+                             RING_END_NONE,
+                             RING_END_NONE,
+                             RING_END_NONE,
+                             {{-1, -1}, {-1, -1}},
+                             -1,
+                             -1};
 
-    if (lay_pipes(&pipes, work, name, why) != 0 ||
-        start(unpacker, &pipes, why) != 0)
+    if (lay_pipes(&pipes, site, name, why) != 0 ||
+        start(unpacker, &pipes, site->nursery, why) != 0)
         return (int)why->code; /* unpacker_fini() ends what was started */
     return 0;
 }
 
-/* ---- feed ---------------------------------------------------------------- */
-
-size_t unpacker_write(struct unpacker *unpacker, const uint8_t *bytes,
-                      size_t length)
-{
-    size_t taken = 0;
-
-    while (taken < length && unpacker->input >= 0) {
-        ssize_t put = write(unpacker->input, bytes + taken, length - taken);
-
-        if (put >= 0)
-            taken += (size_t)put;
-        else if (errno == EAGAIN)
-            return taken;
-        else if (errno != EINTR)
-            fd_reset(&unpacker->input); /* EPIPE: it has ended */
-    }
-    return length;
-}
-
 void unpacker_finish_input(struct unpacker *unpacker)
 {
-    fd_reset(&unpacker->input);
+    ring_flush(&unpacker->input);
+    ring_writer_close(&unpacker->input);
 }
 
 /* ---- reports ------------------------------------------------------------- */

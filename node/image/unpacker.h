@@ -1,7 +1,7 @@
 /* unpacker.h - one layer on its way into a folder: starts the two sandboxed
  * processes of filters.h, feeds them, hears how it went.
  *
- *   unpacker_start -> unpacker_write* -> unpacker_finish_input
+ *   unpacker_start -> (ring_room, ring_fill)* -> unpacker_finish_input
  *                  -> unpacker_on_report* until unpacker_ended
  *                  -> unpacker_result
  *
@@ -9,9 +9,7 @@
  * ended. At any point unpacker_fini kills what is left. */
 #pragma once
 
-#include "node/image/filters.h"
-
-#include <sys/types.h>
+#include "node/image/nursery.h"
 
 enum { UNPACKER_REPORTS = 2 };
 
@@ -22,7 +20,9 @@ struct unpacker_process {
 };
 
 struct unpacker {
-    int input; /* owned; -1 when finished or when nobody reads */
+    /* For the compressed bytes. When nobody reads any more it takes all, and
+     * the reports tell why. */
+    struct ring_writer input;
     struct unpacker_process inflate;
     struct unpacker_process untar;
 };
@@ -30,15 +30,18 @@ struct unpacker {
 void unpacker_init(struct unpacker *unpacker);
 void unpacker_fini(struct unpacker *unpacker);
 
-/* Make the folder `name` in `work` and start to unpack into it. The file
- * `name`.implied gets the folders that the archive only implies (layer.h). */
-int unpacker_start(struct unpacker *unpacker, int work, const char *name,
-                   struct error *why);
+/* What unpacks, and the folder to do it in; both borrowed. */
+struct unpack_site {
+    const struct nursery *nursery;
+    int work;
+};
 
-/* Give what fits of the compressed bytes; returns how many that were. When
- * nobody reads any more all are taken, and the reports tell why. */
-size_t unpacker_write(struct unpacker *unpacker, const uint8_t *bytes,
-                      size_t length);
+/* Make the folder `name` in the work folder and start to unpack into it. The
+ * file `name`.implied gets the folders that the archive only implies
+ * (layer.h). */
+int unpacker_start(struct unpacker *unpacker, const struct unpack_site *site,
+                   const char *name, struct error *why);
+
 void unpacker_finish_input(struct unpacker *unpacker);
 
 /* The reports that are still to come, to be waited for with poll(2). */

@@ -64,6 +64,15 @@ struct archive_bytes {
     uint8_t bytes[ARCHIVE_MAX_BYTES];
 };
 
+static size_t fuzz_on_room(void *data, uint8_t **at)
+{
+    static uint8_t block[4096];
+
+    (void)data;
+    *at = block;
+    return sizeof block;
+}
+
 static int fuzz_on_inflated(void *data, const uint8_t *bytes, size_t length,
                             struct error *why)
 {
@@ -90,7 +99,8 @@ static ssize_t fuzz_on_read(void *data, const void **bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     static struct archive_bytes archive;
-    struct inflate *inflate = inflate_new(fuzz_on_inflated, &archive);
+    const struct inflate_out out = {fuzz_on_room, fuzz_on_inflated, &archive};
+    struct inflate *inflate = inflate_new(&out);
     struct buffer implied;
     struct error why;
     int root;
