@@ -160,5 +160,7 @@ int filter_main(enum filter filter)
 {
     /* What goes with the puller does not go on without it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME,
+          filter == FILTER_INFLATE ? "kpull-inflate" : "kpull-untar");
     return filter == FILTER_INFLATE ? inflate_main() : untar_main();
 }

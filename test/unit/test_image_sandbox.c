@@ -3,13 +3,16 @@
 #include "base/fd.h"
 #include "image_archive.h"
 #include "node/image/sandbox.h"
+#include "node/image/unpacker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -185,6 +188,67 @@ static void all_else_is_the_end(void **state)
         assert_int_equal(outcome(enter_folder, folder[i]), KILLED);
 }
 
+/* ---- what filters are started with ----------------------------------------
+ */
+
+static void read_link(char out[256], int pid, const char *name)
+{
+    char path[64];
+    ssize_t length;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    length = readlink(path, out, 255);
+    out[length > 0 ? length : 0] = '\0';
+}
+
+/* Wait until the filter has read one block, and asked for another: it is in
+ * its sandbox. */
+static void begin_to_inflate(struct unpacker *unpacker)
+{
+    struct pollfd credit = {.events = POLLIN};
+    uint8_t *at;
+
+    assert_true(ring_room(&unpacker->input, &at) > 0);
+    at[0] = 0;
+    ring_fill(&unpacker->input, 1);
+    ring_flush(&unpacker->input);
+    credit.fd = ring_wait_fd(&unpacker->input);
+    assert_int_equal(poll(&credit, 1, -1), 1);
+    assert_true(credit.revents & POLLIN);
+}
+
+static void a_filter_has_what_it_was_given_and_no_more(void **state)
+{
+    CLEANUP(fd_close) int secret = open(*state, O_RDONLY | O_DIRECTORY);
+    CLEANUP(nursery_close) struct nursery nursery = NURSERY_NONE;
+    CLEANUP(unpacker_fini) struct unpacker unpacker;
+    const struct unpack_site site = {&nursery, root};
+    char link[256];
+    char own[256];
+    char name[16];
+    struct error why;
+
+    assert_true(secret >= 0);
+    signal(SIGPIPE, SIG_IGN);
+    unpacker_init(&unpacker);
+    assert_int_equal(nursery_open(&nursery, &why), 0);
+    assert_int_equal(unpacker_start(&unpacker, &site, "layer", &why), 0);
+    begin_to_inflate(&unpacker);
+    read_link(link, unpacker.inflate.pid, "fd/0");
+    assert_string_equal(link, "/dev/null");
+    read_link(link, unpacker.inflate.pid, "fd/1");
+    assert_string_equal(link, "/dev/null");
+    for (int fd = FILTER_FD_FIRST; fd < 64; fd++) {
+        snprintf(name, sizeof name, "fd/%d", fd);
+        read_link(link, unpacker.inflate.pid, name);
+        assert_string_not_equal(link, *state);
+        assert_true(fd < FILTER_FD_OUT + RING_FDS || link[0] == '\0');
+    }
+    read_link(own, getpid(), "ns/net");
+    read_link(link, unpacker.inflate.pid, "ns/net");
+    assert_string_not_equal(link, own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +256,7 @@ int main(void)
         cmocka_unit_test(the_folder_may_be_filled),
         cmocka_unit_test(nothing_outside_the_folder_is_seen),
         cmocka_unit_test(all_else_is_the_end),
+        cmocka_unit_test(a_filter_has_what_it_was_given_and_no_more),
     };
 
     return cmocka_run_group_tests(tests, open_root, close_root);
