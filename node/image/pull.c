@@ -131,23 +131,28 @@ static bool is_active(const struct layer_pull *layer)
     return layer->state > LAYER_PULL_WAITING && layer->state < LAYER_PULL_DONE;
 }
 
-/* Start what may be started; returns how many are under way. */
-static size_t start_some(struct pull *pull)
+static size_t count_active(const struct pull *pull)
 {
-    const struct unpack_site site = {&pull->nursery, pull->work};
     size_t active = 0;
 
     for (size_t i = 0; i < pull->layer_count; i++)
         active += is_active(&pull->layers[i]);
-    for (size_t i = 0; i < pull->layer_count && active < PARALLEL_MAX; i++) {
-        struct layer_pull *layer = &pull->layers[i];
-
-        if (layer->state != LAYER_PULL_WAITING)
-            continue;
-        layer_pull_start(layer, &site);
-        active += is_active(layer);
-    }
     return active;
+}
+
+/* Start a layer, if one is left and may be; returns whether it did. */
+static bool start_one(struct pull *pull)
+{
+    const struct unpack_site site = {&pull->nursery, pull->work};
+
+    if (count_active(pull) == PARALLEL_MAX)
+        return false;
+    for (size_t i = 0; i < pull->layer_count; i++)
+        if (pull->layers[i].state == LAYER_PULL_WAITING) {
+            layer_pull_start(&pull->layers[i], &site);
+            return true;
+        }
+    return false;
 }
 
 static const struct layer_pull *find_failed(const struct pull *pull)
@@ -158,10 +163,9 @@ static const struct layer_pull *find_failed(const struct pull *pull)
     return NULL;
 }
 
-static int wait_for_any(struct pull *pull, struct error *why)
+static int wait_for_any(struct pull *pull, uint64_t wait_ms, struct error *why)
 {
     struct curl_waitfd fds[PARALLEL_MAX * LAYER_PULL_FDS];
-    uint64_t wait_ms = WAIT_MS;
     unsigned count = 0;
 
     for (size_t i = 0; i < pull->layer_count; i++) {
@@ -175,10 +179,14 @@ static int wait_for_any(struct pull *pull, struct error *why)
 
 static int fetch_layers(struct pull *pull, struct error *why)
 {
-    while (start_some(pull) > 0) {
+    for (;;) {
         const struct layer_pull *failed;
+        bool started = start_one(pull);
 
-        if (wait_for_any(pull, why) != 0)
+        if (!started && count_active(pull) == 0)
+            return 0;
+        /* The registry looks for one while the next is started. */
+        if (wait_for_any(pull, started ? 0 : WAIT_MS, why) != 0)
             return (int)why->code;
         for (size_t i = 0; i < pull->layer_count; i++)
             layer_pull_step(&pull->layers[i]);
@@ -190,7 +198,6 @@ static int fetch_layers(struct pull *pull, struct error *why)
         if (tell_progress(pull, why) != 0)
             return (int)why->code;
     }
-    return 0;
 }
 
 /* What is whole stays, also when another layer failed: the next try does not
