@@ -272,7 +272,7 @@ int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
     int code;
 
     net_pod_interface(name, pod->pod_id);
-    if (net_table_add_pod(net, name, pod->address, why) != 0)
+    if (net_senders_add(net, name, pod->address, why) != 0)
         return (int)why->code;
     code = open_space(&space, pod->netns, why);
     if (code == 0) {
@@ -298,7 +298,7 @@ void net_detach(struct net *net, uint64_t pod_id, struct in_addr address)
     struct error ignored; /* what stays is of a name that never returns */
 
     net_pod_interface(name, pod_id);
-    net_table_remove_pod(net, name, address, &ignored);
+    net_senders_remove(net, name, address, &ignored);
 }
 
 int net_each_pod(const struct net *net, struct nl_sock *socket,

@@ -1,6 +1,7 @@
 /* net.c - opening, closing, and who has which address. */
 #include "node/net/net.h"
 
+#include "base/fd.h"
 #include "base/map.h"
 #include "base/memory.h"
 #include "node/net/tunnel.h"
@@ -64,8 +65,6 @@ static int describe(struct net *net, const struct net_config *config,
         net_subnet_parse(config->subnet, &net->subnet, &net->prefix, why) != 0)
         return (int)why->code;
     net->gateway.s_addr = htonl(net->subnet + 1);
-    pthread_mutex_init(&net->lock, NULL);
-    list_init(&net->changes);
     net_pool_init(&net->pool, net->subnet, net->prefix);
     return 0;
 }
@@ -75,9 +74,10 @@ int net_open(struct net **out, const struct net_config *config,
 {
     struct net *net = memory_new(sizeof *net);
 
+    net->filter = -1;
     if (describe(net, config, why) != 0 || net_bridge_make(net, why) != 0 ||
         net_sysctl("ipv4/ip_forward", "1", why) != 0 ||
-        net_table_make(net, why) != 0) {
+        net_table_make(net, why) != 0 || net_senders_open(net, why) != 0) {
         net_free(net);
         return (int)why->code;
     }
@@ -91,6 +91,7 @@ void net_free(struct net *net)
     if (!net)
         return;
     net_pool_fini(&net->pool);
+    fd_close(&net->filter);
     free(net);
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/buffer.h"
-#include "base/list.h"
 #include "node/net/net.h"
 #include "node/net/pool.h"
 
@@ -26,8 +25,8 @@ struct net {
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
-    pthread_mutex_t lock; /* of changes, which pods have gathered (table.c) */
-    struct list changes;
+    int filter;            /* senders.c's socket, with its turn; -1: closed */
+    uint32_t last_message; /* by it */
 };
 
 /* ---- netlink.c: sockets and errors ---------------------------------------
@@ -104,15 +103,22 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
 
 /* ---- table.c ---- */
 
+/* Of all that tells netfilter something. */
+extern pthread_mutex_t net_filter_turn;
+
 int net_table_make(struct net *net, struct error *why);
 int net_table_remove(const struct net *net, struct error *why);
-
-/* `name` may send from `address`, and from no other. From any thread. */
-int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
-                      struct error *why);
-int net_table_remove_pod(struct net *net, const char *name,
-                         struct in_addr address, struct error *why);
 
 /* The subnets that are reached without NAT, and whose tunnels are heard. */
 int net_table_set_peers(struct net *net, const struct net_way *ways,
                         size_t count, struct error *why);
+
+/* ---- senders.c ---- */
+
+int net_senders_open(struct net *net, struct error *why);
+
+/* `name` may send from `address`, and from no other. From any thread. */
+int net_senders_add(struct net *net, const char *name, struct in_addr address,
+                    struct error *why);
+int net_senders_remove(struct net *net, const char *name,
+                       struct in_addr address, struct error *why);

@@ -8,19 +8,14 @@
  *
  * Chains and the bridge's table are replaced whole, in one transaction with
  * what is true of running pods; the other sets are only ever brought up to
- * date: a restart of knode costs no packet.
- *
- * Where an earlier transaction took something away, the end of the next waits
- * until nobody can see it any more: 10 ms on a busy machine. So pods that come
- * and go at one time share theirs: while one is under way the others gather,
- * and the first of them makes the next for all. */
+ * date: a restart of knode costs no packet. Single pods come and go by
+ * senders.c. */
 #include "node/net/tunnel.h"
 
 #include "base/memory.h"
 
 #include <arpa/inet.h>
 #include <nftables/libnftables.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,8 +52,8 @@ static void close_nft(struct nft_ctx **nft)
         nft_ctx_free(*nft);
 }
 
-/* The library is for one thread at a time, and so are the kernel's tables. */
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+/* What the library has read must be what it changes. */
+pthread_mutex_t net_filter_turn = PTHREAD_MUTEX_INITIALIZER;
 
 /* A context lasts for one transaction: it would keep a megabyte of what it
  * has read, which the next transaction reads anew anyway. */
@@ -76,8 +71,7 @@ static int run_text(char *text, const char *what, struct error *why)
                      (int)strcspn(message, "\n"), message);
 }
 
-/* In one's turn. */
-static int run_now(struct script *script, const char *what, struct error *why)
+static int run(struct script *script, const char *what, struct error *why)
 {
     int code;
 
@@ -87,19 +81,11 @@ static int run_now(struct script *script, const char *what, struct error *why)
         *why = script->why;
         code = error_wrap(why, "%s", what);
     } else {
+        pthread_mutex_lock(&net_filter_turn);
         code = run_text((char *)buffer_data(&script->text), what, why);
+        pthread_mutex_unlock(&net_filter_turn);
     }
     buffer_fini(&script->text);
-    return code;
-}
-
-static int run(struct script *script, const char *what, struct error *why)
-{
-    int code;
-
-    pthread_mutex_lock(&turn);
-    code = run_now(script, what, why);
-    pthread_mutex_unlock(&turn);
     return code;
 }
 
@@ -109,9 +95,9 @@ static void begin(struct script *script, const struct net *net)
     buffer_init(&script->text, SCRIPT_MAX_BYTES);
 }
 
-static void change_pod(struct script *script, const char *verb,
-                       const char *name, struct in_addr address)
+static void add_pod(void *data, const char *name, struct in_addr address)
 {
+    struct script *script = data;
     const char *table = script->net->table;
     unsigned char mac[NET_MAC_BYTES];
     char text[INET_ADDRSTRLEN];
@@ -119,16 +105,10 @@ static void change_pod(struct script *script, const char *verb,
     inet_ntop(AF_INET, &address, text, sizeof text);
     net_mac(mac, NET_MAC_POD, address);
     add(script,
-        "%s element bridge %s senders { \"%s\" . "
+        "add element bridge %s senders { \"%s\" . "
         "%02x:%02x:%02x:%02x:%02x:%02x . %s }\n",
-        verb, table, name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-        text);
-    add(script, "%s element bridge %s ports { \"%s\" }\n", verb, table, name);
-}
-
-static void add_pod(void *data, const char *name, struct in_addr address)
-{
-    change_pod(data, "add", name, address);
+        table, name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], text);
+    add(script, "add element bridge %s ports { \"%s\" }\n", table, name);
 }
 
 /* From a pod comes IPv4 and ARP, from its own MAC and its own address, and
@@ -226,88 +206,6 @@ int net_table_remove(const struct net *net, struct error *why)
     add(&script, "add table bridge %s\ndelete table bridge %s\n", net->table,
         net->table);
     return run(&script, "remove the packet filter", why);
-}
-
-/* ---- pods, together -------------------------------------------------------
- */
-
-/* What one of them changes; its thread's, which waits until it is done. */
-struct change {
-    struct list link; /* the net's, until it is somebody's turn */
-    struct script script;
-    const char *what;
-    bool done;
-    struct error why;
-};
-
-/* In one's turn: all that have gathered. One that cannot be done must not keep
- * the others from it: then each is tried by itself. */
-static void run_gathered(struct net *net)
-{
-    struct list gathered;
-    struct script all;
-    struct error why;
-    int code;
-
-    list_init(&gathered);
-    begin(&all, net);
-    pthread_mutex_lock(&net->lock);
-    list_for_each(link, next, &net->changes)
-    {
-        struct change *change = container_of(link, struct change, link);
-
-        list_remove(link);
-        list_append(&gathered, link);
-        buffer_append(&all.text, buffer_data(&change->script.text),
-                      buffer_length(&change->script.text), &all.why);
-    }
-    pthread_mutex_unlock(&net->lock);
-    code = run_now(&all, "change the packet filter", &why);
-    list_for_each(link, next, &gathered)
-    {
-        struct change *change = container_of(link, struct change, link);
-
-        if (code != 0)
-            run_now(&change->script, change->what, &change->why);
-        change->done = true;
-    }
-}
-
-static int change_together(struct net *net, struct change *change,
-                           struct error *why)
-{
-    pthread_mutex_lock(&net->lock);
-    list_append(&net->changes, &change->link);
-    pthread_mutex_unlock(&net->lock);
-    pthread_mutex_lock(&turn);
-    if (!change->done)
-        run_gathered(net);
-    pthread_mutex_unlock(&turn);
-    buffer_fini(&change->script.text);
-    *why = change->why;
-    return (int)why->code;
-}
-
-int net_table_add_pod(struct net *net, const char *name, struct in_addr address,
-                      struct error *why)
-{
-    struct change change = {.what = "let a pod through the packet filter"};
-
-    begin(&change.script, net);
-    add_pod(&change.script, name, address);
-    return change_together(net, &change, why);
-}
-
-/* Added first, as deleting what is not there is an error. */
-int net_table_remove_pod(struct net *net, const char *name,
-                         struct in_addr address, struct error *why)
-{
-    struct change change = {.what = "take a pod out of the packet filter"};
-
-    begin(&change.script, net);
-    add_pod(&change.script, name, address);
-    change_pod(&change.script, "delete", name, address);
-    return change_together(net, &change, why);
 }
 
 /* What comes to the tunnel's port is heard from other nodes alone. */
