@@ -12,10 +12,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -138,6 +140,7 @@ static int make_disk(struct pod_launch *launch)
 /* ---- the process --------------------------------------------------------- */
 
 struct inheritance {
+    int program; /* kpod itself; in what follows, what it gets */
     int netns;
     int socket;
     int lock;
@@ -147,6 +150,7 @@ struct inheritance {
 
 static void inheritance_fini(struct inheritance *fds)
 {
+    fd_reset(&fds->program);
     fd_reset(&fds->netns);
     fd_reset(&fds->socket);
     fd_reset(&fds->lock);
@@ -197,17 +201,19 @@ static int open_filters(const struct pod_launch *launch,
     return 0;
 }
 
-/* A namespace that is given is one of the pod's user namespace. */
-static int attach(struct pod_launch *launch, int *netns)
+/* kpod runs from a mount of its own that is read-only (sealed.h), or it would
+ * have to make one and execute itself again. */
+static int open_program(const struct pod_launch *launch, int *fd,
+                        struct error *why)
 {
-    struct net_pod pod = launch->net_pod;
-    uint32_t first_id = launch->bundle->first_id;
-    CLEANUP(fd_close) int given = -1;
+    struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
 
-    if (first_id && id_range_open(first_id, &given, &launch->why) != 0)
-        return (int)launch->why.code;
-    pod.netns = first_id ? given : 0;
-    return net_attach(launch->net, &pod, netns, &launch->why);
+    *fd =
+        open_tree(AT_FDCWD, launch->kpod, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (*fd < 0 || mount_setattr(*fd, "", AT_EMPTY_PATH, &read_only,
+                                 sizeof read_only) != 0)
+        return error_errno(why, "mount %s read-only", launch->kpod);
+    return 0;
 }
 
 static int gather(struct pod_launch *launch, struct inheritance *fds)
@@ -217,9 +223,9 @@ static int gather(struct pod_launch *launch, struct inheritance *fds)
     if (pod_folder_lock(launch->folder, &fds->lock, why) != 0 ||
         pod_folder_listen(launch->folder, &fds->socket, why) != 0 ||
         open_errors(launch, &fds->errors) != 0 ||
-        attach(launch, &fds->netns) != 0)
+        open_program(launch, &fds->program, why) != 0)
         return (int)why->code;
-    if (move_aside(&fds->netns, why) != 0 ||
+    if (move_aside(&fds->program, why) != 0 ||
         move_aside(&fds->socket, why) != 0 ||
         move_aside(&fds->lock, why) != 0 || move_aside(&fds->errors, why) != 0)
         return (int)why->code;
@@ -250,6 +256,8 @@ static int spawn(struct pod_launch *launch, const struct inheritance *fds)
     char *const argv[] = {memory_string("kpod"), memory_string(launch->folder),
                           NULL};
     char *const env[] = {NULL};
+    CLEANUP(free_pointer)
+    char *program = memory_format("/proc/self/fd/%d", fds->program);
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
     sigset_t none;
@@ -265,7 +273,7 @@ static int spawn(struct pod_launch *launch, const struct inheritance *fds)
     posix_spawnattr_setsigdefault(&how, &all);
     posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
                                        POSIX_SPAWN_SETSIGDEF);
-    failed = posix_spawn(&launch->pid, launch->kpod, &files, &how, argv, env);
+    failed = posix_spawn(&launch->pid, program, &files, &how, argv, env);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&how);
     free(argv[0]);
@@ -278,19 +286,79 @@ static int spawn(struct pod_launch *launch, const struct inheritance *fds)
     return 0;
 }
 
+/* ---- the network ---------------------------------------------------------
+ *
+ * The kernel takes as long for it as all else takes that comes before kpod. */
+
+struct attachment {
+    pthread_t thread;
+    struct pod_launch *launch; /* borrowed, and not written to */
+    int netns;
+    struct error why;
+};
+
+/* A namespace that is given is one of the pod's user namespace. */
+static void *attach(void *data)
+{
+    struct attachment *attachment = data;
+    struct net_pod pod = attachment->launch->net_pod;
+    uint32_t first_id = attachment->launch->bundle->first_id;
+    CLEANUP(fd_close) int given = -1;
+
+    if (first_id && id_range_open(first_id, &given, &attachment->why) != 0)
+        return NULL;
+    pod.netns = first_id ? given : 0;
+    net_attach(attachment->launch->net, &pod, &attachment->netns,
+               &attachment->why);
+    return NULL;
+}
+
+static int attach_start(struct attachment *attachment,
+                        struct pod_launch *launch)
+{
+    *attachment = (struct attachment){.launch = launch, .netns = -1};
+    errno = pthread_create(&attachment->thread, NULL, attach, attachment);
+    return errno ? error_errno(&launch->why, "start a thread") : 0;
+}
+
+/* *netns is the caller's also when that failed. */
+static int attach_finish(struct attachment *attachment, int *netns,
+                         struct error *why)
+{
+    pthread_join(attachment->thread, NULL);
+    *netns = attachment->netns;
+    if (why->code)
+        return (int)why->code;
+    *why = attachment->why;
+    return why->code ? (int)why->code : move_aside(netns, why);
+}
+
+/* ---- all of it ----------------------------------------------------------- */
+
+static int prepare(struct pod_launch *launch, struct inheritance *fds)
+{
+    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) != 0 ||
+        make_folders(launch) != 0 || make_disk(launch) != 0 ||
+        write_bundle(launch) != 0)
+        return (int)launch->why.code;
+    return gather(launch, fds);
+}
+
 void pod_launch_run(struct pod_launch *launch)
 {
-    CLEANUP(inheritance_fini) struct inheritance fds = {-1, -1, -1, -1, {0}};
+    CLEANUP(inheritance_fini)
+    struct inheritance fds = {-1, -1, -1, -1, -1, {0}};
+    struct attachment attachment;
     struct error ignored;
 
     launch->pidfd = -1;
     launch->socket = -1;
     error_clear(&launch->why);
-    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) != 0 ||
-        make_folders(launch) != 0 || make_disk(launch) != 0 ||
-        write_bundle(launch) != 0 || gather(launch, &fds) != 0)
+    if (attach_start(&attachment, launch) != 0)
         return;
-    if (spawn(launch, &fds) != 0)
+    prepare(launch, &fds);
+    if (attach_finish(&attachment, &fds.netns, &launch->why) != 0 ||
+        spawn(launch, &fds) != 0)
         return;
     /* Should it fail, kpod lives all the same and is found by its lock. */
     pod_folder_connect(launch->folder, &launch->socket, &ignored);

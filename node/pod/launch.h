@@ -1,10 +1,11 @@
 /* launch.h - all that stands between an address and a running kpod: network
  * namespace, control group, folders, bundle, lock, socket, spawn.
  *
- * Blocks for some milliseconds, so it runs on one of libuv's workers; it
- * touches nothing but its own structure. kpod inherits its lock and its
- * listening socket, so there is no moment at which a kpod lives and its lock
- * is free, and connecting to it never has to be tried twice. */
+ * Blocks for some milliseconds, so it runs on one of libuv's workers, with a
+ * thread beside it for the network; it touches nothing but its own structure.
+ * kpod inherits its lock and its listening socket, so there is no moment at
+ * which a kpod lives and its lock is free, and connecting to it never has to be
+ * tried twice. */
 #pragma once
 
 #include "base/error.h"

@@ -8,5 +8,5 @@
  * itself run "/proc/self/exe" keeps it at hand (CVE-2019-5736). Execute
  * the program again from a read-only mount of its file that is nowhere in
  * the tree: what is reached through it can never be opened for writing.
- * Returns 0 when that is so already. */
+ * Returns 0 when that is so already, as when knode has started it. */
 int sealed_exec(char **argv, struct error *why);
