@@ -34,6 +34,7 @@ void container_init(struct container *container,
         .bundle = bundle,
         .spec = bundle->containers[index],
         .index = (uint8_t)index,
+        .gate = -1,
         .report = -1,
         .streams = {-1, -1},
     };
@@ -44,6 +45,7 @@ void container_init(struct container *container,
 /* ---- starting ------------------------------------------------------------ */
 
 struct pipes {
+    int gate[2]; /* -1: none is needed */
     int report[2];
     int streams[CONTAINER_STREAMS][2];
 };
@@ -51,6 +53,7 @@ struct pipes {
 static void close_pipes(struct pipes *pipes)
 {
     for (int end = 0; end < 2; end++) {
+        fd_reset(&pipes->gate[end]);
         fd_reset(&pipes->report[end]);
         for (int i = 0; i < CONTAINER_STREAMS; i++)
             fd_reset(&pipes->streams[i][end]);
@@ -68,9 +71,11 @@ static int open_pipe(int pipe[2], struct error *why)
     return 0;
 }
 
-static int open_pipes(struct pipes *pipes, struct error *why)
+static int open_pipes(struct pipes *pipes, bool gate, struct error *why)
 {
     memset(pipes, -1, sizeof *pipes);
+    if (gate && pipe2(pipes->gate, O_CLOEXEC) != 0)
+        return error_errno(why, "make a pipe");
     if (open_pipe(pipes->report, why) != 0)
         return (int)why->code;
     for (int i = 0; i < CONTAINER_STREAMS; i++)
@@ -102,6 +107,7 @@ static _Noreturn void run_child(const struct container *container, int init,
                  .read_only = container->spec->read_only},
         .cgroup = container->cgroup,
         .init = init,
+        .gate = pipes->gate[0],
         .joined = -1,
         .input = -1,
         .output = pipes->streams[0][1],
@@ -111,6 +117,7 @@ static _Noreturn void run_child(const struct container *container, int init,
         .filter = SUPERVISOR_FILTER_FD + container->index,
     };
 
+    fd_reset(&pipes->gate[1]); /* or it would not see kpod die */
     container_child_run(&child);
 }
 
@@ -130,12 +137,14 @@ static int make_group(const struct container *container, struct error *why)
     return cgroup_limit(container->cgroup, &limits, why);
 }
 
-static int try_start(struct container *container, int init, struct error *why)
+static int try_start(struct container *container, int init, bool ready,
+                     struct error *why)
 {
     struct pipes pipes;
     pid_t pid;
 
-    if (open_pipes(&pipes, why) != 0 || make_group(container, why) != 0 ||
+    if (open_pipes(&pipes, !ready, why) != 0 ||
+        make_group(container, why) != 0 ||
         (pid = process_fork_in(init, why)) < 0) {
         close_pipes(&pipes);
         return (int)why->code;
@@ -143,12 +152,10 @@ static int try_start(struct container *container, int init, struct error *why)
     if (pid == 0)
         run_child(container, init, &pipes);
     container->pid = pid;
-    container->report = pipes.report[0];
-    pipes.report[0] = -1;
-    for (int i = 0; i < CONTAINER_STREAMS; i++) {
-        container->streams[i] = pipes.streams[i][0];
-        pipes.streams[i][0] = -1;
-    }
+    container->gate = fd_take(&pipes.gate[1]);
+    container->report = fd_take(&pipes.report[0]);
+    for (int i = 0; i < CONTAINER_STREAMS; i++)
+        container->streams[i] = fd_take(&pipes.streams[i][0]);
     close_pipes(&pipes);
     return 0;
 }
@@ -163,7 +170,7 @@ static void begin_ending(struct container *container)
     container->due_ms = 0;
 }
 
-void container_start(struct container *container, int init)
+void container_start(struct container *container, int init, bool ready)
 {
     error_clear(&container->failure);
     container->unhealthy = false;
@@ -172,12 +179,21 @@ void container_start(struct container *container, int init)
     container->started_ms = clock_monotonic_ms();
     container->oom_before = cgroup_oom_kills(container->cgroup);
     container->state = CONTAINER_STARTING;
-    if (try_start(container, init, &container->failure) != 0) {
+    if (try_start(container, init, ready, &container->failure) != 0) {
         /* For lack of something, not by the image's fault. */
         container->failure.code = ERROR_UNAVAILABLE;
         container->exit_code = EXIT_SETUP;
         begin_ending(container);
     }
+}
+
+void container_go_on(struct container *container)
+{
+    struct error ignored; /* one that is gone is reaped */
+
+    if (container->gate >= 0)
+        fd_write_all(container->gate, "", 1, &ignored);
+    fd_reset(&container->gate);
 }
 
 void container_on_report(struct container *container)
@@ -247,6 +263,7 @@ void container_on_exit(struct container *container, int wait_status)
     if (container->report >= 0)
         container_on_report(container);
     fd_reset(&container->report);
+    fd_reset(&container->gate);
     container->pid = 0;
     container->signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
     container->exit_code =

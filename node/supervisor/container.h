@@ -1,7 +1,7 @@
 /* container.h - one container of the pod: started, logged, ended, and
  * whether and when it runs again.
  *
- *            (pid 1 is ready)      (exec)
+ *             (pid 1 is there)      (exec)
  *   WAITING ----------> STARTING ----------> RUNNING
  *      ^                    |  (it ended)       |
  *      | (due)              v                   v
@@ -47,8 +47,9 @@ struct container {
     char cgroup[CGROUP_PATH_MAX];
     struct log_file *log; /* borrowed */
 
-    pid_t pid;                      /* of the main process; 0: reaped */
-    int report;                     /* start_report comes here; -1: closed */
+    pid_t pid;  /* of the main process; 0: reaped */
+    int gate;   /* it waits there for pid 1; -1: it does not */
+    int report; /* start_report comes here; -1: closed */
     int streams[CONTAINER_STREAMS]; /* its stdout and stderr; -1: closed */
     uint64_t started_ms;            /* monotonic */
     uint64_t started_wall_ms;
@@ -77,8 +78,9 @@ void container_init(struct container *container,
                     const Kontor__V1__Bundle *bundle, size_t index);
 
 /* WAITING -> STARTING, or ENDING when that failed. `init` is the pidfd of
- * the pod's pid 1. */
-void container_start(struct container *container, int init);
+ * pid 1. While that is not `ready`, one that is alone does all but execute. */
+void container_start(struct container *container, int init, bool ready);
+void container_go_on(struct container *container);
 
 /* The report pipe is readable: STARTING -> RUNNING on success. */
 void container_on_report(struct container *container);

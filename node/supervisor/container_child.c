@@ -2,7 +2,7 @@
  *
  *   streams -> cgroup -> the pod's namespaces -> own mounts -> root
  *     -> user -> user namespace -> working folder -> limits, keys
- *     -> privileges -> system call filter -> exec
+ *     -> privileges -> pid 1 is ready -> system call filter -> exec
  *
  * Everything before "privileges" runs with all of root's power (from "user
  * namespace" on of that one's root) in a process that the container cannot
@@ -112,7 +112,9 @@ static int enter_namespaces(const struct container_child *child, int *shm,
         return join(child->joined, why);
     if (!child->alone && take_shm(child, shm, why) != 0)
         return (int)why->code;
-    if (setns(child->init, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) {
+    /* Pid 1 need not have entered the network yet. */
+    if (setns(SUPERVISOR_NETNS_FD, CLONE_NEWNET) != 0 ||
+        setns(child->init, CLONE_NEWIPC | CLONE_NEWUTS) != 0) {
         if (errno == ESRCH)
             return error_set(why, ERROR_UNAVAILABLE, "the pod's pid 1 is gone");
         return error_errno(why, "enter the pod's namespaces");
@@ -404,6 +406,16 @@ static int set_up(const struct container_child *child,
         why);
 }
 
+/* That this one is ready, or failed, is of interest when pid 1 is ready. */
+static int await_pod(const struct container_child *child, struct error *why)
+{
+    char byte;
+
+    if (child->gate >= 0 && read(child->gate, &byte, 1) != 1)
+        return error_set(why, ERROR_UNAVAILABLE, "the pod's pid 1 is gone");
+    return 0;
+}
+
 /* The last step: what the filter refuses may have been needed before. */
 static int confine(const struct container_child *child, struct error *why)
 {
@@ -418,7 +430,9 @@ _Noreturn void container_child_run(const struct container_child *child)
     struct identity identity;
     int exit_code = EXIT_SETUP;
 
-    if (set_up(child, &identity, &why) == 0 && confine(child, &why) == 0)
+    set_up(child, &identity, &why);
+    await_pod(child, &why);
+    if (why.code == ERROR_OK && confine(child, &why) == 0)
         exec_program(child->container, identity.home, &exit_code, &why);
     child->fail(child->report, exit_code, &why);
     _exit(exit_code);

@@ -13,6 +13,7 @@ struct container_child {
     bool alone;          /* in its pod: /dev/shm is its own */
     const char *cgroup;  /* the container's own */
     int init;            /* pidfd of the pod's pid 1: whose namespaces */
+    int gate;            /* a byte comes when pid 1 is ready; -1: it is */
     int joined;          /* pidfd of a process of the container that runs, to
                             become another one in it; -1: begin it */
     int input;           /* becomes stdin; -1: /dev/null */

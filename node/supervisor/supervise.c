@@ -251,6 +251,8 @@ static void on_init_report(struct supervisor *s)
         s->failure = report.why;
     else
         s->init_ready = true;
+    for (size_t i = 0; s->init_ready && i < s->bundle->n_containers; i++)
+        container_go_on(&s->containers[i]);
 }
 
 static void on_init_exit(struct supervisor *s)
@@ -472,15 +474,19 @@ static bool may_begin(const struct supervisor *s, size_t index)
     return true;
 }
 
+/* One that is alone is prepared while pid 1 is: it takes nothing from there
+ * but namespaces. */
 static void start_waiting(struct supervisor *s)
 {
+    bool alone = s->bundle->n_containers == 1;
+
     for (size_t i = 0; i < s->bundle->n_containers; i++) {
         if (s->containers[i].state != CONTAINER_WAITING || !may_begin(s, i))
             continue;
         if (s->init == 0 && !s->failure.code)
             start_init(s);
-        if (s->init_ready)
-            container_start(&s->containers[i], s->init_fd);
+        if (s->init_ready || (alone && s->init > 0))
+            container_start(&s->containers[i], s->init_fd, s->init_ready);
     }
 }
 
