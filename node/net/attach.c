@@ -1,103 +1,26 @@
-/* attach.c - a pod's network namespace and the pair that joins it to the
+/* attach.c - the pair that joins a pod's network namespace (space.c) to the
  * bridge.
  *
- * The namespace is made by a thread of its own, so that no other thread ever
- * stands in a foreign one, whatever fails. The pair is made from the host
- * with the other end in the namespace already: there is no moment in which
- * it could be left behind. */
-#include "node/net/parts.h"
+ * It is made from the host with the other end in the namespace already: there
+ * is no moment in which it could be left behind. */
+#include "node/net/senders.h"
 
 #include "base/fd.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netlink/errno.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-enum { LOOPBACK_INDEX = 1 }; /* in every network namespace */
-
-/* The kernel has one lock for all that is done here to interfaces. Netlink
- * sleeps until it is free; but writing a sysctl of IPv6 tries again and again,
- * with a whole processor, and others go before it. So our threads take turns.
- */
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+#include <sys/ioctl.h>
 
 static const char prefix[] = "kp";
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id)
 {
     snprintf(name, IFNAMSIZ, "%s%llx", prefix, (unsigned long long)pod_id);
-}
-
-/* ---- the namespace --------------------------------------------------------
- */
-
-struct space {
-    int given; /* 0: to be made */
-    int fd;
-    struct nl_sock *socket; /* in it */
-    struct error why;
-};
-
-/* What a pod may do without CAP_NET_RAW and CAP_NET_BIND_SERVICE: ping, and
- * serve port 80 as any user; its interface has no IPv6 address. */
-static void set_sysctls(void)
-{
-    struct error ignored; /* a kernel may lack some; none is vital */
-
-    net_sysctl("ipv6/conf/default/disable_ipv6", "1", &ignored);
-    net_sysctl("ipv6/conf/default/accept_ra", "0", &ignored);
-    net_sysctl("ipv4/ping_group_range", "0 2147483647", &ignored);
-    net_sysctl("ipv4/ip_unprivileged_port_start", "0", &ignored);
-}
-
-static void *make_space(void *data)
-{
-    struct space *space = data;
-
-    if ((space->given > 0 ? setns(space->given, CLONE_NEWNET)
-                          : unshare(CLONE_NEWNET)) != 0) {
-        error_errno(&space->why, "make a network namespace");
-        return NULL;
-    }
-    space->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (space->fd < 0) {
-        error_errno(&space->why, "open the new network namespace");
-        return NULL;
-    }
-    pthread_mutex_lock(&turn);
-    set_sysctls();
-    pthread_mutex_unlock(&turn);
-    netlink_open(&space->socket, &space->why);
-    return NULL;
-}
-
-static void close_space(struct space *space)
-{
-    fd_reset(&space->fd);
-    nl_socket_free(space->socket);
-    space->socket = NULL;
-}
-
-static int open_space(struct space *space, int given, struct error *why)
-{
-    pthread_t thread;
-
-    *space = (struct space){.given = given, .fd = -1};
-    errno = pthread_create(&thread, NULL, make_space, space);
-    if (errno != 0)
-        return error_errno(why, "start a thread");
-    pthread_join(thread, NULL);
-    *why = space->why;
-    return (int)why->code;
 }
 
 /* ---- the pair -------------------------------------------------------------
@@ -138,12 +61,15 @@ static void remove_leftover(const struct net *net, struct nl_sock *socket,
         rtnl_link_delete(socket, link);
 }
 
+/* In the socket's network namespace; libnl's code. */
 static int index_of(struct nl_sock *socket, const char *name)
 {
-    CLEANUP(netlink_link_put) struct rtnl_link *link = NULL;
-    int code = rtnl_link_get_kernel(socket, 0, name, &link);
+    struct ifreq request = {0};
 
-    return code < 0 ? code : rtnl_link_get_ifindex(link);
+    memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+    return ioctl(nl_socket_get_fd(socket), SIOCGIFINDEX, &request) == 0
+               ? request.ifr_ifindex
+               : -NLE_OBJ_NOTFOUND;
 }
 
 /* What a pod sends to itself by way of the host comes back to it: a service
@@ -200,19 +126,6 @@ static int make_pair(const struct net *net, const struct net_pod *pod,
 /* ---- inside ---------------------------------------------------------------
  */
 
-/* The kernel takes no end of a pair up before both are there. */
-static int bring_up(struct nl_sock *socket, int index)
-{
-    CLEANUP(netlink_link_put) struct rtnl_link *link = rtnl_link_alloc();
-    CLEANUP(netlink_link_put) struct rtnl_link *change = rtnl_link_alloc();
-
-    if (!link || !change)
-        return -NLE_NOMEM;
-    rtnl_link_set_ifindex(link, index);
-    rtnl_link_set_flags(change, IFF_UP);
-    return rtnl_link_change(socket, link, change, 0);
-}
-
 static int add_default_route(const struct net *net, struct nl_sock *socket,
                              int index)
 {
@@ -246,13 +159,12 @@ static int configure(const struct net *net, const struct net_pod *pod,
                      struct nl_sock *socket, struct error *why)
 {
     int index = index_of(socket, "eth0");
-    int code = bring_up(socket, LOOPBACK_INDEX);
+    int code;
 
     if (index < 0)
         return netlink_error(why, index, "find the pod's eth0");
-    if (code < 0)
-        return netlink_error(why, code, "bring the pod's loopback up");
-    code = bring_up(socket, index);
+    /* The kernel takes no end of a pair up before both are there. */
+    code = netlink_bring_up(socket, index);
     if (code < 0)
         return netlink_error(why, code, "bring the pod's eth0 up");
     code = netlink_add_address(socket, index, pod->address, net->prefix);
@@ -267,29 +179,24 @@ static int configure(const struct net *net, const struct net_pod *pod,
 int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why)
 {
-    struct space space;
+    struct net_space space;
     char name[IFNAMSIZ];
     int code;
 
     net_pod_interface(name, pod->pod_id);
     if (net_senders_add(net, name, pod->address, why) != 0)
         return (int)why->code;
-    code = open_space(&space, pod->netns, why);
-    if (code == 0) {
-        pthread_mutex_lock(&turn);
-        code = make_pair(net, pod, space.fd, why);
-        if (code == 0)
-            code = configure(net, pod, space.socket, why);
-        pthread_mutex_unlock(&turn);
-    }
-    if (code != 0) {
-        close_space(&space); /* and with it goes the pair */
+    if (net_space_open(net, pod->netns, &space, why) != 0)
         return (int)why->code;
-    }
-    *netns_fd = space.fd;
-    space.fd = -1;
-    close_space(&space);
-    return 0;
+    pthread_mutex_lock(&net_interfaces_turn);
+    code = make_pair(net, pod, space.fd, why);
+    if (code == 0)
+        code = configure(net, pod, space.socket, why);
+    pthread_mutex_unlock(&net_interfaces_turn);
+    if (code == 0)
+        *netns_fd = fd_take(&space.fd);
+    net_space_close(&space); /* and where it failed, the pair goes with it */
+    return code;
 }
 
 void net_detach(struct net *net, uint64_t pod_id, struct in_addr address)

@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "node/net/senders.h"
 #include "node/net/tunnel.h"
 
 #include <arpa/inet.h>
@@ -75,6 +76,7 @@ int net_open(struct net **out, const struct net_config *config,
     struct net *net = memory_new(sizeof *net);
 
     net->filter = -1;
+    net_space_init(net);
     if (describe(net, config, why) != 0 || net_bridge_make(net, why) != 0 ||
         net_sysctl("ipv4/ip_forward", "1", why) != 0 ||
         net_table_make(net, why) != 0 || net_senders_open(net, why) != 0) {
@@ -91,6 +93,7 @@ void net_free(struct net *net)
     if (!net)
         return;
     net_pool_fini(&net->pool);
+    net_space_close(&net->spare);
     fd_close(&net->filter);
     free(net);
 }

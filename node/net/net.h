@@ -8,8 +8,7 @@
  *
  * Nothing can leak through a crash: a pod's namespace lives as long as a
  * descriptor or a process holds it, and its veth pair goes with it. All
- * functions block for at most a few netlink round trips. net_attach() may be
- * called from any thread; the others from one. */
+ * block for a few netlink round trips, from one thread but where it is said. */
 #pragma once
 
 #include "base/error.h"
@@ -47,16 +46,14 @@ void net_set_overlay(struct net *net, enum net_overlay overlay);
 
 /* Bring bridge, address, sysctls and table to what they must be, whatever was
  * there. INVALID_ARGUMENT names a subnet that is none; FAILED_PRECONDITION: the
- * bridge is no bridge, or holds pods of another subnet, and so of another node.
- */
+ * bridge is no bridge, or holds pods of another subnet, so of another node. */
 int net_open(struct net **out, const struct net_config *config,
              struct error *why);
 
 /* Leave everything standing for pods that go on. */
 void net_free(struct net *net);
 
-/* Remove bridge, table, tunnel and routes: nothing is left. What is not there
- * is success; the net need not be open. */
+/* Remove what is there, nothing is left; the net need not be open. */
 int net_remove(const char *bridge, const char *table, struct error *why);
 
 /* Take a free address for `pod_id`, released ones last; RESOURCE_EXHAUSTED when
@@ -88,6 +85,9 @@ struct net_pod {
  * this name. From any thread, as the next. */
 int net_attach(struct net *net, const struct net_pod *pod, int *netns_fd,
                struct error *why);
+
+/* Make the next pod's namespace, if there is none. From any thread. */
+void net_prepare(struct net *net);
 
 /* Nothing may be sent from the pod's address; its interface is gone already. */
 void net_detach(struct net *net, uint64_t pod_id, struct in_addr address);

@@ -39,6 +39,18 @@ void netlink_cache_free(struct nl_cache **cache)
     nl_cache_free(*cache);
 }
 
+int netlink_bring_up(struct nl_sock *socket, int index)
+{
+    CLEANUP(netlink_link_put) struct rtnl_link *link = rtnl_link_alloc();
+    CLEANUP(netlink_link_put) struct rtnl_link *change = rtnl_link_alloc();
+
+    if (!link || !change)
+        return -NLE_NOMEM;
+    rtnl_link_set_ifindex(link, index);
+    rtnl_link_set_flags(change, IFF_UP);
+    return rtnl_link_change(socket, link, change, 0);
+}
+
 int netlink_add_address(struct nl_sock *socket, int index,
                         struct in_addr address, unsigned prefix)
 {

@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "node/net/net.h"
 #include "node/net/pool.h"
+#include "node/net/space.h"
 
 #include <net/if.h>
 #include <netlink/netlink.h>
@@ -25,8 +26,11 @@ struct net {
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
-    int filter;            /* senders.c's socket, with its turn; -1: closed */
-    uint32_t last_message; /* by it */
+    struct net_space spare; /* the next pod's (space.c) */
+    bool preparing;         /* a thread makes it */
+    pthread_mutex_t lock;   /* of these two */
+    int filter;             /* senders.c's socket, with its turn; -1: closed */
+    uint32_t last_message;  /* by it */
 };
 
 /* ---- netlink.c: sockets and errors ---------------------------------------
@@ -44,6 +48,9 @@ struct rtnl_link;
 struct net_way;                                   /* tunnel.h */
 void netlink_link_put(struct rtnl_link **link);   /* for CLEANUP */
 void netlink_cache_free(struct nl_cache **cache); /* for CLEANUP */
+
+/* Take the interface up; libnl's code. */
+int netlink_bring_up(struct nl_sock *socket, int index);
 
 /* Give the interface an address and with it the subnet's broadcast address;
  * libnl's code. */
@@ -103,22 +110,9 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
 
 /* ---- table.c ---- */
 
-/* Of all that tells netfilter something. */
-extern pthread_mutex_t net_filter_turn;
-
 int net_table_make(struct net *net, struct error *why);
 int net_table_remove(const struct net *net, struct error *why);
 
 /* The subnets that are reached without NAT, and whose tunnels are heard. */
 int net_table_set_peers(struct net *net, const struct net_way *ways,
                         size_t count, struct error *why);
-
-/* ---- senders.c ---- */
-
-int net_senders_open(struct net *net, struct error *why);
-
-/* `name` may send from `address`, and from no other. From any thread. */
-int net_senders_add(struct net *net, const char *name, struct in_addr address,
-                    struct error *why);
-int net_senders_remove(struct net *net, const char *name,
-                       struct in_addr address, struct error *why);

@@ -10,7 +10,7 @@
  *   begin | senders: interface . MAC . address | ports: interface | end
  *
  * The kernel has done it, and answered, when it has taken the bytes. */
-#include "node/net/parts.h"
+#include "node/net/senders.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -36,6 +36,8 @@ struct batch {
     size_t length;        /* more than there is room for: some are missing */
     unsigned char bytes[BATCH_MAX_BYTES];
 };
+
+pthread_mutex_t net_filter_turn = PTHREAD_MUTEX_INITIALIZER;
 
 int net_senders_open(struct net *net, struct error *why)
 {

@@ -10,6 +10,7 @@
  * what is true of running pods; the other sets are only ever brought up to
  * date: a restart of knode costs no packet. Single pods come and go by
  * senders.c. */
+#include "node/net/senders.h"
 #include "node/net/tunnel.h"
 
 #include "base/memory.h"
@@ -52,9 +53,6 @@ static void close_nft(struct nft_ctx **nft)
         nft_ctx_free(*nft);
 }
 
-/* What the library has read must be what it changes. */
-pthread_mutex_t net_filter_turn = PTHREAD_MUTEX_INITIALIZER;
-
 /* A context lasts for one transaction: it would keep a megabyte of what it
  * has read, which the next transaction reads anew anyway. */
 static int run_text(char *text, const char *what, struct error *why)
@@ -81,6 +79,7 @@ static int run(struct script *script, const char *what, struct error *why)
         *why = script->why;
         code = error_wrap(why, "%s", what);
     } else {
+        /* What the library has read must be what it changes. */
         pthread_mutex_lock(&net_filter_turn);
         code = run_text((char *)buffer_data(&script->text), what, why);
         pthread_mutex_unlock(&net_filter_turn);

@@ -362,4 +362,5 @@ void pod_launch_run(struct pod_launch *launch)
         return;
     /* Should it fail, kpod lives all the same and is found by its lock. */
     pod_folder_connect(launch->folder, &launch->socket, &ignored);
+    net_prepare(launch->net); /* while kpod makes the pod */
 }

@@ -2,7 +2,7 @@
  *
  *   streams -> cgroup -> the pod's namespaces -> own mounts -> root
  *     -> user -> user namespace -> working folder -> limits, keys
- *     -> privileges -> pid 1 is ready -> system call filter -> exec
+ *     -> privileges -> system call filter -> pid 1 is ready -> exec
  *
  * Everything before "privileges" runs with all of root's power (from "user
  * namespace" on of that one's root) in a process that the container cannot
@@ -416,7 +416,7 @@ static int await_pod(const struct container_child *child, struct error *why)
     return 0;
 }
 
-/* The last step: what the filter refuses may have been needed before. */
+/* The last but one: what the filter refuses may have been needed before. */
 static int confine(const struct container_child *child, struct error *why)
 {
     if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
@@ -430,9 +430,10 @@ _Noreturn void container_child_run(const struct container_child *child)
     struct identity identity;
     int exit_code = EXIT_SETUP;
 
-    set_up(child, &identity, &why);
+    if (set_up(child, &identity, &why) == 0)
+        confine(child, &why);
     await_pod(child, &why);
-    if (why.code == ERROR_OK && confine(child, &why) == 0)
+    if (why.code == ERROR_OK)
         exec_program(child->container, identity.home, &exit_code, &why);
     child->fail(child->report, exit_code, &why);
     _exit(exit_code);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -397,9 +398,11 @@ static void *attach_all(void *data)
 {
     struct attacher *attacher = data;
 
-    for (int i = 0; i < 4 && attacher->why.code == 0; i++)
+    for (int i = 0; i < 4 && attacher->why.code == 0; i++) {
         net_attach(attacher->net, &attacher->pods[i], &attacher->fds[i],
                    &attacher->why);
+        net_prepare(attacher->net);
+    }
     return NULL;
 }
 
@@ -431,6 +434,41 @@ static void threads_attach_at_once(void **state)
     for (size_t i = 0; i < ARRAY_LEN(attachers); i++)
         for (int k = 0; k < 4; k++)
             close(attachers[i].fds[k]);
+    remove_net(net);
+}
+
+static ino_t namespace_of(int fd)
+{
+    struct stat info;
+
+    assert_int_equal(fstat(fd, &info), 0);
+    return info.st_ino;
+}
+
+/* Two pods never share one; what was made before is as what is made anew. */
+static void the_spare_is_given_once(void **state)
+{
+    struct net_pod pods[2] = {{.pod_id = 1}, {.pod_id = 2}};
+    int fds[2];
+    struct error why;
+    struct net *net;
+    ino_t spare;
+
+    (void)state;
+    must(net_open(&net, &net_world_config, &why));
+    net_prepare(net);
+    spare = namespace_of(net->spare.fd);
+    net_prepare(net);
+    assert_int_equal(namespace_of(net->spare.fd), spare);
+    for (int i = 0; i < 2; i++) {
+        must(net_claim(net, pods[i].pod_id, &pods[i].address, &why));
+        must(net_attach(net, &pods[i], &fds[i], &why));
+        assert_int_equal(net->spare.fd, -1);
+        assert_int_equal(namespace_of(fds[i]) == spare, i == 0);
+    }
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    net_prepare(net); /* it goes with net */
     remove_net(net);
 }
 
@@ -554,6 +592,7 @@ int main(void)
         cmocka_unit_test_setup(removal_needs_only_the_names, net_world_make),
         cmocka_unit_test_setup(threads_attach_at_once, net_world_make),
         cmocka_unit_test_setup(leftover_pair_is_replaced, net_world_make),
+        cmocka_unit_test_setup(the_spare_is_given_once, net_world_make),
         cmocka_unit_test_setup(the_card_that_is_asked_is_named, net_world_make),
     };
 
