@@ -249,7 +249,7 @@ $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 
 .PHONY: test unit sim e2e
 test: deps ## everything: unit tests, simulator, end to end
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory all tests benches
 	$(Q)B=$(B) test/run unit sim e2e
 
 .PHONY: tests
@@ -303,7 +303,8 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call say,LINK,$@)
 	$(call link,$^ -lcmocka $(LIBS))
 
-tests: $(BENCHES) # so that they stay fit to be built
+.PHONY: benches
+benches: $(BENCHES)
 
 .PHONY: bench bench-raft bench-node bench-placement bench-scale
 bench-node: deps ## the node's figures, beside containerd
@@ -311,7 +312,7 @@ bench-node: deps ## the node's figures, beside containerd
 	$(Q)B=$(B) test/bench/node
 
 bench-raft: deps ## how fast the masters agree and are back, beside etcd
-	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)$(MAKE) --no-print-directory all benches
 	$(Q)B=$(B) test/bench/raft
 
 TRACES ?=
@@ -320,11 +321,11 @@ bench-placement: deps ## the placement engine; TRACES=DIR: on real traces
 	$(Q)$(B)/test/bench/bench_placement $(TRACES)
 
 bench-scale: deps ## what the masters bear: NODES=5000 hollow nodes, PODS=1000000
-	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)$(MAKE) --no-print-directory all benches
 	$(Q)B=$(B) test/bench/scale
 
 bench: deps ## the figures of the README, beside etcd, crun and containerd
-	$(Q)$(MAKE) --no-print-directory all $(BENCHES)
+	$(Q)$(MAKE) --no-print-directory all benches
 	$(Q)B=$(B) test/bench/run
 
 # ---- fuzzing ----------------------------------------------------------------
