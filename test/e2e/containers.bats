@@ -41,12 +41,20 @@ described() { # PATTERN
     kctl describe pod pair-1 | grep -Eq "$1"
 }
 
+prepared_is_told() {
+    kctl logs pair-1 | grep -q '^prepared$'
+}
+
+two_sleep() {
+    [ "$(kctl exec pair-1 -- sh -c 'ps -o comm | grep -c "^sleep"')" = 2 ]
+}
+
 @test "containers of a file share what they share, and are told of one by one" {
     await 5 described '^init +prepare  succeeded'
     await 5 described '^container +web  running, ready' # a pod runs with its first
     await 5 described '^container +side  running, ready'
-    kctl logs pair-1 | grep -q '^prepared$'
-    [ "$(kctl exec pair-1 -- sh -c 'ps -o comm | grep -c "^sleep"')" = 2 ]
+    await 5 prepared_is_told
+    await 5 two_sleep
     kctl get pods -o json | python3 -c '
 import json, sys
 pod = json.load(sys.stdin)["pods"][0]
