@@ -32,6 +32,7 @@ struct dispatch {
     uint64_t routes_version; /* the index that last changed a node's address */
     size_t silent;           /* nodes, when the tick last looked */
     uint64_t term;           /* that we lead in; 0: we do not */
+    uint64_t sessions;       /* begun so far, with all nodes */
     uint64_t ticked_at_ms;
     uv_timer_t tick;
     uv_timer_t opener; /* runs while some are due */

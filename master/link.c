@@ -107,6 +107,7 @@ static void open_session(struct link *link)
 
     watch.term = link->dispatch->term;
     list.term = link->dispatch->term;
+    list.session = link->session = ++link->dispatch->sessions;
     link->state = LINK_LISTING;
     link->watch =
         channel_call_unary(link->channel,

@@ -32,6 +32,7 @@ struct link {
     struct channel *channel; /* NULL: the address is not usable */
 
     enum link_state state;
+    uint64_t session; /* its number */
     struct call *watch;
     struct call *list;
     uint64_t retry_at_ms;

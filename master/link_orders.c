@@ -150,8 +150,8 @@ static void compare_missing(struct link *link, const struct pod *pod)
     link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_PLACED, reason);
 }
 
-/* What was to leave the node and is not there. A creation under way may have
- * been overtaken by the list. */
+/* What was to leave the node and is not there. Nor will it be: what an earlier
+ * session sent comes too late, and this one has sent nothing yet. */
 static void compare_leaving(struct link *link, const struct node *node,
                             const uint64_t *there, size_t count)
 {
@@ -161,11 +161,7 @@ static void compare_leaving(struct link *link, const struct node *node,
             container_of(item, struct departure, link);
         const struct pod *pod = departure->pod;
 
-        if (bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
-            continue;
-        if (link->rpc_kind == LINK_RPC_CREATE)
-            link->listed_at_ms = 0; /* compare again */
-        else
+        if (!bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
             link_report_departed(link, departure);
     }
 }
@@ -337,6 +333,7 @@ static void send_creates(struct link *link)
         push(&link->sent, order);
     }
     request.term = link->dispatch->term;
+    request.session = link->session;
     request.pods = pointers;
     if (request.n_pods > 0)
         call_node(link, LINK_RPC_CREATE, &request.base);

@@ -106,7 +106,7 @@ void link_report(struct link *link, const Kontor__V1__PodStatus *status)
         queue(link, status);
     if (!pod_is_placed(pod, link->node_id, status->generation) ||
         pod_ended(pod)) {
-        /* An order of an earlier connection that came late started it. */
+        /* A node that knows of no sessions took an order that came late. */
         if (!pod_phase_ended((int32_t)status->phase))
             link_order_delete(link, status->pod_id, status->generation);
         return;

@@ -38,6 +38,18 @@ static bool in_term(struct node_service *service, struct call *call,
     return false;
 }
 
+/* Refuse what was held up on its way until the leader had begun anew. */
+static bool in_session(struct node_service *service, struct call *call,
+                       uint64_t session)
+{
+    struct error why;
+
+    if (term_check_session(service->config.term, session, &why) == 0)
+        return true;
+    call_finish(call, &why);
+    return false;
+}
+
 /* ---- orders -------------------------------------------------------------- */
 
 /* An order call, from its acceptance until it is on disk. */
@@ -86,6 +98,7 @@ static bool too_many(struct call *call, size_t count)
 /* What CreatePods and DeletePods bring. */
 struct orders {
     uint64_t term;
+    uint64_t session; /* 0: whichever */
     size_t count;
     Kontor__V1__PodOrder **list;
     int (*take)(struct pod_engine *engine, const Kontor__V1__PodOrder *order,
@@ -102,7 +115,9 @@ static void take_orders(struct call *call, const struct orders *orders)
     struct order_call *op;
     struct error why;
 
-    if (!in_term(service, call, orders->term) || too_many(call, orders->count))
+    if (!in_term(service, call, orders->term) ||
+        !in_session(service, call, orders->session) ||
+        too_many(call, orders->count))
         return;
     op = memory_new(sizeof *op);
     op->call = call;
@@ -123,6 +138,7 @@ static void create_pods(struct call *call, const ProtobufCMessage *message)
     const Kontor__V1__CreatePodsRequest *request =
         (const Kontor__V1__CreatePodsRequest *)message;
     struct orders orders = {.term = request->term,
+                            .session = request->session,
                             .count = request->n_pods,
                             .list = request->pods,
                             .take = pod_engine_create,
@@ -179,6 +195,7 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
 
     if (!in_term(service, call, request->term))
         return;
+    term_begin_session(service->config.term, request->session);
     pod_engine_each(service->config.engine, list_pod, &listing);
     /* Packed before this returns, and not changed: the statuses stay the
      * engine's. */

@@ -33,8 +33,7 @@ int term_open(struct term *term, int folder, struct error *why)
     buffer_fini(&content);
     if (why->code != ERROR_OK)
         return (int)why->code;
-    term->folder = folder;
-    term->seen = seen;
+    *term = (struct term){.folder = folder, .seen = seen};
     return 0;
 }
 
@@ -57,5 +56,23 @@ int term_check(struct term *term, uint64_t order, struct error *why)
                      why) != 0)
         return error_wrap(why, "remember term %" PRIu64, order);
     term->seen = order;
+    term->session = 0;
     return 0;
+}
+
+void term_begin_session(struct term *term, uint64_t session)
+{
+    if (session > term->session)
+        term->session = session;
+}
+
+int term_check_session(const struct term *term, uint64_t session,
+                       struct error *why)
+{
+    if (session == 0 || session >= term->session)
+        return 0;
+    return error_set(why, ERROR_FAILED_PRECONDITION,
+                     "session %" PRIu64 " is over, session %" PRIu64
+                     " has begun",
+                     session, term->session);
 }

@@ -34,6 +34,7 @@ struct world {
     char *pods;
     char *cgroup;
     struct term term;
+    uint64_t session; /* that creations are of */
     struct pod_engine *engine;
     struct node_service *service;
     struct server *server;
@@ -270,6 +271,7 @@ static int order(struct world *world, struct channel *channel, uint64_t term,
     pod.pod_id = id;
     pod.generation = generation;
     request.term = term;
+    request.session = world->session;
     request.pods = pods;
     request.n_pods = 1;
     begin(channel, "/kontor.v1.Node/CreatePods",
@@ -460,6 +462,26 @@ static void orders_are_idempotent_and_of_a_term(void **state)
         uv_run(&world->loop, UV_RUN_ONCE);
 }
 
+static void what_an_earlier_session_would_create_comes_too_late(void **state)
+{
+    struct world *world = *state;
+    Kontor__V1__NodeListPodsRequest list =
+        KONTOR__V1__NODE_LIST_PODS_REQUEST__INIT;
+    struct record record;
+
+    list.term = 5;
+    list.session = 2;
+    begin(world->master, "/kontor.v1.Node/ListPods",
+          &kontor__v1__node_list_pods_response__descriptor, &list.base,
+          &record);
+    await_end(world, &record);
+    world->session = 1;
+    assert_int_equal(order(world, world->master, 5, 1, 1),
+                     ERROR_FAILED_PRECONDITION);
+    world->session = 2;
+    assert_int_equal(order(world, world->master, 5, 1, 1), 0);
+}
+
 static void only_masters_give_orders(void **state)
 {
     struct world *world = *state;
@@ -551,6 +573,7 @@ int main(void)
         node_test(a_slow_watcher_is_told_the_latest),
         node_test(a_watcher_too_far_behind_is_hung_up_on),
         node_test(orders_are_idempotent_and_of_a_term),
+        node_test(what_an_earlier_session_would_create_comes_too_late),
         node_test(only_masters_give_orders),
         node_test(routes_are_taken),
         node_test(logs_end_where_the_pod_did),

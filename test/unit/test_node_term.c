@@ -68,6 +68,24 @@ static void what_was_seen_is_known_after_a_restart(void **state)
     expect(&again, UINT64_MAX - 1, 0);
 }
 
+static void an_older_session_is_refused(void **state)
+{
+    struct term term;
+    struct error why;
+
+    (void)state;
+    assert_int_equal(term_open(&term, dir, &why), 0);
+    expect(&term, 7, 0);
+    term_begin_session(&term, 3);
+    term_begin_session(&term, 2); /* late */
+    assert_int_equal(term_check_session(&term, 2, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(term_check_session(&term, 3, &why), 0);
+    assert_int_equal(term_check_session(&term, 0, &why), 0);
+    expect(&term, 8, 0); /* of another leader, which counts anew */
+    assert_int_equal(term_check_session(&term, 1, &why), 0);
+}
+
 static void a_damaged_file_is_refused(void **state)
 {
     static const char *const contents[] = {"", "x\n", "12",
@@ -91,6 +109,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_was_seen_is_known_after_a_restart,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_older_session_is_refused, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_refused, set_up,
                                         tear_down),
     };

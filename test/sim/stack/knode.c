@@ -45,6 +45,7 @@ struct knode {
     struct kpod pods[PODS_MAX];
     unsigned pod_count;
     /* Of one life. */
+    uint64_t session; /* of the leader, in that term */
     struct server *server;
     uv_timer_t beat;
     uv_timer_t work;
@@ -335,6 +336,8 @@ static struct knode *in_term(struct call *call, uint64_t term)
         call_fail(call, ERROR_FAILED_PRECONDITION, "the term is old");
         return NULL;
     }
+    if (term > knode->term)
+        knode->session = 0;
     knode->term = term;
     return knode;
 }
@@ -348,6 +351,10 @@ static void create_pods(struct call *call, const ProtobufCMessage *message)
 
     if (!knode)
         return;
+    if (request->session != 0 && request->session < knode->session) {
+        call_fail(call, ERROR_FAILED_PRECONDITION, "the session is over");
+        return;
+    }
     if (!world.healed && world_chance(5)) {
         call_fail(call, ERROR_INTERNAL, "the node's disk failed");
         return;
@@ -384,6 +391,8 @@ static void list_pods(struct call *call, const ProtobufCMessage *message)
 
     if (!knode)
         return;
+    if (request->session > knode->session)
+        knode->session = request->session;
     for (unsigned i = 0; i < knode->pod_count; i++) {
         status_of(&knode->pods[i], &statuses[i]);
         pointers[i] = &statuses[i];
@@ -597,6 +606,7 @@ void knode_start(struct knode *knode)
     knode->ending = false;
     knode->closed = false;
     knode->accepted = false;
+    knode->session = 0;
     memset(knode->watches, 0, sizeof knode->watches);
     process_enter(process);
     server_open(&knode->server, &process->loop, knode->host->address,
