@@ -335,13 +335,13 @@ static int attach_finish(struct attachment *attachment, int *netns,
 
 /* ---- all of it ----------------------------------------------------------- */
 
-static int prepare(struct pod_launch *launch, struct inheritance *fds)
+/* launch->why tells whether it failed. */
+static void prepare(struct pod_launch *launch, struct inheritance *fds)
 {
-    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) != 0 ||
-        make_folders(launch) != 0 || make_disk(launch) != 0 ||
-        write_bundle(launch) != 0)
-        return (int)launch->why.code;
-    return gather(launch, fds);
+    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) == 0 &&
+        make_folders(launch) == 0 && make_disk(launch) == 0 &&
+        write_bundle(launch) == 0)
+        gather(launch, fds);
 }
 
 void pod_launch_run(struct pod_launch *launch)

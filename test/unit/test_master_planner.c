@@ -134,6 +134,16 @@ static void a_drain_does_what_was_planned(void **state)
         assert_true(fates[i] > 0); /* all were seen */
 }
 
+static void carry_out(struct world *world, const struct plan *plan)
+{
+    struct move moves[MOVES_MAX];
+    size_t count = moves_of(plan, moves);
+
+    assert_int_equal(do_moves(world->cluster, moves, count).error.code, 0);
+    expect_done(plan);
+    assert_int_equal(nodes_used(world->cluster), plan->nodes_after);
+}
+
 static void a_rebalance_does_what_was_planned(void **state)
 {
     size_t gained = 0;
@@ -141,7 +151,6 @@ static void a_rebalance_does_what_was_planned(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         size_t moves_max = seed % 3 ? MOVES_MAX : 12;
-        struct move moves[MOVES_MAX];
         struct world world;
         struct plan plan;
 
@@ -150,11 +159,7 @@ static void a_rebalance_does_what_was_planned(void **state)
         plan_rebalance(&plan, moves_max);
         assert_true(plan.count <= moves_max);
         assert_true(plan.nodes_after <= plan.nodes_before);
-        assert_int_equal(
-            do_moves(world.cluster, moves, moves_of(&plan, moves)).error.code,
-            0);
-        expect_done(&plan);
-        assert_int_equal(nodes_used(world.cluster), plan.nodes_after);
+        carry_out(&world, &plan);
         gained += plan.nodes_before - plan.nodes_after;
         plan_fini(&plan);
         world_fini(&world);
@@ -284,7 +289,6 @@ static void evening_out_does_what_was_planned(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         size_t moves_max = seed % 3 ? MOVES_MAX : 3;
-        struct move moves[MOVES_MAX];
         struct evenness now;
         struct world world;
         struct plan plan;
@@ -295,15 +299,11 @@ static void evening_out_does_what_was_planned(void **state)
         assert_true(plan.count <= moves_max);
         now = placement_evenness(world.placer.view);
         assert_memory_equal(&now, &plan.even_before, sizeof now);
-        assert_int_equal(
-            do_moves(world.cluster, moves, moves_of(&plan, moves)).error.code,
-            0);
-        expect_done(&plan);
+        carry_out(&world, &plan);
         placer_refresh(&world.placer);
         now = placement_evenness(world.placer.view);
         assert_memory_equal(&now, &plan.even_after, sizeof now);
         assert_true(now.deviation <= plan.even_before.deviation);
-        assert_int_equal(nodes_used(world.cluster), plan.nodes_after);
         gained += plan.count;
         plan_fini(&plan);
         world_fini(&world);
