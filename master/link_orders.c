@@ -73,7 +73,8 @@ void link_order_delete(struct link *link, uint64_t pod_id, uint32_t generation)
 {
     if (link->state != LINK_SYNCED)
         return;
-    push(&link->deletes, (struct link_order){pod_id, generation});
+    push(&link->deletes,
+         (struct link_order){.pod_id = pod_id, .generation = generation});
     link_touch(link);
 }
 
@@ -292,17 +293,21 @@ static void send_deletes(struct link *link)
 }
 
 /* Is the pod still to be created there? One that was asked to stop before the
- * node heard of it has stopped. */
-static struct pod *still_wanted(struct link *link, uint64_t pod_id)
+ * node heard of it has stopped; whether it did, a comparison tells. */
+static struct pod *still_wanted(struct link *link,
+                                const struct link_order *order)
 {
-    struct pod *pod = pods_find(&link->dispatch->cluster->pods, pod_id);
+    struct pod *pod = pods_find(&link->dispatch->cluster->pods, order->pod_id);
 
     if (!pod || pod_ended(pod) || pod->facts.node_id != link->node_id ||
         pod->departure)
         return NULL;
     if (!pod->facts.stop_requested)
         return pod;
-    link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
+    if (order->sent)
+        link->listed_at_ms = 0; /* compare soon */
+    else
+        link_report_own(link, pod, KONTOR__V1__POD_PHASE__POD_STOPPED, "");
     return NULL;
 }
 
@@ -318,7 +323,7 @@ static void send_creates(struct link *link)
     while (waiting(&link->creates) > 0 && request.n_pods < ORDERS_PER_RPC_MAX &&
            request.n_pods < link->batch_max && bytes < ORDER_BYTES_MAX) {
         struct link_order order = take(&link->creates);
-        struct pod *pod = still_wanted(link, order.pod_id);
+        struct pod *pod = still_wanted(link, &order);
         Kontor__V1__PodOrder *message = &orders[request.n_pods];
 
         if (!pod)
@@ -362,20 +367,25 @@ void link_flush(struct link *link)
         send_creates(link);
 }
 
-/* The node refused what was sent. Of several it is not known which one, so
- * they are sent again one by one; a single one has failed. */
+/* The node refused what was sent. Of several it is not known which one, and the
+ * others are there: they are sent again one by one; a single one has failed. */
 static void creates_refused(struct link *link, const struct error *why)
 {
     char reason[TEXT_MAX_BYTES];
+    struct link_order order;
     struct pod *pod;
 
     if (waiting(&link->sent) > 1) {
         link->batch_max = 1;
-        while (waiting(&link->sent) > 0)
-            push(&link->creates, take(&link->sent));
+        while (waiting(&link->sent) > 0) {
+            order = take(&link->sent);
+            order.sent = true;
+            push(&link->creates, order);
+        }
         return;
     }
-    pod = still_wanted(link, take(&link->sent).pod_id);
+    order = take(&link->sent);
+    pod = still_wanted(link, &order);
     snprintf(reason, sizeof reason, "the node refused it: %.400s",
              why->message);
     if (pod)

@@ -11,6 +11,7 @@ struct link;
 struct link_order {
     uint64_t pod_id;
     uint32_t generation; /* deletions only */
+    bool sent;           /* creations: with others, and the node refused some */
 };
 
 /* A queue: what is before `first` has been taken. */

@@ -79,38 +79,55 @@ static bool in_term(struct call *call, uint64_t term)
     return true;
 }
 
-static bool is_refused(const struct fake_node *node,
-                       const Kontor__V1__CreatePodsRequest *request)
+void fake_answer(struct fake_node *node)
 {
-    for (size_t i = 0; node->refuse && i < request->n_pods; i++) {
-        if (strcmp(request->pods[i]->name, node->refuse) == 0)
-            return true;
-    }
-    return false;
+    Kontor__V1__CreatePodsResponse response =
+        KONTOR__V1__CREATE_PODS_RESPONSE__INIT;
+    struct call *call = node->held;
+
+    assert(call);
+    node->held = NULL;
+    if (node->verdict.code)
+        call_fail(call, node->verdict.code, "%s", node->verdict.message);
+    else
+        call_reply(call, &response.base);
+}
+
+static void on_create_ended(struct call *call, const struct error *why)
+{
+    struct fake_node *node = call_data(call);
+
+    (void)why;
+    if (node->held == call)
+        node->held = NULL;
 }
 
 static void create_pods(struct call *call, const ProtobufCMessage *message)
 {
+    static const struct call_events events = {.ended = on_create_ended};
     struct fake_node *node = call_service_data(call);
     const Kontor__V1__CreatePodsRequest *request = (const void *)message;
-    Kontor__V1__CreatePodsResponse response =
-        KONTOR__V1__CREATE_PODS_RESPONSE__INIT;
 
     if (!in_term(call, request->term))
         return;
     node->create_calls++;
-    if (node->broken) {
-        call_fail(call, ERROR_INTERNAL, "%s", node->broken);
-        return;
+    node->verdict = (struct error){0};
+    if (node->broken)
+        error_set(&node->verdict, ERROR_INTERNAL, "%s", node->broken);
+    for (size_t i = 0; !node->broken && i < request->n_pods; i++) {
+        const Kontor__V1__PodOrder *order = request->pods[i];
+
+        if (node->refuse && strcmp(order->name, node->refuse) == 0) {
+            error_set(&node->verdict, ERROR_INVALID_ARGUMENT, "no such thing");
+            continue;
+        }
+        node->created++;
+        keep_pod(node, order);
     }
-    if (is_refused(node, request)) {
-        call_fail(call, ERROR_INVALID_ARGUMENT, "no such thing");
-        return;
-    }
-    node->created += (unsigned)request->n_pods;
-    for (size_t i = 0; i < request->n_pods; i++)
-        keep_pod(node, request->pods[i]);
-    call_reply(call, &response.base);
+    call_listen(call, &events, node);
+    node->held = call;
+    if (!node->holds)
+        fake_answer(node);
 }
 
 static void delete_pods(struct call *call, const ProtobufCMessage *message)
@@ -127,7 +144,8 @@ static void delete_pods(struct call *call, const ProtobufCMessage *message)
     for (size_t i = 0; i < request->n_pods; i++) {
         if (fake_pod(node, request->pods[i]->pod_id))
             fake_report(node, request->pods[i]->pod_id,
-                        KONTOR__V1__POD_PHASE__POD_STOPPED);
+                        node->lingers ? KONTOR__V1__POD_PHASE__POD_STOPPING
+                                      : KONTOR__V1__POD_PHASE__POD_STOPPED);
     }
 }
 

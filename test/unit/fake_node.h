@@ -17,11 +17,15 @@ struct fake_node {
     uv_loop_t *loop;
     uint64_t heartbeat_ms;
     bool silent;        /* no heartbeats, no reports */
-    const char *refuse; /* INVALID_ARGUMENT for orders with a pod called so */
+    const char *refuse; /* a pod called so; others of that order are taken */
     const char *broken; /* INTERNAL for CreatePods, for this reason */
+    bool holds;         /* CreatePods is answered by fake_answer() */
+    bool lingers;       /* deleted pods are STOPPING until fake_report() */
     struct server *server;
 
     struct fake_watch *watch;                  /* the newest, or NULL */
+    struct call *held;                         /* CreatePods, or NULL */
+    struct error verdict;                      /* what it will be told */
     Kontor__V1__PodStatus pods[FAKE_PODS_MAX]; /* what it has; no strings */
     size_t pod_count;
     unsigned create_calls;
@@ -38,6 +42,9 @@ extern const struct service fake_node_service;
 
 /* What it has of a pod; NULL when it has none. Borrowed. */
 Kontor__V1__PodStatus *fake_pod(struct fake_node *node, uint64_t pod_id);
+
+/* Answer the CreatePods that is held. */
+void fake_answer(struct fake_node *node);
 
 /* Say that a pod it has is in a phase now; STOPPED is forgotten then. */
 void fake_report(struct fake_node *node, uint64_t pod_id,

@@ -145,6 +145,33 @@ static void one_pod_that_a_node_refuses_fails_alone(void **state)
     assert_null(fake_pod(&world.nodes[0].fake, 3));
 }
 
+static bool order_is_held(void *data)
+{
+    return ((const struct fake_node *)data)->held;
+}
+
+/* Stopped while its order is under way; the node took it, and refuses another
+ * of that order. It has stopped when the node says so. */
+static void a_pod_taken_beside_one_refused_stops_when_it_has(void **state)
+{
+    struct fake_node *node = world_node_start(0);
+
+    (void)state;
+    node->refuse = "web-2";
+    node->holds = true;
+    node->lingers = true;
+    schedule_many(3);
+    world_node_register(0, 0);
+    world_until(order_is_held, node, "an order");
+    stop_pod("web-1");
+    node->holds = false;
+    fake_answer(node);
+    until_pod("web-2", PHASE(FAILED));
+    until_pod("web-1", PHASE(STOPPING));
+    fake_report(node, 1, PHASE(STOPPED));
+    until_pod("web-1", PHASE(STOPPED));
+}
+
 static bool six_creates(void *data)
 {
     return ((const struct fake_node *)data)->create_calls >= 6;
@@ -507,6 +534,7 @@ int main(void)
         STORY(what_starts_unwanted_is_removed),
         STORY(a_pod_stopped_while_its_node_is_away_has_stopped),
         STORY(one_pod_that_a_node_refuses_fails_alone),
+        STORY(a_pod_taken_beside_one_refused_stops_when_it_has),
         STORY(what_a_node_does_not_take_is_sent_ever_more_rarely),
         STORY(orders_travel_together),
         STORY(every_node_learns_the_routes),
