@@ -3,7 +3,12 @@
 #include "base/clock.h"
 #include "master/link.h"
 
-enum { TICK_MS = 100, OPENED_TOGETHER_MAX = 32, OPEN_EVERY_MS = 1 };
+enum {
+    TICK_MS = 100,
+    OPENED_TOGETHER_MAX = 32,
+    OPEN_EVERY_MS = 1,
+    OPEN_PATIENCE_MS = 10, /* with those that do not answer */
+};
 
 /* Who stood still has heard nobody; what was said meanwhile is yet to be read.
  * So that time does not count as the nodes' silence. */
@@ -36,13 +41,17 @@ static void on_tick(uv_timer_t *timer)
 static void on_open(uv_timer_t *timer)
 {
     struct dispatch *dispatch = timer->data;
+    uint64_t now_ms = clock_monotonic_ms();
+    bool impatient = now_ms >= dispatch->opened_at_ms + OPEN_PATIENCE_MS;
 
-    for (int i = 0; i < OPENED_TOGETHER_MAX && !list_empty(&dispatch->due);
+    for (int i = 0; i < OPENED_TOGETHER_MAX && !list_empty(&dispatch->due) &&
+                    (impatient || dispatch->listing < OPENED_TOGETHER_MAX);
          i++) {
         struct link *link = list_first(&dispatch->due, struct link, due);
 
         list_remove(&link->due);
         link_open(link);
+        dispatch->opened_at_ms = now_ms;
     }
     if (list_empty(&dispatch->due))
         uv_timer_stop(timer);

@@ -28,6 +28,8 @@ struct dispatch {
     struct list all;
     struct list busy;        /* links with something to send */
     struct list due;         /* links whose lists are to be asked for */
+    size_t listing;          /* links whose lists were asked for */
+    uint64_t opened_at_ms;   /* the last of them */
     uint64_t cursor;         /* the next event to look at */
     uint64_t routes_version; /* the index that last changed a node's address */
     size_t silent;           /* nodes, when the tick last looked */
@@ -57,7 +59,8 @@ void dispatch_follow(struct dispatch *dispatch);
 void dispatch_step(struct dispatch *dispatch);
 
 /* For link.c: ask for the node's list in its turn. Thousands are due at once
- * when we begin to lead, and must not keep us from heartbeats. */
+ * when we begin to lead, and must neither keep us from heartbeats nor fill the
+ * way before a node that is wanted now. */
 struct link;
 void dispatch_due(struct dispatch *dispatch, struct link *link);
 

@@ -99,6 +99,13 @@ void link_connect(struct link *link, const char *address)
 
 /* ---- the session ---- */
 
+static void enter(struct link *link, enum link_state state)
+{
+    link->dispatch->listing -= link->state == LINK_LISTING;
+    link->dispatch->listing += state == LINK_LISTING;
+    link->state = state;
+}
+
 static void open_session(struct link *link)
 {
     Kontor__V1__NodeWatchRequest watch = KONTOR__V1__NODE_WATCH_REQUEST__INIT;
@@ -108,7 +115,7 @@ static void open_session(struct link *link)
     watch.term = link->dispatch->term;
     list.term = link->dispatch->term;
     list.session = link->session = ++link->dispatch->sessions;
-    link->state = LINK_LISTING;
+    enter(link, LINK_LISTING);
     link->watch =
         channel_call_unary(link->channel,
                            &(struct call_request){
@@ -145,7 +152,7 @@ void link_start(struct link *link, uint64_t now_ms)
 {
     link->heard_at_ms = now_ms;
     link->backoff_ms = BACKOFF_MIN_MS;
-    link->state = LINK_WAITING;
+    enter(link, LINK_WAITING);
     link->retry_at_ms = 0;
     dispatch_due(link->dispatch, link);
 }
@@ -156,7 +163,7 @@ void link_stop(struct link *link)
     link_forget_holds(link);
     list_remove(&link->busy);
     list_remove(&link->due);
-    link->state = LINK_IDLE;
+    enter(link, LINK_IDLE);
     if (link->state_proposal)
         link->state_proposal->link = NULL;
     link->state_proposal = NULL;
@@ -168,7 +175,7 @@ void link_fail(struct link *link, const struct error *why)
     if (link->state == LINK_IDLE)
         return;
     close_session(link);
-    link->state = LINK_WAITING;
+    enter(link, LINK_WAITING);
     link->retry_at_ms = clock_monotonic_ms() + link->backoff_ms;
     link->backoff_ms *= 2;
     if (link->backoff_ms > BACKOFF_MAX_MS)
@@ -225,7 +232,7 @@ static void on_listed(struct call *call, const ProtobufCMessage *message)
 
     link->heard_at_ms = clock_monotonic_ms();
     link->listed_at_ms = link->heard_at_ms;
-    link->state = LINK_SYNCED;
+    enter(link, LINK_SYNCED);
     link->backoff_ms = BACKOFF_MIN_MS;
     link->batch_max = SIZE_MAX;
     link->routes_had = list->routes_version;
