@@ -317,8 +317,10 @@ bench-raft: deps ## how fast the masters agree and are back, beside etcd
 
 TRACES ?=
 bench-placement: deps ## the placement engine; TRACES=DIR: on real traces
-	$(Q)$(MAKE) --no-print-directory $(B)/test/bench/bench_placement
+	$(Q)$(MAKE) --no-print-directory $(B)/test/bench/bench_placement \
+		$(B)/test/bench/bench_plans
 	$(Q)$(B)/test/bench/bench_placement $(TRACES)
+	$(Q)$(B)/test/bench/bench_plans
 
 bench-scale: deps ## what the masters bear: NODES=5000 hollow nodes, PODS=1000000
 	$(Q)$(MAKE) --no-print-directory all benches

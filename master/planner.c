@@ -413,8 +413,6 @@ void plan_rebalance(struct plan *plan, size_t moves_max)
         placement_set(plan->copy, &seen);
     }
     moves = placement_rebalance(plan->copy, &limits);
-    for (size_t i = 0; i < moves.count; i++)
-        placement_move(plan->copy, &moves.moves[i]);
     join_moves(&moves);
     add_moves(plan, &moves);
     free(moves.moves);

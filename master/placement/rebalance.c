@@ -1,6 +1,7 @@
 #include "master/placement/rebalance.h"
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "master/placement/index.h"
 
 #include <string.h>
@@ -13,6 +14,7 @@ enum {
     UNLIKE_MAX = 128,  /* shapes in what is repacked at once, or else ... */
     TOGETHER_MIN = 32, /* ... fewer nodes are taken, down to so many */
     SORT_STEPS = 32,   /* what a pod costs that is sorted and moved */
+    CHOOSE_STEPS = 64, /* and one for which a node is chosen */
 };
 
 /* Pods of one shape that wait for a node. */
@@ -30,11 +32,13 @@ struct loose_pod {
 };
 
 struct rebalance {
-    struct placement *placement; /* a copy, moved along */
+    struct placement *placement;
     struct placement_moves moves;
     size_t moves_max;
     uint64_t steps_left;
-    size_t together;        /* nodes that are repacked at once, at most */
+    size_t together; /* nodes that are repacked at once, at most */
+    struct placement_entry **candidates;
+    size_t candidate_count;
     struct loose_pod *pods; /* of the nodes that are emptied now */
     size_t pod_count;
     struct pile *piles; /* the most awkward first */
@@ -50,6 +54,154 @@ static bool spend(struct rebalance *work, uint64_t steps)
 
     work->steps_left -= enough ? steps : work->steps_left;
     return enough;
+}
+
+static bool is_free(const struct placement_entry *entry)
+{
+    static const struct resources none;
+
+    return entry->node.closed == PLACEMENT_OPEN &&
+           memcmp(&entry->reserved, &none, sizeof none) == 0;
+}
+
+/* What was tried is done: the moves of it count. */
+static void keep_trial(struct rebalance *work)
+{
+    work->moves.moves = memory_resize(work->moves.moves,
+                                      (work->moves.count + work->trial_count) *
+                                          sizeof *work->moves.moves);
+    memcpy(&work->moves.moves[work->moves.count], work->trial,
+           work->trial_count * sizeof *work->trial);
+    work->moves.count += work->trial_count;
+}
+
+struct spot {
+    uint64_t key; /* that lists are sorted by */
+    struct placement_entry *entry;
+};
+
+static int by_key(const void *left, const void *right)
+{
+    const struct spot *a = left;
+    const struct spot *b = right;
+
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return a->entry->node.id < b->entry->node.id ? -1 : 1;
+}
+
+/* ---- the emptiest, into what others have left ---- */
+
+/* Where a pod may go does not depend on who is where; or for `anti`, which is
+ * looked at, only to its gain. */
+static bool stands_alone(const Kontor__V1__PodSpec *spec)
+{
+    return spec->spread[0] == '\0' && spec->n_with == 0;
+}
+
+static bool may_drain(const struct placement_entry *entry)
+{
+    for (uint32_t i = 0; i < entry->resident_count; i++)
+        if (!stands_alone(entry->residents[i].spec))
+            return false;
+    return is_free(entry) && entry->resident_count > 0;
+}
+
+static void set_closed(struct rebalance *work, struct placement_entry *entry,
+                       enum placement_closed closed)
+{
+    entry->node.closed = closed;
+    placement_touch(work->placement, entry);
+}
+
+static uint64_t awkwardness(const struct rebalance *work,
+                            const struct resident *pod)
+{
+    struct resources want = resources_of(pod->spec->resources);
+
+    return demand_awkwardness(&work->placement->demand, &want);
+}
+
+/* For which it is hardest to find a place; there is one. */
+static const struct resident *most_awkward(const struct rebalance *work,
+                                           const struct placement_entry *entry)
+{
+    const struct resident *first = &entry->residents[0];
+
+    for (uint32_t i = 1; i < entry->resident_count; i++)
+        if (awkwardness(work, &entry->residents[i]) > awkwardness(work, first))
+            first = &entry->residents[i];
+    return first;
+}
+
+/* Move what is on a node, which is closed, to open ones; or nothing. */
+static bool drain(struct rebalance *work, struct placement_entry *entry)
+{
+    struct placement *placement = work->placement;
+
+    work->trial_count = 0;
+    while (entry->resident_count > 0) {
+        const struct resident *pod = most_awkward(work, entry);
+        const struct placement_request request = {
+            resources_of(pod->spec->resources), pod->spec->node, pod->spec};
+        struct placement_move move = {pod->pod_id, entry->node.id,
+                                      placement_choose(placement, &request)};
+
+        if (!move.to_id || !spend(work, CHOOSE_STEPS))
+            break;
+        placement_move(placement, &move);
+        work->trial[work->trial_count++] = move;
+    }
+    if (entry->resident_count == 0) {
+        keep_trial(work);
+        return true;
+    }
+    while (work->trial_count > 0) {
+        const struct placement_move *move = &work->trial[--work->trial_count];
+
+        placement_move(
+            placement,
+            &(struct placement_move){move->pod_id, move->to_id, move->from_id});
+    }
+    return false;
+}
+
+/* Those with the fewest pods first. Empty ones are not moved to. */
+static void drain_emptiest(struct rebalance *work, struct spot *spots,
+                           struct placement_entry **empty)
+{
+    struct placement *placement = work->placement;
+    size_t empty_count = 0;
+    size_t count = 0;
+
+    for (size_t i = 0; i < placement->count; i++) {
+        struct placement_entry *entry = placement->nodes[i];
+
+        if (may_drain(entry))
+            spots[count++] = (struct spot){entry->resident_count, entry};
+        else if (entry->resident_count == 0 &&
+                 entry->node.closed == PLACEMENT_OPEN)
+            empty[empty_count++] = entry;
+    }
+    qsort(spots, count, sizeof *spots, by_key);
+    for (size_t i = 0; i < empty_count; i++)
+        set_closed(work, empty[i], PLACEMENT_CORDONED);
+    for (size_t i = 0; i < count; i++) {
+        struct placement_entry *entry = spots[i].entry;
+
+        if (entry->resident_count > spots[i].key || /* some of the others' */
+            work->moves.count + entry->resident_count > work->moves_max)
+            continue;
+        if (!spend(work, 1))
+            break;
+        set_closed(work, entry, PLACEMENT_CORDONED);
+        if (drain(work, entry))
+            empty[empty_count++] = entry;
+        else
+            set_closed(work, entry, PLACEMENT_OPEN);
+    }
+    while (empty_count > 0)
+        set_closed(work, empty[--empty_count], PLACEMENT_OPEN);
 }
 
 /* ---- one node, as full as it goes ---- */
@@ -130,11 +282,6 @@ static bool fill_node(struct rebalance *work,
 
 /* ---- some nodes at a time ---- */
 
-struct spot {
-    uint64_t key; /* that lists are sorted by */
-    struct placement_entry *entry;
-};
-
 static int by_shape(const void *left, const void *right)
 {
     const struct loose_pod *a = left;
@@ -176,7 +323,7 @@ static void pile_up(struct rebalance *work)
 }
 
 /* Pack the pods of `full` into some of `empty`; keep it if that takes fewer. */
-static bool repack(struct rebalance *work, const struct spot *full,
+static bool repack(struct rebalance *work, struct placement_entry **full,
                    size_t full_count, const struct spot *empty,
                    size_t empty_count)
 {
@@ -185,12 +332,12 @@ static bool repack(struct rebalance *work, const struct spot *full,
     work->pod_count = 0;
     work->trial_count = 0;
     for (size_t i = 0; i < full_count; i++) {
-        for (uint32_t k = 0; k < full[i].entry->resident_count; k++) {
-            const struct resident *pod = &full[i].entry->residents[k];
+        for (uint32_t k = 0; k < full[i]->resident_count; k++) {
+            const struct resident *pod = &full[i]->residents[k];
 
             work->pods[work->pod_count++] =
                 (struct loose_pod){resources_of(pod->spec->resources),
-                                   pod->pod_id, full[i].entry->node.id};
+                                   pod->pod_id, full[i]->node.id};
         }
     }
     if (!spend(work, work->pod_count * SORT_STEPS))
@@ -208,12 +355,7 @@ static bool repack(struct rebalance *work, const struct spot *full,
         return false;
     for (size_t i = 0; i < work->trial_count; i++)
         placement_move(work->placement, &work->trial[i]);
-    work->moves.moves = memory_resize(work->moves.moves,
-                                      (work->moves.count + work->trial_count) *
-                                          sizeof *work->moves.moves);
-    memcpy(&work->moves.moves[work->moves.count], work->trial,
-           work->trial_count * sizeof *work->trial);
-    work->moves.count += work->trial_count;
+    keep_trial(work);
     return true;
 }
 
@@ -238,28 +380,10 @@ static bool may_empty(const struct placement_entry *entry, uint32_t lacking)
     return true;
 }
 
-static int by_key(const void *left, const void *right)
-{
-    const struct spot *a = left;
-    const struct spot *b = right;
-
-    if (a->key != b->key)
-        return a->key < b->key ? -1 : 1;
-    return a->entry->node.id < b->entry->node.id ? -1 : 1;
-}
-
-static bool is_free(const struct placement_entry *entry)
-{
-    static const struct resources none;
-
-    return entry->node.closed == PLACEMENT_OPEN &&
-           memcmp(&entry->reserved, &none, sizeof none) == 0;
-}
-
 /* Empty nodes, the largest first. */
-static size_t list_empty_nodes(const struct placement *placement,
-                               struct spot *out)
+static size_t list_empty_nodes(struct rebalance *work, struct spot *out)
 {
+    const struct placement *placement = work->placement;
     size_t count = 0;
 
     for (size_t i = 0; i < placement->count; i++) {
@@ -272,53 +396,68 @@ static size_t list_empty_nodes(const struct placement *placement,
                 entry};
     }
     qsort(out, count, sizeof *out, by_key);
+    spend(work, placement->count + count * SORT_STEPS);
     return count;
+}
+
+/* Nodes that may take part: what moves has no rules, so it stays that way. */
+static void list_candidates(struct rebalance *work)
+{
+    const struct placement *placement = work->placement;
+    uint32_t lacking = kinds_lacking(&placement->kinds);
+
+    for (size_t i = 0; i < placement->count; i++)
+        if (is_free(placement->nodes[i]) &&
+            may_empty(placement->nodes[i], lacking))
+            work->candidates[work->candidate_count++] = placement->nodes[i];
 }
 
 /* Nodes that may be emptied, shuffled, another way in every pass: what is
  * repacked together should be mixed. */
-static size_t list_full_nodes(const struct placement *placement, unsigned pass,
-                              struct spot *out)
+static size_t list_full_nodes(struct rebalance *work, unsigned pass,
+                              struct placement_entry **out)
 {
-    const struct demand *demand = &placement->demand;
+    const struct demand *demand = &work->placement->demand;
     enum resource_kind scarcest = demand->scarcest;
     uint64_t tolerated = demand->greatest.amount[scarcest] / TOLERATED_PART;
-    uint32_t lacking = kinds_lacking(&placement->kinds);
+    struct random random = {pass};
     bool all = pass % 2 == 1; /* or those that waste something */
     size_t count = 0;
 
-    for (size_t i = 0; i < placement->count; i++) {
-        struct placement_entry *entry = placement->nodes[i];
+    for (size_t i = 0; i < work->candidate_count; i++) {
+        struct placement_entry *entry = work->candidates[i];
+        size_t at;
 
-        if (is_free(entry) && entry->resident_count > 0 &&
-            (all || entry->node.free.amount[scarcest] > tolerated) &&
-            may_empty(entry, lacking))
-            out[count++] = (struct spot){
-                map_hash_id(entry->node.id ^ (uint64_t)pass << 32), entry};
+        if (entry->resident_count == 0 ||
+            (!all && entry->node.free.amount[scarcest] <= tolerated))
+            continue;
+        at = random_below(&random, count + 1);
+        out[count++] = out[at];
+        out[at] = entry;
     }
-    qsort(out, count, sizeof *out, by_key);
+    spend(work, work->candidate_count);
     return count;
 }
 
 /* How many of the nodes can be emptied with the moves that are left. */
-static size_t affordable(const struct rebalance *work, const struct spot *full,
-                         size_t count)
+static size_t affordable(const struct rebalance *work,
+                         struct placement_entry **full, size_t count)
 {
     size_t moves = work->moves.count;
     size_t part = 0;
 
     while (part < count &&
-           moves + full[part].entry->resident_count <= work->moves_max)
-        moves += full[part++].entry->resident_count;
+           moves + full[part]->resident_count <= work->moves_max)
+        moves += full[part++]->resident_count;
     return part;
 }
 
 /* True when something was gained. */
-static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
-                     struct spot *empty)
+static bool one_pass(struct rebalance *work, unsigned pass,
+                     struct placement_entry **full, struct spot *empty)
 {
-    size_t full_count = list_full_nodes(work->placement, pass, full);
-    size_t empty_count = list_empty_nodes(work->placement, empty);
+    size_t full_count = list_full_nodes(work, pass, full);
+    size_t empty_count = list_empty_nodes(work, empty);
     bool gained = false;
 
     /* One fewer is what they are packed into. */
@@ -334,7 +473,7 @@ static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
             part = 1; /* another one may have fewer pods */
         else if (repack(work, full + at, part, empty, empty_count)) {
             gained = true;
-            empty_count = list_empty_nodes(work->placement, empty);
+            empty_count = list_empty_nodes(work, empty);
         } else if (part > work->together) {
             part = 0; /* once more, with fewer */
         }
@@ -343,32 +482,36 @@ static bool one_pass(struct rebalance *work, unsigned pass, struct spot *full,
 }
 
 struct placement_moves
-placement_rebalance(const struct placement *placement,
+placement_rebalance(struct placement *placement,
                     const struct rebalance_limits *limits)
 {
-    struct rebalance work = {.placement = placement_copy(placement),
+    struct rebalance work = {.placement = placement,
                              .moves_max = limits->moves,
                              .together = SIZE_MAX,
                              .steps_left = limits->steps};
-    struct spot *full = memory_array(placement->count + 1, sizeof *full);
+    struct placement_entry **full =
+        memory_array(placement->count + 1, sizeof(struct placement_entry *));
     struct spot *empty = memory_array(placement->count + 1, sizeof *empty);
     unsigned idle = 0; /* passes without a gain */
     size_t pods = 0;
 
     for (size_t i = 0; i < placement->count; i++)
         pods += placement->nodes[i]->resident_count;
+    work.candidates =
+        memory_array(placement->count + 1, sizeof(struct placement_entry *));
     work.pods = memory_array(pods + 1, sizeof *work.pods);
     work.piles = memory_array(pods + 1, sizeof *work.piles);
     work.trial = memory_array(pods + 1, sizeof *work.trial);
-    for (unsigned pass = 0;
-         pass < PASSES_MAX && idle < 2 && spend(&work, placement->count);
+    drain_emptiest(&work, empty, full);
+    list_candidates(&work);
+    for (unsigned pass = 0; pass < PASSES_MAX && idle < 2 && spend(&work, 1);
          pass++)
         idle = one_pass(&work, pass, full, empty) ? 0 : idle + 1;
+    free(work.candidates);
     free(work.pods);
     free(work.piles);
     free(work.trial);
     free(full);
     free(empty);
-    placement_free(work.placement);
     return work.moves;
 }

@@ -145,11 +145,31 @@ static void rebalancing_takes_fewer_nodes(void **state)
             sum += world.pods[i].resources.cpu_milli;
         carry_out(&world, &moves);
         assert_true(nodes_used(&world) < before);
+        assert_int_equal(placement_nodes_used(world.placement),
+                         nodes_used(&world));
         /* One more than the bound: 24s are few. */
         assert_true(nodes_used(&world) <= sum / CAPACITY + 3);
         free(moves.moves);
         world_free(&world);
     }
+}
+
+/* No node is empty; each pod alone on one. Four fit onto one. */
+static void no_empty_node_is_needed(void **state)
+{
+    struct world world = world_new(1, 0);
+    struct placement_moves moves;
+
+    (void)state;
+    for (uint64_t id = 1; id <= NODES; id++)
+        put(&world, id, (struct resources){{CAPACITY / 4, CAPACITY / 4, 0, 0}});
+    moves = placement_rebalance(
+        world.placement, &(struct rebalance_limits){SIZE_MAX, UINT64_MAX});
+    assert_int_equal(moves.count, NODES - (NODES + 3) / 4);
+    carry_out(&world, &moves);
+    assert_int_equal(nodes_used(&world), (NODES + 3) / 4);
+    free(moves.moves);
+    world_free(&world);
 }
 
 static void no_more_moves_than_allowed(void **state)
@@ -249,6 +269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rebalancing_takes_fewer_nodes),
+        cmocka_unit_test(no_empty_node_is_needed),
         cmocka_unit_test(no_more_moves_than_allowed),
         cmocka_unit_test(pods_with_rules_stay),
         cmocka_unit_test(pods_that_ask_much_of_knode_stay),

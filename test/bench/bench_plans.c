@@ -1,0 +1,192 @@
+/* bench_plans.c - what `kctl plan` and `kctl rebalance` ask of the leader: the
+ * planner on a cluster of 10,000 nodes and 100,000 pods. One core, no network,
+ * no disk. Meanwhile a leader does nothing else. */
+#include "base/random.h"
+#include "master/planner.h"
+#include "test/bench/figure.h"
+#include "test/bench/samples.h"
+#include "test/unit/master_commands.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { NODES = 10000, PODS = 100000, APPS = 100, WAITING = 1000, TURNS = 5 };
+enum { NODE_MILLI = 32000 };
+
+struct world {
+    struct cluster *cluster;
+    struct placer placer;
+};
+
+/* ---- the cluster ---- */
+
+static void register_node(struct cluster *cluster, unsigned number)
+{
+    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
+    Kontor__V1__RegisterNode node = KONTOR__V1__REGISTER_NODE__INIT;
+    Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;
+    char name[16], address[] = "10.1.0.1:7500", version[] = "0.1.0";
+    char network[] = "10.0.0.0/8";
+
+    snprintf(name, sizeof name, "n%u", number);
+    capacity.cpu_milli = NODE_MILLI;
+    capacity.memory_bytes = UINT64_C(128) << 30;
+    node.name = name;
+    node.address = address;
+    node.version = version;
+    node.pod_network = network;
+    node.capacity = &capacity;
+    command.time_ms = cluster->index + 1;
+    command.operation_case = KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE;
+    command.register_node = &node;
+    assert(apply_message(cluster, &command).error.code == 0);
+}
+
+static void create_pod(struct world *world, unsigned app, uint32_t cpu_milli,
+                       uint64_t node_id)
+{
+    struct create create = {
+        .want = {cpu_milli, (uint64_t)cpu_milli << 22, 0, 0},
+        .node_id = node_id};
+    char name[16];
+
+    snprintf(name, sizeof name, "app%u", app);
+    create.app = name;
+    assert(do_create(world->cluster, create).error.code == 0);
+    placer_refresh(&world->placer);
+}
+
+/* Services of sixteen sizes; every second pod is where the scheduler puts it,
+ * every other anywhere: as after long coming and going. Some are too large for
+ * any node, and wait. */
+static void create_pods(struct world *world)
+{
+    struct random random = {11};
+
+    for (unsigned i = 0; i < PODS; i++) {
+        unsigned app = (unsigned)random_below(&random, APPS);
+        uint32_t cpu_milli = 250 * (1 + app % 16);
+        const struct placement_request request = {
+            .want = {{cpu_milli, (uint64_t)cpu_milli << 22, 0, 0}}, .node = ""};
+
+        create_pod(world, app, cpu_milli,
+                   i % 2 ? placement_choose(world->placer.view, &request)
+                         : random_below(&random, NODES) + 1);
+    }
+    for (unsigned i = 0; i < WAITING; i++)
+        create_pod(world, APPS + i % 10, NODE_MILLI + 1000 * (1 + i % 10), 0);
+}
+
+static void world_init(struct world *world)
+{
+    world->cluster = cluster_new();
+    for (unsigned i = 1; i <= NODES; i++)
+        register_node(world->cluster, i);
+    placer_init(&world->placer, world->cluster);
+    placer_refresh(&world->placer);
+    create_pods(world);
+}
+
+static void world_fini(struct world *world)
+{
+    placer_fini(&world->placer);
+    cluster_free(world->cluster);
+}
+
+/* ---- the plans ---- */
+
+static const struct node *node_of(const struct plan *plan)
+{
+    return nodes_find(&plan->cluster->nodes, NODES / 2);
+}
+
+static void schedule(struct plan *plan)
+{
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources want = KONTOR__V1__RESOURCES__INIT;
+
+    want.cpu_milli = 2000;
+    want.memory_bytes = UINT64_C(4) << 30;
+    spec.resources = &want;
+    plan_schedule(
+        plan, &(struct plan_wanted){.spec = &spec, .pods = 1000, .number = 1});
+    assert(plan->fates[PLAN_PLACED] == 1000);
+}
+
+static void drain(struct plan *plan)
+{
+    plan_drain(plan, node_of(plan), false);
+    assert(plan->count > 0);
+}
+
+static void lose(struct plan *plan)
+{
+    plan_lose(plan, node_of(plan));
+    assert(plan->count > 0);
+}
+
+static void add(struct plan *plan)
+{
+    plan_add(plan, &(struct plan_nodes){
+                       .capacity = {{3 * NODE_MILLI, UINT64_C(1) << 40, 0, 0}},
+                       .count = 100});
+    assert(plan->fates[PLAN_PLACED] > 0 && plan->fates[PLAN_PENDING] > 0);
+}
+
+static void rebalance(struct plan *plan)
+{
+    plan_rebalance(plan, 10000);
+    assert(plan->nodes_after <= plan->nodes_before);
+}
+
+static void even(struct plan *plan)
+{
+    plan_even(plan, 10000);
+    assert(plan->count > 0);
+}
+
+/* The copy, the plan, and the copy thrown away. */
+static void measure(const struct world *world, const char *what,
+                    void (*make)(struct plan *plan))
+{
+    struct samples samples = {0};
+    size_t moved = 0;
+    char ours[32], note[48];
+    uint64_t ns;
+
+    for (int i = 0; i < TURNS; i++) {
+        uint64_t began = spent_ns();
+        struct plan plan;
+
+        plan_init(&plan, &world->placer);
+        make(&plan);
+        moved = plan.count;
+        plan_fini(&plan);
+        samples_add(&samples, spent_ns() - began);
+    }
+    ns = samples_quantile(&samples, 500);
+    snprintf(ours, sizeof ours, "%.1f ms", (double)ns / 1e6);
+    snprintf(note, sizeof note, "%zu pods", moved);
+    figure(what, ours, "<= 100 ms", ns <= 100000000, note);
+    samples_fini(&samples);
+}
+
+int main(void)
+{
+    struct world world;
+
+    printf("\n  What would happen to %d nodes and %d pods: the time of a plan, "
+           "in\n"
+           "  which the leader does nothing else; the median of %d.\n\n",
+           NODES, PODS, TURNS);
+    figure_head();
+    world_init(&world);
+    measure(&world, "plan schedule --replicas 1000", schedule);
+    measure(&world, "plan drain", drain);
+    measure(&world, "plan lose", lose);
+    measure(&world, "plan add --count 100", add);
+    measure(&world, "rebalance --dry-run", rebalance);
+    measure(&world, "rebalance --even --dry-run", even);
+    world_fini(&world);
+    return 0;
+}
