@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CLIENTS = 8, REST_MS = 30, RETRY_MS = 3 };
+enum { CLIENTS = 8, REST_MS = 30, HURRIED_REST_MS = 4, RETRY_MS = 3 };
 /* Attempts last between one and two of these, so that after a fault some
  * client begins one every few milliseconds. */
 enum { ATTEMPT_MS = 50, GIVE_UP_MS = 10000 };
@@ -52,6 +52,7 @@ struct drill_clients {
     struct drill_history *history;
     struct random random;
     char run[DRILL_NAME_MAX]; /* "drill-1a2b3c4d" */
+    bool hurried;
     bool finishing;
     unsigned busy;
     unsigned open; /* handles and channels */
@@ -122,7 +123,10 @@ static void on_read(struct call *call, const ProtobufCMessage *message)
 
 static uint64_t rest_ms(struct client *client)
 {
-    return REST_MS / 2 + random_below(&client->all->random, REST_MS);
+    struct drill_clients *all = client->all;
+
+    return all->hurried ? random_below(&all->random, HURRIED_REST_MS) + 1
+                        : random_below(&all->random, REST_MS) + REST_MS / 2;
 }
 
 static void finish(struct client *client, enum drill_result result)
@@ -309,6 +313,7 @@ static void begin(struct client *client)
 
 void drill_clients_hurry(struct drill_clients *clients)
 {
+    clients->hurried = true;
     for (unsigned i = 0; i < CLIENTS; i++) {
         struct client *client = &clients->clients[i];
 
@@ -318,6 +323,11 @@ void drill_clients_hurry(struct drill_clients *clients)
         client->turns += client->turns % 2; /* a write is next */
         begin(client);
     }
+}
+
+void drill_clients_calm(struct drill_clients *clients)
+{
+    clients->hurried = false;
 }
 
 /* ---- beginning and end ----------------------------------------------------

@@ -20,8 +20,10 @@ struct drill_clients;
 struct drill_clients *drill_clients_open(struct contact *contact,
                                          struct drill_history *history);
 
-/* Those that rest write at once. */
+/* Those that rest write at once, and none rests for more than 4 ms; until they
+ * are calm again. */
 void drill_clients_hurry(struct drill_clients *clients);
+void drill_clients_calm(struct drill_clients *clients);
 
 /* Begin nothing any more and wait for what is under way, also after Ctrl-C:
  * ten seconds at most. */

@@ -23,6 +23,9 @@ enum { WHOLE_MS = 30000, LOOK_MS = 20, FIRST_MS = 5000 };
 enum { REST_MS = 150, REST_JITTER_MS = 300 };
 /* A fault lasts this long at least, and this much longer than the gap. */
 enum { HOLD_MS = 400, HOLD_LONGER_MS = 100 };
+/* So long before the fault and after the gap clients hardly rest: what they
+ * rest would count as silence. */
+enum { HURRY_MS = 50 };
 /* What is over the budget is waited for this much longer, then undone. */
 enum { PATIENCE_MS = 4000 };
 
@@ -168,24 +171,37 @@ static int restore(struct drill_victim *victim, struct error *why)
     return code;
 }
 
+/* When the fault began, and when clients were calm again. */
+struct span {
+    uint64_t fault_ns;
+    uint64_t calm_ns;
+};
+
 /* The fault, and what follows until it is to be undone. */
 static int suffer(struct drill *drill, struct contact *contact,
                   struct drill_clients *clients,
-                  const struct drill_victim *victim, uint64_t *fault_ns,
+                  const struct drill_victim *victim, struct span *span,
                   struct error *why)
 {
-    uint64_t now_ms = clock_monotonic_ms();
-    uint64_t until_ms = now_ms + HOLD_MS;
+    uint64_t begun_ms = clock_monotonic_ms() + HURRY_MS;
+    int code;
 
-    *fault_ns = clock_monotonic_ns();
+    drill_clients_hurry(clients);
+    if (rest(contact, begun_ms, why) != 0)
+        return (int)why->code;
+    span->fault_ns = clock_monotonic_ns();
     if (drill->fault->inflict(victim, why) != 0)
         return (int)why->code;
-    drill_clients_hurry(clients);
-    if (look_for_recovery(drill, contact, *fault_ns,
-                          now_ms + drill->budget_ms + PATIENCE_MS, why) != 0)
-        return (int)why->code;
-    now_ms = clock_monotonic_ms() + HOLD_LONGER_MS;
-    return rest(contact, now_ms > until_ms ? now_ms : until_ms, why);
+    drill_clients_hurry(clients); /* who rests just now, too */
+    code = look_for_recovery(drill, contact, span->fault_ns,
+                             begun_ms + drill->budget_ms + PATIENCE_MS, why);
+    if (code == 0)
+        code = rest(contact, clock_monotonic_ms() + HURRY_MS, why);
+    drill_clients_calm(clients);
+    span->calm_ns = clock_monotonic_ns();
+    if (code == 0)
+        code = rest(contact, clock_monotonic_ms() + HOLD_LONGER_MS, why);
+    return code ? code : rest(contact, begun_ms + HOLD_MS, why);
 }
 
 static int check_ended(const struct drill *drill,
@@ -198,16 +214,19 @@ static int check_ended(const struct drill *drill,
                      drill->fault->done);
 }
 
-static void note_round(struct drill *drill, unsigned master, uint64_t fault_ns)
+static void note_round(struct drill *drill, unsigned master,
+                       const struct span *span)
 {
     struct drill_round *round = &drill->rounds[drill->done++];
+    uint64_t recovered_ns =
+        drill_history_recovered_ns(&drill->history, span->fault_ns);
 
     *round = (struct drill_round){
         .master = master,
-        .gap_ns =
-            drill_history_recovered_ns(&drill->history, fault_ns) - fault_ns,
-        .silent_ns = drill_history_silence_ns(&drill->history, fault_ns,
-                                              clock_monotonic_ns()),
+        .gap_ns = recovered_ns - span->fault_ns,
+        .silent_ns = drill_history_silence_ns(
+            &drill->history, span->fault_ns,
+            recovered_ns > span->calm_ns ? recovered_ns : span->calm_ns),
     };
     fprintf(stderr, "%*u/%u  %s %s  gap %.1f ms\n", 4, drill->done,
             (unsigned)drill->count, drill->dev.masters[master].name,
@@ -221,7 +240,7 @@ static int play_round(struct drill *drill, struct contact *contact,
     struct drill_victim victim = {
         .dev = &drill->dev, .contact = contact, .words = drill->words};
     uint64_t rest_ms = REST_MS + random_below(random, REST_JITTER_MS);
-    uint64_t fault_ns;
+    struct span span = {0};
     struct error restoring;
     unsigned leader;
     int code;
@@ -230,15 +249,15 @@ static int play_round(struct drill *drill, struct contact *contact,
         rest(contact, clock_monotonic_ms() + rest_ms, why) != 0 ||
         await_whole(drill, contact, NULL, &victim.master, why) != 0)
         return (int)why->code;
-    code = suffer(drill, contact, clients, &victim, &fault_ns, why);
+    code = suffer(drill, contact, clients, &victim, &span, why);
     if (restore(&victim, &restoring) != 0) {
         *why = restoring;
         return (int)why->code;
     }
     if (code != 0 || await_whole(drill, contact, &victim, &leader, why) != 0 ||
-        await_recovery(drill, contact, fault_ns, why) != 0)
+        await_recovery(drill, contact, span.fault_ns, why) != 0)
         return (int)why->code;
-    note_round(drill, victim.master, fault_ns);
+    note_round(drill, victim.master, &span);
     return check_ended(drill, &victim, why);
 }
 
