@@ -6,11 +6,87 @@
 #include <assert.h>
 #include <string.h>
 
+enum { GROUPED_MAX = 32 }; /* labels that are remembered */
+
 void kinds_init(struct kinds *kinds)
 {
-    *kinds = (struct kinds){0};
+    *kinds = (struct kinds){.grouped = memory_new(sizeof *kinds->grouped)};
     map_init(&kinds->by_text);
+    list_init(kinds->grouped);
 }
+
+/* ---- by a label ---- */
+
+static void groups_free(struct kind_groups *groups)
+{
+    list_remove(&groups->link);
+    free(groups->of);
+    free(groups);
+}
+
+static void forget_groups(const struct kinds *kinds)
+{
+    list_for_each(link, next, kinds->grouped)
+        groups_free(container_of(link, struct kind_groups, link));
+}
+
+struct valued {
+    const char *value;
+    uint32_t number;
+};
+
+static int by_value(const void *left, const void *right)
+{
+    return strcmp(((const struct valued *)left)->value,
+                  ((const struct valued *)right)->value);
+}
+
+static struct kind_groups *groups_new(const struct kinds *kinds,
+                                      const char *key)
+{
+    size_t length = strlen(key) + 1;
+    struct kind_groups *groups = memory_new(sizeof *groups + length);
+    struct valued *all = memory_array(kinds->count + 1, sizeof *all);
+    size_t count = 0;
+
+    memcpy(groups->key, key, length);
+    groups->of = memory_array(kinds->count + 1, sizeof *groups->of);
+    for (uint32_t i = 0; i < kinds->count; i++) {
+        const char *value =
+            kinds->all[i] ? kind_label(kinds->all[i], key) : NULL;
+
+        if (value)
+            all[count++] = (struct valued){value, i};
+    }
+    qsort(all, count, sizeof *all, by_value);
+    for (size_t i = 0; i < count; i++) {
+        groups->count += i == 0 || by_value(&all[i - 1], &all[i]) != 0;
+        groups->of[all[i].number] = groups->count;
+    }
+    free(all);
+    return groups;
+}
+
+const struct kind_groups *kinds_group(const struct kinds *kinds,
+                                      const char *key)
+{
+    struct kind_groups *groups;
+    size_t count = 0;
+
+    list_for_each(link, next, kinds->grouped)
+    {
+        groups = container_of(link, struct kind_groups, link);
+        if (strcmp(groups->key, key) == 0)
+            return groups;
+        if (++count == GROUPED_MAX)
+            groups_free(groups);
+    }
+    groups = groups_new(kinds, key);
+    list_append(kinds->grouped->next, &groups->link); /* before the first */
+    return groups;
+}
+
+/* ---- kinds ---- */
 
 static void kind_free(struct kind *kind)
 {
@@ -23,6 +99,8 @@ void kinds_fini(struct kinds *kinds)
 {
     for (uint32_t i = 0; i < kinds->count; i++)
         kind_free(kinds->all[i]);
+    forget_groups(kinds);
+    free(kinds->grouped);
     free(kinds->all);
     map_fini(&kinds->by_text);
 }
@@ -156,6 +234,7 @@ struct kind *kinds_take(struct kinds *kinds, const struct kind_labels *labels)
         kind = made;
         map_insert(&kinds->by_text, &kind->by_text, hash);
         give_number(kinds, kind);
+        forget_groups(kinds);
         kinds->tainted += kind->taint_count > 0;
     }
     kind->nodes++;
@@ -169,6 +248,7 @@ void kinds_drop(struct kinds *kinds, struct kind *kind)
         return;
     map_remove(&kinds->by_text, &kind->by_text);
     kinds->all[kind->number] = NULL;
+    forget_groups(kinds);
     kinds->tainted -= kind->taint_count > 0;
     kind_free(kind);
 }

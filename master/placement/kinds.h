@@ -4,6 +4,7 @@
  * Pure. A kind lives as long as a node is of it; its number is used again. */
 #pragma once
 
+#include "base/list.h"
 #include "base/map.h"
 #include "kontor/v1/types.pb-c.h"
 
@@ -26,11 +27,20 @@ struct kind {
     char text[];
 };
 
+/* The kinds by their values of one label. */
+struct kind_groups {
+    struct list link;
+    uint32_t count; /* of values */
+    uint32_t *of;   /* owned; by a kind's number its group, from 1; 0: none */
+    char key[];
+};
+
 struct kinds {
     struct map by_text;
-    struct kind **all; /* owned; by number, NULL where none is */
-    uint32_t count;    /* of numbers */
-    uint32_t tainted;  /* kinds with taints */
+    struct kind **all;    /* owned; by number, NULL where none is */
+    uint32_t count;       /* of numbers */
+    uint32_t tainted;     /* kinds with taints */
+    struct list *grouped; /* owned; what kinds_group() has made */
 };
 
 void kinds_init(struct kinds *kinds);
@@ -49,6 +59,11 @@ struct kind_labels {
 /* The kind with these, for one more node. Copies them. */
 struct kind *kinds_take(struct kinds *kinds, const struct kind_labels *labels);
 void kinds_drop(struct kinds *kinds, struct kind *kind);
+
+/* Made when it is first asked for and kept for the next time; borrowed until a
+ * kind comes or goes. O(kinds log kinds) then, else O(labels asked for). */
+const struct kind_groups *kinds_group(const struct kinds *kinds,
+                                      const char *key);
 
 /* The value of a label, or NULL. */
 const char *kind_label(const struct kind *kind, const char *key);

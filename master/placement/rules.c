@@ -75,35 +75,20 @@ static void find_apps(struct rules *rules, const struct presences *presences)
     rules->apps = spec->n_anti > 0 || spec->n_with > 0 || rules->averse;
 }
 
-/* Pods of the app by the value of a label, told of each kind with it: first
- * counted by kind, then summed up over the kinds of one value. */
+/* Pods of the app by the value of a label. */
 static void count_around(struct rules *rules, const struct placement *placement)
 {
-    const struct kinds *kinds = rules->all_kinds;
-    uint32_t *by_kind = memory_array(kinds->count + 1, sizeof *by_kind);
-
+    rules->groups = kinds_group(rules->all_kinds, rules->spec->spread);
+    rules->around =
+        memory_array(rules->groups->count + 1, sizeof *rules->around);
     for (uint32_t i = 0; rules->own && i < rules->own->slot_count; i++) {
         const struct presence_slot *slot = &rules->own->slots[i];
 
         if (slot->count > 0)
-            by_kind[placement->kind_numbers[slot->node - 1]] += slot->count;
+            rules->around[rules->groups
+                              ->of[placement->kind_numbers[slot->node - 1]]] +=
+                slot->count;
     }
-    rules->around = memory_array(kinds->count + 1, sizeof *rules->around);
-    for (uint32_t i = 0; i < kinds->count; i++) {
-        const char *value = kinds->all[i]
-                                ? kind_label(kinds->all[i], rules->spec->spread)
-                                : NULL;
-
-        for (uint32_t j = 0; value && j < kinds->count; j++) {
-            const char *other =
-                by_kind[j] > 0 ? kind_label(kinds->all[j], rules->spec->spread)
-                               : NULL;
-
-            if (other && strcmp(value, other) == 0)
-                rules->around[i] += by_kind[j];
-        }
-    }
-    free(by_kind);
 }
 
 /* All that a node itself is asked for, whoever is on it. */
@@ -219,14 +204,15 @@ uint32_t rules_crowd(const struct rules *rules,
 {
     if (rules->spread_hosts)
         return presence_on(rules->own, entry->number);
-    return rules->around ? rules->around[entry->kind->number] : 0;
+    return rules->around ? rules->around[rules->groups->of[entry->kind->number]]
+                         : 0;
 }
 
 bool rules_next_crowd(const struct rules *rules, uint32_t *crowd)
 {
     uint32_t next = UINT32_MAX;
 
-    for (uint32_t i = 0; rules->around && i < rules->all_kinds->count; i++) {
+    for (uint32_t i = 1; rules->around && i <= rules->groups->count; i++) {
         if (rules->around[i] > *crowd && rules->around[i] < next)
             next = rules->around[i];
     }

@@ -27,8 +27,8 @@ struct rules {
     uint64_t kinds;             /* the bits of those that may do */
     bool apps;                  /* the other pods on a node matter */
     bool spread_hosts;
-    uint32_t *around; /* pods of the app with the kind's value of the label
-                         that is spread over, by number; owned; or NULL */
+    const struct kind_groups *groups; /* by the label that is spread over */
+    uint32_t *around; /* pods of the app in each of them; owned; or NULL */
 };
 
 void rules_init(struct rules *rules, const struct placement *placement,

@@ -190,20 +190,21 @@ static void measure_filling(void)
 
 /* ---- rules ---- */
 
-/* Like nodes in ten zones. */
-static struct placement *labelled_nodes(size_t count)
+/* Like nodes in ten zones; or each with a label of its own, too. */
+static struct placement *labelled_nodes(size_t count, bool unlike)
 {
     struct placement *placement = placement_new();
     static char names[5000][8];
 
     for (size_t i = 0; i < count; i++) {
         Kontor__V1__Label zone = KONTOR__V1__LABEL__INIT;
-        Kontor__V1__Label *labels[] = {&zone};
-        char key[] = "zone", value[8];
+        Kontor__V1__Label own = KONTOR__V1__LABEL__INIT;
+        Kontor__V1__Label *labels[] = {&zone, &own};
+        char key[] = "zone", value[8], own_key[] = "hostname";
         struct placement_node node = {
             .id = i + 1,
             .name = names[i],
-            .labels = {labels, 1, NULL, 0},
+            .labels = {labels, unlike ? 2 : 1, NULL, 0},
             .capacity = {{64000, GI(256), GI(800), UINT64_C(10000000000)}},
         };
 
@@ -211,6 +212,8 @@ static struct placement *labelled_nodes(size_t count)
         snprintf(value, sizeof value, "z%zu", i % 10);
         zone.key = key;
         zone.value = value;
+        own.key = own_key;
+        own.value = names[i];
         node.free = node.capacity;
         placement_set(placement, &node);
     }
@@ -218,10 +221,11 @@ static struct placement *labelled_nodes(size_t count)
 }
 
 /* Pods of one app until it has one on every node, and what that took. */
-static void measure_rule(const char *what, const Kontor__V1__PodSpec *spec)
+static void measure_rule(const char *what, const Kontor__V1__PodSpec *spec,
+                         bool unlike)
 {
     enum { NODES = 5000 };
-    struct placement *placement = labelled_nodes(NODES);
+    struct placement *placement = labelled_nodes(NODES, unlike);
     struct placement_hold **holds = memory_array(NODES, sizeof(void *));
     struct placement_request request = {
         .want = {{500, GI(1), 0, 0}}, .node = "", .spec = spec};
@@ -259,15 +263,16 @@ static void measure_rules(void)
     anti.n_anti = 1;
     host.spread = on_host;
     zone.spread = on_zone;
-    measure_rule("anti-affinity, 5000 pods on 5000 nodes", &anti);
-    measure_rule("spread over 5000 nodes", &host);
-    measure_rule("spread over 10 zones of 5000 nodes", &zone);
+    measure_rule("anti-affinity, 5000 pods on 5000 nodes", &anti, false);
+    measure_rule("spread over 5000 nodes", &host, false);
+    measure_rule("spread over 10 zones of 5000 nodes", &zone, false);
+    measure_rule("  the same, of 5000 unlike nodes", &zone, true);
 }
 
 static void measure_gang(void)
 {
     enum { PODS = 5000 };
-    struct placement *placement = labelled_nodes(5000);
+    struct placement *placement = labelled_nodes(5000, false);
     struct placement_request *requests = memory_array(PODS, sizeof *requests);
     struct placement_hold **holds = memory_array(PODS, sizeof(void *));
     uint64_t began, ns;
@@ -294,7 +299,7 @@ static void measure_gang(void)
 static void measure_preemption(void)
 {
     enum { NODES = 5000, PODS_A_NODE = 20, ROUNDS = 5000 };
-    struct placement *placement = labelled_nodes(NODES);
+    struct placement *placement = labelled_nodes(NODES, false);
     Kontor__V1__PodSpec low = KONTOR__V1__POD_SPEC__INIT;
     Kontor__V1__PodSpec high = KONTOR__V1__POD_SPEC__INIT;
     Kontor__V1__Resources message = KONTOR__V1__RESOURCES__INIT;
