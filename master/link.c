@@ -58,7 +58,13 @@ static void on_channel_changed(void *data, bool connected,
 
     (void)why;
     if (connected && link->state == LINK_WAITING)
-        link->retry_at_ms = 0; /* with the next tick */
+        dispatch_due(link->dispatch, link);
+}
+
+/* Asking one that is not would keep those that are from being asked. */
+static bool is_connected(const struct link *link)
+{
+    return link->channel && channel_connected(link->channel);
 }
 
 static void on_channel_closed(void *data)
@@ -206,7 +212,7 @@ void link_hurry(struct link *link)
 
 void link_open(struct link *link)
 {
-    if (link->state == LINK_WAITING && link->channel)
+    if (link->state == LINK_WAITING && is_connected(link))
         open_session(link);
     else if (link->state == LINK_SYNCED && !link->rpc)
         compare_again(link);
@@ -214,7 +220,8 @@ void link_open(struct link *link)
 
 void link_tick(struct link *link, uint64_t now_ms)
 {
-    if ((link->state == LINK_WAITING && now_ms >= link->retry_at_ms) ||
+    if ((link->state == LINK_WAITING && now_ms >= link->retry_at_ms &&
+         is_connected(link)) ||
         (link->state == LINK_SYNCED &&
          (link->listed_at_ms == 0 || /* soon, the machine may just be up */
           now_ms >= link->listed_at_ms + COMPARE_EVERY_MS)))
