@@ -4,7 +4,12 @@
  * Every file system is made detached and then put on a descriptor that was
  * resolved inside the container's root, never on a path: an image whose /dev
  * is a link gets its devices where the link leads in there. The lists of
- * hidden and read-only paths are Docker's. */
+ * hidden and read-only paths are Docker's.
+ *
+ * No mount opens a device, the root not either, but the six nodes that are
+ * bound into /dev one by one, and terminals: whoever may make devices in a
+ * container cannot open them, in whatever folder. Only who may mount gets a
+ * file system without nodev. */
 #include "node/supervisor/container_root.h"
 
 #include "base/fd.h"
@@ -43,10 +48,8 @@ static const struct file_system proc = {"proc", "/proc", NO_PROGRAMS, {{0}}};
 static const struct file_system sys = {
     "sysfs", "/sys", NO_PROGRAMS | MOUNT_ATTR_RDONLY, {{0}}};
 
-static const struct file_system dev = {"tmpfs",
-                                       "/dev",
-                                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-                                       {{"mode", "0755"}, {"size", "64k"}}};
+static const struct file_system dev = {
+    "tmpfs", "/dev", NO_PROGRAMS, {{"mode", "0755"}, {"size", "64k"}}};
 
 static const struct file_system mqueue = {
     "mqueue", "/dev/mqueue", NO_PROGRAMS, {{0}}};
@@ -143,16 +146,32 @@ static int fill_dev(int dir, struct error *why)
 {
     static const char *const folders[] = {"pts", "shm", "mqueue"};
 
-    for (size_t i = 0; i < ARRAY_LEN(devices); i++)
-        if (mknodat(dir, devices[i].name, S_IFCHR | 0666,
-                    makedev(devices[i].major, devices[i].minor)) != 0)
-            return error_errno(why, "make /dev/%s", devices[i].name);
     for (size_t i = 0; i < ARRAY_LEN(links); i++)
         if (symlinkat(links[i].target, dir, links[i].name) != 0)
             return error_errno(why, "make /dev/%s", links[i].name);
     for (size_t i = 0; i < ARRAY_LEN(folders); i++)
         if (mkdirat(dir, folders[i], 0755) != 0)
             return error_errno(why, "make /dev/%s", folders[i]);
+    return 0;
+}
+
+/* The nodes lie in `files`, where no container can make another one; they are
+ * not the host's, so their owner and mode are the container's to change. */
+static int bind_devices(int dir, int files, struct error *why)
+{
+    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
+        const char *name = devices[i].name;
+        CLEANUP(fd_close) int node = -1;
+
+        if (mknodat(files, name, S_IFCHR | 0666,
+                    makedev(devices[i].major, devices[i].minor)) != 0 ||
+            mknodat(dir, name, S_IFREG, 0) != 0)
+            return error_errno(why, "make /dev/%s", name);
+        node = open_tree(files, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (node < 0 ||
+            move_mount(node, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+            return error_errno(why, "bind /dev/%s", name);
+    }
     return 0;
 }
 
@@ -182,7 +201,7 @@ static int put_pts(const struct users *users, int root, struct error *why)
     return make_and_put(&pts, root, why);
 }
 
-static int make_dev(const struct container_root *container, int root,
+static int make_dev(const struct container_root *container, int root, int files,
                     struct error *why)
 {
     CLEANUP(fd_close) int target = root_path_folder(root, dev.target, why);
@@ -190,6 +209,7 @@ static int make_dev(const struct container_root *container, int root,
 
     if (mounted < 0 || fill_dev(mounted, why) != 0 ||
         put(mounted, target, dev.target, why) != 0 ||
+        bind_devices(mounted, files, why) != 0 ||
         put_pts(container->users, root, why) != 0 ||
         make_and_put(&mqueue, root, why) != 0)
         return (int)why->code;
@@ -270,7 +290,7 @@ static int bind_file(int root, int files, const char *path, const char *content,
     file = openat(files, name, O_PATH | O_CLOEXEC);
     if (file < 0)
         return error_errno(why, "open %s", path);
-    return bind_on(file, target, path, 0, why);
+    return bind_on(file, target, path, MOUNT_ATTR_NODEV, why);
 }
 
 static int bind_files(const struct container_root *root, int root_fd, int files,
@@ -298,7 +318,7 @@ int container_mounts_make(const struct container_root *root, int root_fd,
 {
     if (make_and_put(&proc, root_fd, why) != 0 ||
         make_and_put(&sys, root_fd, why) != 0 ||
-        make_dev(root, root_fd, why) != 0)
+        make_dev(root, root_fd, files, why) != 0)
         return (int)why->code;
     for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
         if (hide(root_fd, hidden[i], why) != 0)

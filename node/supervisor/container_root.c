@@ -4,7 +4,8 @@
  * So the layers get short names: links "0", "1" ... in a small tmpfs that is
  * the current folder while they are mounted. It also keeps the host's paths
  * out of what the container sees in /proc/self/mountinfo, and carries the
- * files that are bound into /etc. It goes when the old root is detached.
+ * files that are bound into /etc, and the devices that are into /dev. It goes
+ * when the old root is detached.
  *
  * https://docs.kernel.org/filesystems/overlayfs.html */
 #include "node/supervisor/container_root.h"
@@ -143,7 +144,7 @@ static int enter_scratch(const struct container_root *root, struct error *why)
 
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return error_errno(why, "make the mounts private");
-    if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+    if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NOEXEC,
               "size=1m,mode=0755") != 0)
         return error_errno(why, "mount a tmpfs on %s", path);
     if (chdir(path) != 0)

@@ -36,6 +36,6 @@ int container_root_enter(const struct container_root *root, struct error *why);
 
 /* What container_root.c leaves to container_mounts.c: everything above the
  * bare layers. `files` is a folder on a file system that goes away with the
- * old root. */
+ * old root and may hold devices. */
 int container_mounts_make(const struct container_root *root, int root_fd,
                           int files, struct error *why);

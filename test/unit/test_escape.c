@@ -240,24 +240,28 @@ static void limits_are_set(void **state)
 /* ---- what it sees ---------------------------------------------------------
  */
 
+static void add_tmpfs(uint64_t size_bytes)
+{
+    Kontor__V1__BundleContainer *container = pod->bundle->containers[0];
+    Kontor__V1__Tmpfs *tmpfs = memory_new(sizeof *tmpfs);
+
+    kontor__v1__tmpfs__init(tmpfs);
+    tmpfs->path = memory_string("/data");
+    tmpfs->size_bytes = size_bytes;
+    container->tmpfs = memory_array(1, sizeof *container->tmpfs);
+    container->tmpfs[0] = tmpfs;
+    container->n_tmpfs = 1;
+}
+
 static void a_read_only_root_stays_so(void **state)
 {
-    Kontor__V1__Tmpfs *tmpfs = memory_new(sizeof *tmpfs);
-    Kontor__V1__BundleContainer *container;
-
     (void)state;
     make_pod("touch /x 2>&1; touch /etc/x 2>&1; mount -o remount,rw / 2>&1; "
              "echo y > /data/y && echo data; touch /dev/shm/z && echo shm; "
              "df -k /data /dev/shm | awk '{print $2}' | tr '\\n' ' '; "
              "grep -E ' /data ' /proc/self/mounts");
-    kontor__v1__tmpfs__init(tmpfs);
-    tmpfs->path = memory_string("/data");
-    tmpfs->size_bytes = 2 << 20;
-    container = pod->bundle->containers[0];
-    container->read_only = true;
-    container->tmpfs = memory_array(1, sizeof *container->tmpfs);
-    container->tmpfs[0] = tmpfs;
-    container->n_tmpfs = 1;
+    add_tmpfs(2 << 20);
+    pod->bundle->containers[0]->read_only = true;
     pod->bundle->shm_bytes = 3 << 20;
     kpod_pod_run(pod);
     assert_says("touch: /x: Read-only file system");
@@ -309,6 +313,42 @@ static void an_image_has_no_devices(void **state)
     kpod_pod_run(pod);
     assert_says("1:3 character special file\n1:5 character special file\n");
     assert_says("\n0\n0\n");
+}
+
+/* Who may make devices makes the host's disks, too, and opens none, wherever
+ * they are made. */
+static void a_device_that_is_made_is_not_opened(void **state)
+{
+    (void)state;
+    make_pod("for d in / /tmp /dev /dev/shm /data; do "
+             "for kind in 'c 1 3' 'b 7 0'; do "
+             "mknod $d/x $kind && probe open $d/x || echo refused; "
+             "rm -f $d/x; done; done | sort | uniq -c");
+    add_tmpfs(1 << 20);
+    pod->bundle->containers[0]->cap_add = 1ull << CAP_MKNOD;
+    kpod_pod_run(pod);
+    assert_says(kpod_pod_first_id ? " 10 refused\n" : " 10 EACCES\n");
+}
+
+/* No other mount opens devices. What becomes of its own is no matter of the
+ * host's. */
+static void it_has_six_devices_of_its_own(void **state)
+{
+    struct stat info;
+
+    (void)state;
+    make_pod("for d in zero random urandom; do head -c 3 /dev/$d | wc -c; done "
+             "| tr '\n' ' '; echo x > /dev/null && echo null; "
+             "{ echo x > /dev/full; } 2>&1; probe open /dev/tty; "
+             "chmod 600 /dev/null && stat -c %a /dev/null; "
+             "awk '$6 !~ /nodev/ && $5 != \"/dev/pts\" {print $4}' "
+             "/proc/self/mountinfo | sort -u | tr '\n' ' '");
+    kpod_pod_run(pod);
+    assert_says("3 3 3 null\n");
+    assert_says("No space left on device\nENXIO\n600\n"
+                "/full /null /random /tty /urandom /zero ");
+    assert_int_equal(stat("/dev/null", &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0666);
 }
 
 /* An image whose /proc and /sys are links gets them where the links lead, and
@@ -457,6 +497,8 @@ int main(void)
         story(a_read_only_root_stays_so),
         story(no_descriptor_leads_out),
         story(an_image_has_no_devices),
+        story(a_device_that_is_made_is_not_opened),
+        story(it_has_six_devices_of_its_own),
         story(a_proc_that_is_a_link_is_covered_all_the_same),
         story(nothing_writes_to_the_kernel),
         story(the_log_is_no_link),

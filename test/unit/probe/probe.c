@@ -7,10 +7,13 @@
  *   probe memory MIB                  take so much
  *   probe forks COUNT                 so many children that sleep
  *   probe fds                         descriptors beyond the standard ones
+ *   probe open PATH                   for reading
+ *   probe overwrite PATH              for writing, of what is open by then
  *
  * Prints one line: "ok" or the errno's name, or what was found. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +97,16 @@ static void list_descriptors(void)
     printf("descriptors %d\n", count);
 }
 
+/* Through the descriptor: what PATH names may be gone or busy. */
+static void overwrite(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    char own[64];
+
+    snprintf(own, sizeof own, "/proc/self/fd/%d", fd);
+    say(fd < 0 ? -1 : open(own, O_WRONLY | O_TRUNC));
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -108,6 +121,10 @@ int main(int argc, char **argv)
         call(argc, argv, X32_BIT);
     else if (strcmp(what, "i386") == 0)
         call_i386(argc, argv);
+    else if (strcmp(what, "open") == 0)
+        say(open(argv[2], O_RDONLY | O_NONBLOCK));
+    else if (strcmp(what, "overwrite") == 0)
+        overwrite(argv[2]);
     else if (strcmp(what, "memory") == 0)
         take_memory(argv);
     else if (strcmp(what, "forks") == 0)
