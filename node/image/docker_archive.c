@@ -16,7 +16,8 @@
 
 #define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
 #define CONFIG_TYPE "application/vnd.oci.image.config.v1+json"
-#define LAYER_TYPE "application/vnd.oci.image.layer.v1.tar"
+/* Docker's, which leaves open how it is compressed. */
+#define LAYER_TYPE "application/vnd.docker.image.rootfs.diff.tar"
 
 enum { READ_BYTES = 256 << 10, NAMES_TEXT_MAX = 200 };
 

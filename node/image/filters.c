@@ -2,7 +2,6 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
-#include "node/image/inflate.h"
 #include "node/image/layer.h"
 #include "node/image/sandbox.h"
 
@@ -91,6 +90,7 @@ static int inflate_all(struct inflate_run *run, struct error *why)
     }
     if (!failed)
         failed = inflate_end(inflate, why);
+    run->report.format = inflate_found(inflate);
     ring_flush(&run->out);
     inflate_free(inflate);
     return failed;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "node/image/digest.h"
+#include "node/image/inflate.h"
 #include "node/image/ring.h"
 
 enum filter { FILTER_INFLATE, FILTER_UNTAR };
@@ -31,10 +32,11 @@ enum {
 
 /* What each writes once, before it ends. */
 struct filter_report {
-    struct error why;     /* code 0: done */
-    struct digest digest; /* inflate: of the tar archive */
-    uint64_t tar_bytes;   /* inflate */
-    bool broken_pipe;     /* inflate: untar ended, it knows why */
+    struct error why;           /* code 0: done */
+    struct digest digest;       /* inflate: of the tar archive */
+    uint64_t tar_bytes;         /* inflate */
+    enum inflate_format format; /* inflate: of what it was given */
+    bool broken_pipe;           /* inflate: untar ended, it knows why */
 };
 
 /* What all of them need, done once before they are forked. */

@@ -8,19 +8,12 @@
 #include <string.h>
 #include <zstd.h>
 
-enum inflate_format {
-    INFLATE_UNKNOWN, /* fewer than MAGIC_BYTES were seen */
-    INFLATE_GZIP,
-    INFLATE_ZSTD,
-    INFLATE_PLAIN,
-};
-
 enum { MAGIC_BYTES = 4 };
 
 struct inflate {
     struct inflate_out out;
-    enum inflate_format format;
-    bool between; /* members or frames: the stream may end here */
+    enum inflate_format format; /* of MAGIC_BYTES, or all there are */
+    bool between;               /* members or frames: the stream may end here */
     uint8_t magic[MAGIC_BYTES];
     size_t magic_length;
     uint64_t in_bytes;
@@ -246,4 +239,9 @@ int inflate_end(struct inflate *inflate, struct error *why)
     if (!inflate->between)
         return error_set(why, ERROR_DATA_LOSS, "is cut short");
     return 0;
+}
+
+enum inflate_format inflate_found(const struct inflate *inflate)
+{
+    return inflate->format;
 }

@@ -1,8 +1,7 @@
 /* inflate.h - a layer's compressed bytes turned into its tar archive.
  *
  * gzip (ISA-L; any number of members), zstd (any number of frames) or plain,
- * told apart by their first bytes: what comes out is held against the diffID,
- * so a wrong label cannot change an image. */
+ * told apart by their first bytes. */
 #pragma once
 
 #include "base/error.h"
@@ -21,6 +20,13 @@ enum {
 #define INFLATE_MAX_BYTES (UINT64_C(64) << 30)
 #define INFLATE_FREE_BYTES (UINT64_C(1) << 30)
 #define INFLATE_RATIO_MAX 200
+
+enum inflate_format {
+    INFLATE_UNKNOWN, /* too few bytes were seen */
+    INFLATE_GZIP,
+    INFLATE_ZSTD,
+    INFLATE_PLAIN,
+};
 
 struct inflate;
 
@@ -45,3 +51,6 @@ int inflate_add(struct inflate *inflate, const uint8_t *bytes, size_t length,
 
 /* No more bytes come. DATA_LOSS when the stream is cut short. */
 int inflate_end(struct inflate *inflate, struct error *why);
+
+/* What it was, once inflate_end() succeeded. */
+enum inflate_format inflate_found(const struct inflate *inflate);

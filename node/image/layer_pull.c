@@ -254,13 +254,34 @@ void layer_pull_start(struct layer_pull *pull, const struct unpack_site *site)
     request_start(pull);
 }
 
+/* The diffID is compared all the same. But another reader, who goes by the
+ * type, would not see what we see. */
+static int check_format(struct layer_pull *pull)
+{
+    static const char *const names[] = {
+        [INFLATE_UNKNOWN] = "nothing",
+        [INFLATE_GZIP] = "gzip",
+        [INFLATE_ZSTD] = "zstd",
+        [INFLATE_PLAIN] = "not compressed",
+    };
+    enum inflate_format listed = pull->blob->format;
+    enum inflate_format found = pull->unpacker.inflate.report.format;
+
+    if (listed == INFLATE_UNKNOWN || listed == found)
+        return 0;
+    return error_set(&pull->why, ERROR_INVALID_ARGUMENT,
+                     "its type is \"%s\", and its bytes are %s",
+                     pull->blob->media_type, names[found]);
+}
+
 static void unpack_step(struct layer_pull *pull)
 {
     struct digest tar = {{0}};
 
     if (!unpacker_ended(&pull->unpacker))
         return;
-    if (unpacker_result(&pull->unpacker, &tar, &pull->why) != 0) {
+    if (unpacker_result(&pull->unpacker, &tar, &pull->why) != 0 ||
+        check_format(pull) != 0) {
         fail(pull);
     } else if (!digest_equal(&tar, pull->diff_id)) {
         error_set(&pull->why, ERROR_DATA_LOSS,

@@ -12,6 +12,9 @@
 #define OCI_INDEX "application/vnd.oci.image.index.v1+json"
 #define DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define OCI_LAYER "application/vnd.oci.image.layer.v1"
+#define OCI_FOREIGN_LAYER "application/vnd.oci.image.layer.nondistributable.v1"
+#define DOCKER_LAYER "application/vnd.docker.image.rootfs.diff"
 #define REF_NAME "org.opencontainers.image.ref.name"
 
 const char manifest_accept[] =
@@ -22,22 +25,27 @@ static const char *const config_types[] = {
     "application/vnd.docker.container.image.v1+json",
 };
 
-static const char *const layer_types[] = {
-    "application/vnd.oci.image.layer.v1.tar",
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.oci.image.layer.v1.tar+zstd",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-    "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
-    "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
-    "application/vnd.docker.image.rootfs.diff.tar.zstd",
+/* Docker's without a suffix was written for compressed layers as well, which
+ * containerd still takes; all others mean what they say. */
+static const struct {
+    const char *type;
+    enum inflate_format format;
+} layer_types[] = {
+    {OCI_LAYER ".tar", INFLATE_PLAIN},
+    {OCI_LAYER ".tar+gzip", INFLATE_GZIP},
+    {OCI_LAYER ".tar+zstd", INFLATE_ZSTD},
+    {OCI_FOREIGN_LAYER ".tar", INFLATE_PLAIN},
+    {OCI_FOREIGN_LAYER ".tar+gzip", INFLATE_GZIP},
+    {OCI_FOREIGN_LAYER ".tar+zstd", INFLATE_ZSTD},
+    {DOCKER_LAYER ".tar", INFLATE_UNKNOWN},
+    {DOCKER_LAYER ".tar.gzip", INFLATE_GZIP},
+    {DOCKER_LAYER ".tar.zstd", INFLATE_ZSTD},
 };
 
-static bool one_of(const char *text, const char *const *list, size_t count)
+static bool is_config(const char *type)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(text, list[i]) == 0)
+    for (size_t i = 0; i < ARRAY_LEN(config_types); i++)
+        if (strcmp(type, config_types[i]) == 0)
             return true;
     return false;
 }
@@ -167,6 +175,26 @@ int manifest_kind(const char *media_type, const void *json, size_t length,
     return 0;
 }
 
+int manifest_check_sent(const struct descriptor *listed, const char *sent,
+                        struct error *why)
+{
+    char type[MEDIA_TYPE_MAX];
+    enum manifest_kind listed_kind = MANIFEST_IMAGE;
+    enum manifest_kind sent_kind = MANIFEST_IMAGE;
+    struct error no_image;
+
+    bare_type(sent, type);
+    if (kind_of_type(type, &sent_kind, &no_image) != 0)
+        return 0;
+    if (kind_of_type(listed->media_type, &listed_kind, why) != 0)
+        return (int)why->code;
+    if (sent_kind != listed_kind)
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "manifest %s, listed as \"%s\", was sent as \"%s\"",
+                         listed->digest.text, listed->media_type, type);
+    return 0;
+}
+
 /* ---- descriptors --------------------------------------------------------- */
 
 static int parse_descriptor(const json_t *json, const char *what,
@@ -185,7 +213,18 @@ static int parse_descriptor(const json_t *json, const char *what,
         return error_wrap(why, "%s", what);
     memcpy(out->media_type, type, strlen(type) + 1);
     out->size_bytes = (uint64_t)json_integer_value(size);
+    out->format = INFLATE_UNKNOWN;
     return 0;
+}
+
+static bool find_format(const char *type, enum inflate_format *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(layer_types); i++)
+        if (strcmp(type, layer_types[i].type) == 0) {
+            *out = layer_types[i].format;
+            return true;
+        }
+    return false;
 }
 
 static int parse_layer(const json_t *json, size_t number,
@@ -196,7 +235,7 @@ static int parse_layer(const json_t *json, size_t number,
     snprintf(what, sizeof what, "layer %zu", number);
     if (parse_descriptor(json, what, out, why) != 0)
         return (int)why->code;
-    if (!one_of(out->media_type, layer_types, ARRAY_LEN(layer_types)))
+    if (!find_format(out->media_type, &out->format))
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "%s: type \"%s\" is not a layer this node can unpack",
                          what, out->media_type);
@@ -246,7 +285,7 @@ static int parse_manifest(const json_t *root, struct manifest *out,
     if (parse_descriptor(json_object_get(root, "config"), "config",
                          &out->config, why) != 0)
         return (int)why->code;
-    if (!one_of(out->config.media_type, config_types, ARRAY_LEN(config_types)))
+    if (!is_config(out->config.media_type))
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "config of type \"%s\": not a container image",
                          out->config.media_type);

@@ -10,6 +10,7 @@
 
 #include "kontor/v1/bundle.pb-c.h"
 #include "node/image/digest.h"
+#include "node/image/inflate.h"
 
 enum {
     MANIFEST_MAX_BYTES = 4 << 20, /* as registries limit it */
@@ -32,6 +33,8 @@ struct descriptor {
     char media_type[MEDIA_TYPE_MAX];
     struct digest digest;
     uint64_t size_bytes;
+    /* A layer's bytes, as its type says; INFLATE_UNKNOWN: it says nothing. */
+    enum inflate_format format;
 };
 
 struct platform {
@@ -66,6 +69,12 @@ void image_config_fini(struct image_config *config);
  * INVALID_ARGUMENT names a type that is no image. */
 int manifest_kind(const char *media_type, const void *json, size_t length,
                   enum manifest_kind *out, struct error *why);
+
+/* A registry sent a document of the media type `sent` for what a descriptor
+ * lists. INVALID_ARGUMENT when one of the two is an index and the other is
+ * not; a type that is neither says nothing. */
+int manifest_check_sent(const struct descriptor *listed, const char *sent,
+                        struct error *why);
 
 /* INVALID_ARGUMENT says what is wrong with the document. */
 int manifest_parse(const void *json, size_t length, struct manifest *out,

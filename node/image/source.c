@@ -87,13 +87,16 @@ static int get_document(struct source *source,
     char media_type[HTTP_HEADER_MAX];
     int failed;
 
-    if (source_is_layout(source))
+    if (source_is_layout(source)) {
         failed = layout_blob(&source->layout, document, out, why);
-    else if (manifest)
+    } else if (manifest) {
         failed = image_registry_manifest(
             &source->registry, document->digest.text, out, media_type, why);
-    else
+        if (!failed)
+            failed = manifest_check_sent(document, media_type, why);
+    } else {
         failed = image_registry_blob(&source->registry, document, out, why);
+    }
     if (!failed && buffer_length(out) != document->size_bytes)
         failed = error_set(why, ERROR_DATA_LOSS, "%s has %zu bytes, not %llu",
                            document->digest.text, buffer_length(out),

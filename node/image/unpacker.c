@@ -194,6 +194,8 @@ static void process_hear(struct unpacker_process *process)
         report->why.code = ERROR_UNKNOWN;
     report->why.message[ERROR_MESSAGE_MAX - 1] = '\0';
     report->digest.text[DIGEST_TEXT_MAX - 1] = '\0';
+    if ((unsigned)report->format > INFLATE_PLAIN)
+        report->format = INFLATE_UNKNOWN;
     fd_reset(&process->report_fd);
 }
 
