@@ -34,6 +34,7 @@ int beneath_clean(const char *path, char out[BENEATH_PATH_MAX],
                   struct error *why)
 {
     size_t used = 0;
+    int depth = 0;
 
     out[0] = '\0';
     if (strlen(path) >= BENEATH_PATH_MAX)
@@ -54,6 +55,10 @@ int beneath_clean(const char *path, char out[BENEATH_PATH_MAX],
                              "a name is longer than %d bytes",
                              BENEATH_NAME_MAX - 1);
         if (length != 1 || path[0] != '.') {
+            if (++depth > BENEATH_DEPTH_MAX)
+                return error_set(why, ERROR_INVALID_ARGUMENT,
+                                 "path is more than %d levels deep",
+                                 BENEATH_DEPTH_MAX);
             if (used > 0)
                 out[used++] = '/';
             memcpy(out + used, path, length);

@@ -15,6 +15,9 @@
 enum {
     BENEATH_PATH_MAX = 4096, /* PATH_MAX: what a pod could open */
     BENEATH_NAME_MAX = 256,  /* NAME_MAX and a NUL */
+    /* Names in a path. Images have some twenty; what walks them, in the pod or
+     * beside it, need not bear the 2048 that 4095 bytes have room for. */
+    BENEATH_DEPTH_MAX = 256,
 };
 
 /* Where an entry goes: a folder, which is open, and a name in it. A path
@@ -36,14 +39,14 @@ void beneath_fini(struct beneath *at);
 
 /* Go to `path`: clean it and open its folder, with `make` after making what
  * is missing. A leading "/" is dropped, as tar does; INVALID_ARGUMENT when
- * it has "..", leaves the root through a symbolic link or is too long,
+ * it has "..", leaves the root through a symbolic link, is too long or deep,
  * NOT_FOUND when the folder is missing. The folder stays open for the next
  * path, which often needs the same. */
 int beneath_go(struct beneath *at, const char *path, bool make,
                struct error *why);
 
-/* A path without "", "." and a leading slash; INVALID_ARGUMENT when it has ".."
- * or is too long. "" is the root. */
+/* A path without "", "." and a leading slash; INVALID_ARGUMENT when it has
+ * "..", is too long or too deep. "" is the root. */
 int beneath_clean(const char *path, char out[BENEATH_PATH_MAX],
                   struct error *why);
 

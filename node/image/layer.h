@@ -17,7 +17,8 @@
  *   a hard link to what is not    named to the caller: a lower layer may
  *   in this archive               have it
  *   "..", a folder that is a link refused: INVALID_ARGUMENT names the entry
- *   out of the layer
+ *   out of the layer, a path of
+ *   more names than beneath.h has
  *
  * An entry replaces an earlier one of the same name, as tar has it. */
 #pragma once

@@ -216,17 +216,40 @@ static void long_paths_are_refused(void **state)
                         "longer than 4095");
 }
 
+/* "p/p/p", so many names. */
+static void make_deep(char path[2 * BENEATH_DEPTH_MAX + 2], int depth)
+{
+    for (int i = 0; i < 2 * depth; i++)
+        path[i] = i % 2 ? '/' : 'p';
+    path[2 * depth - 1] = '\0';
+}
+
 static void deep_paths_are_made(void **state)
 {
     struct layer_world *world = *state;
-    char path[BENEATH_PATH_MAX];
+    char path[2 * BENEATH_DEPTH_MAX + 2];
 
-    for (size_t i = 0; i < sizeof path; i++)
-        path[i] = i % 2 ? '/' : 'p';
-    path[sizeof path - 1] = '\0';
+    make_deep(path, BENEATH_DEPTH_MAX);
     archive_built_file(&world->archive, path, "x");
     layer_world_unpacks(world);
-    assert_true(layer_world_has(world, "p/p/p"));
+    layer_world_holds(world, path, "x");
+}
+
+static void deeper_paths_are_refused(void **state)
+{
+    struct layer_world *world = *state;
+    char path[2 * BENEATH_DEPTH_MAX + 2];
+
+    make_deep(path, BENEATH_DEPTH_MAX + 1);
+    archive_built_hardlink(&world->archive, "link", path);
+    layer_world_refuses(world, ERROR_INVALID_ARGUMENT, "entry \"link\"",
+                        "256 levels deep");
+    archive_built_free(&world->archive);
+    archive_built_begin(&world->archive);
+    archive_built_file(&world->archive, path, "x");
+    layer_world_refuses(world, ERROR_INVALID_ARGUMENT, "p/p/p",
+                        "256 levels deep");
+    assert_false(layer_world_has(world, "p"));
 }
 
 static void impossible_owners_are_refused(void **state)
@@ -262,6 +285,7 @@ int main(void)
         LAYER_TEST(long_names_are_refused),
         LAYER_TEST(long_paths_are_refused),
         LAYER_TEST(deep_paths_are_made),
+        LAYER_TEST(deeper_paths_are_refused),
         LAYER_TEST(impossible_owners_are_refused),
     };
 
