@@ -15,6 +15,7 @@
 #include "node/supervisor/pod_init.h"
 #include "node/supervisor/privileges.h"
 #include "node/supervisor/process.h"
+#include "node/supervisor/procfs.h"
 #include "node/supervisor/root_path.h"
 #include "node/supervisor/start_report.h" /* EXIT_... */
 #include "node/supervisor/supervisor.h"
@@ -67,17 +68,6 @@ static int reset_signals(struct error *why)
     return 0;
 }
 
-/* kpod protects itself from the OOM killer, and this is its child. */
-static int set_oom_score(struct error *why)
-{
-    CLEANUP(fd_close)
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0 || write(fd, "0", 1) != 1)
-        return error_errno(why, "set oom_score_adj");
-    return 0;
-}
-
 /* The /dev/shm that the pod's containers share is mounted where pid 1 is. A
  * copy of the mount can only be made from there; it goes where it is put. */
 static int take_shm(const struct container_child *child, int *shm,
@@ -106,7 +96,9 @@ static int join(int joined, struct error *why)
 static int enter_namespaces(const struct container_child *child, int *shm,
                             struct error *why)
 {
-    if (set_oom_score(why) != 0 || cgroup_enter(child->cgroup, 0, why) != 0)
+    /* kpod protects itself from the OOM killer, and this is its child. */
+    if (procfs_write("self/oom_score_adj", "0", why) != 0 ||
+        cgroup_enter(child->cgroup, 0, why) != 0)
         return (int)why->code;
     if (child->joined >= 0)
         return join(child->joined, why);

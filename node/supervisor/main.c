@@ -1,6 +1,7 @@
 /* main.c - kpod FOLDER: one pod's supervisor. See supervisor.h. */
 #include "base/fd.h"
 #include "node/supervisor/process.h"
+#include "node/supervisor/procfs.h"
 #include "node/supervisor/sealed.h"
 #include "node/supervisor/supervise.h"
 #include "node/supervisor/supervisor.h"
@@ -46,11 +47,9 @@ static int take_descriptors(struct error *why)
  * its pod's. In a container that may not say so, it goes without. */
 static void protect_from_oom_killer(void)
 {
-    CLEANUP(fd_close)
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    struct error ignored;
 
-    if (fd >= 0 && write(fd, "-999", 4) != 4)
-        return;
+    procfs_write("self/oom_score_adj", "-999", &ignored);
 }
 
 static int run(char **argv, struct error *why)

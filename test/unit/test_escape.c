@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "test/unit/kpod_story.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -240,6 +241,16 @@ static void limits_are_set(void **state)
 /* ---- what it sees ---------------------------------------------------------
  */
 
+static void fill_pipe(int ends[2])
+{
+    static const char bytes[65536];
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(ends[1], bytes, sizeof bytes) > 0)
+        continue;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+}
+
 static void add_tmpfs(uint64_t size_bytes)
 {
     Kontor__V1__BundleContainer *container = pod->bundle->containers[0];
@@ -270,6 +281,39 @@ static void a_read_only_root_stays_so(void **state)
     assert_says("data\nshm\n");
     assert_says("2048 3072");
     assert_says("rw,nosuid,nodev,noexec");
+}
+
+/* kpod's program, which may be had by having it executed in the container, is
+ * not written to (CVE-2019-5736): the mount that it runs from is read-only
+ * (sealed.h). That of the pod's pid 1 is not to be had at all. */
+static void nobody_writes_to_kpod(void **state)
+{
+    static char program[] = "/proc/self/exe";
+    char *argv[] = {program};
+    Kontor__V1__StartExec asked = KONTOR__V1__START_EXEC__INIT;
+    int notes[2], full[2];
+
+    (void)state;
+    if (kpod_pod_sanitized())
+        skip(); /* it needs libraries, which the image has not */
+    make_pod("probe overwrite /proc/1/exe; "
+             "until grep -qx exe /proc/[0-9]*/comm; do :; done; "
+             "for p in /proc/[0-9]*; do "
+             "[ \"$(cat $p/comm)\" = exe ] && probe overwrite $p/exe; done");
+    kpod_pod_start(pod);
+    kpod_pod_await_log(pod, "EACCES\n");
+    asked.argv = argv;
+    asked.n_argv = 1;
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, notes), 0);
+    fill_pipe(full); /* where it would say how it is used, and has to wait */
+    kpod_pod_send_exec(pod, &asked, (int[]){notes[1], full[1], full[1]}, 3);
+    kpod_pod_end(pod);
+    assert_says("EACCES\nEROFS\n");
+    for (int i = 0; i < 2; i++) {
+        close(notes[i]);
+        close(full[i]);
+    }
 }
 
 /* Leaked descriptors, one of which becomes the working folder by
@@ -495,6 +539,7 @@ int main(void)
         story(groups_are_added),
         story(limits_are_set),
         story(a_read_only_root_stays_so),
+        story(nobody_writes_to_kpod),
         story(no_descriptor_leads_out),
         story(an_image_has_no_devices),
         story(a_device_that_is_made_is_not_opened),

@@ -7,6 +7,7 @@
 #include "test/unit/kpod_story.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -193,6 +194,43 @@ static void a_terminal_is_the_containers(void **state)
     assert_int_equal(session.note.exit_code, 3);
 }
 
+/* What a container, which has to be allowed to mount for that, lays where
+ * terminals come from is not taken for it (CVE-2025-52565): this would be
+ * opened, made its terminal and given to a user by kpod. */
+static void a_false_multiplexer_makes_no_terminal(void **state)
+{
+    static const struct {
+        const char *laid, *said;
+    } ways[] = {
+        {"echo > /tmp/ptmx",
+         "/dev/pts/ptmx of the container makes no terminals"},
+        {"mkfifo /tmp/ptmx",
+         "/dev/pts/ptmx of the container makes no terminals"},
+        {"touch /tmp/ptmx; mount -o bind /dev/null /tmp/ptmx",
+         "/dev/pts/ptmx of the container makes no terminals"},
+        {"ln -s /dev/pts0/ptmx /tmp/ptmx", "open /dev/pts/ptmx: Too many"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        char script[256];
+
+        clean_up(NULL);
+        snprintf(script, sizeof script,
+                 "%s; mount -o rbind /tmp /dev/pts && echo laid; sleep 1000",
+                 ways[i].laid);
+        pod = kpod_pod_new(script);
+        pod->bundle->containers[0]->cap_add = 1ull << CAP_SYS_ADMIN;
+        kpod_pod_start(pod);
+        kpod_pod_await(pod, PHASE(RUNNING));
+        kpod_pod_await_log(pod, "laid");
+        start_sh("true", true);
+        assert_int_equal(next_note(), EXEC_FAILED);
+        assert_said(session.note.why.message, ways[i].said);
+        fd_reset(&session.socket);
+    }
+}
+
 static void signals_reach_it(void **state)
 {
     const struct exec_signal asked = {.number = SIGTERM};
@@ -272,6 +310,7 @@ int main(void)
         story(it_runs_in_the_container),
         story(user_and_environment_are_its_own),
         story(a_terminal_is_the_containers),
+        story(a_false_multiplexer_makes_no_terminal),
         story(signals_reach_it),
         story(a_lost_stream_kills_it),
         story(what_cannot_be_started_is_told),

@@ -1,9 +1,11 @@
 /* test_supervisor_parts.c - kpod's parts by themselves: the log under torn
- * ends and full disks, users in odd files, paths in a root. As root. */
+ * ends and full disks, users in odd files, paths in a root, false files of
+ * /proc. As root. */
 #include "base/fd.h"
 #include "base/lang.h"
 #include "node/supervisor/log_file.h"
 #include "node/supervisor/privileges.h"
+#include "node/supervisor/procfs.h"
 #include "node/supervisor/report.h"
 #include "node/supervisor/root_path.h"
 
@@ -354,6 +356,57 @@ static void paths_stay_in_the_root(void **state)
     close(root);
 }
 
+/* In mounts of its own: the message that a write is refused with, "" when it
+ * was done. */
+static void write_score(const char *from, const char *target, int pipe)
+{
+    struct error why = {0};
+
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        (from && mount(from, target, NULL, MS_BIND, NULL) != 0))
+        error_errno(&why, "mount %s on %s", from, target);
+    else
+        procfs_write("self/oom_score_adj", "77", &why);
+    dprintf(pipe, "%s", why.message);
+    _exit(0);
+}
+
+/* CVE-2025-52881: what should be written to the kernel goes elsewhere, or
+ * elsewhere in the kernel. */
+static void only_procfs_is_written_to(void **state)
+{
+    static const struct {
+        const char *from, *target, *said;
+    } ways[] = {
+        {NULL, NULL, ""},
+        {"proc", "/proc", "what is mounted on /proc is no procfs"},
+        {"proc/self/oom_score_adj", "/proc/self/oom_score_adj",
+         "something is mounted upon /proc/self/oom_score_adj"},
+        {"/proc/self/comm", "/proc/self/oom_score_adj",
+         "something is mounted upon /proc/self/oom_score_adj"},
+    };
+
+    (void)state;
+    assert_int_equal(mkdir("proc", 0755), 0);
+    assert_int_equal(mkdir("proc/self", 0755), 0);
+    put_file("proc/self/oom_score_adj", "");
+    for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+        char said[ERROR_MESSAGE_MAX] = "";
+        int ends[2];
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        if (fork() == 0)
+            write_score(ways[i].from, ways[i].target, ends[1]);
+        close(ends[1]);
+        assert_true(read(ends[0], said, sizeof said - 1) >= 0);
+        close(ends[0]);
+        wait(NULL);
+        assert_string_equal(said, ways[i].said);
+    }
+    assert_int_equal(size_of("proc/self/oom_score_adj"), 0);
+}
+
 /* A folder and a link out of the root, exchanged without end. */
 static pid_t exchange_for_ever(void)
 {
@@ -436,6 +489,7 @@ int main(void)
         story(users_are_resolved),
         story(odd_files_are_no_lists),
         story(paths_stay_in_the_root),
+        story(only_procfs_is_written_to),
         story(a_folder_that_becomes_a_link_leads_no_way_out),
     };
 
