@@ -256,6 +256,34 @@ static void bad_lists_are_refused(void **state)
     }
 }
 
+/* They would be read into memory whole (CVE-2023-25153). */
+static void lists_without_end_are_refused(void **state)
+{
+    static const struct {
+        const char *kind, *file, *said;
+    } lists[] = {
+        {"docker-archive", "manifest.json",
+         "manifest.json: larger than 4194304 bytes"},
+        {"oci-archive", "index.json", "index.json: larger than 4194304 bytes"},
+        {"oci-archive", "oci-layout", "oci-layout: larger than 4096 bytes"},
+    };
+    struct image_world *world = *state;
+    CLEANUP(free_pointer) char *spaces = memory_new(MANIFEST_MAX_BYTES + 1);
+
+    memset(spaces, ' ', MANIFEST_MAX_BYTES + 1);
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        struct archive_built built;
+        CLEANUP(free_pointer) char *path = NULL;
+
+        archive_built_begin(&built);
+        add_text(&built, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+        add(&built, lists[i].file, spaces, MANIFEST_MAX_BYTES + 1);
+        path = put(world, &built, true);
+        pull(world, lists[i].kind, path, "", ERROR_RESOURCE_EXHAUSTED,
+             lists[i].said);
+    }
+}
+
 static void wrong_files_are_named(void **state)
 {
     struct image_world *world = *state;
@@ -346,6 +374,7 @@ static int run_all(void)
         PULL_TEST(archives_that_climb_out_are_refused),
         PULL_TEST(links_in_place_of_what_is_written_lead_nowhere),
         PULL_TEST(bad_lists_are_refused),
+        PULL_TEST(lists_without_end_are_refused),
         PULL_TEST(wrong_files_are_named),
         PULL_TEST(file_systems_are_linked),
     };

@@ -20,6 +20,7 @@
     "{\"mediaType\":\"" type "\",\"digest\":\"" DB "\",\"size\":" size "}"
 #define GOOD_CONFIG CONFIG(OCI "config.v1+json", "10")
 #define GOOD_LAYER LAYER(OCI "layer.v1.tar+gzip", "20")
+#define LARGE_LAYER LAYER(OCI "layer.v1.tar+gzip", "17179869184")
 #define HEAD "{\"schemaVersion\":2,"
 
 static const struct {
@@ -107,6 +108,10 @@ static const struct {
     {HEAD GOOD_CONFIG
      ",\"layers\":[" LAYER(OCI "layer.v1.tar", "17179869185") "]}",
      ERROR_RESOURCE_EXHAUSTED, "limit"},
+    {HEAD GOOD_CONFIG ",\"layers\":[" LARGE_LAYER "," LARGE_LAYER
+                      "," LARGE_LAYER "," LARGE_LAYER "," GOOD_LAYER "]}",
+     ERROR_RESOURCE_EXHAUSTED,
+     "layers of 68719476756 bytes are more than the limit"},
     {HEAD CONFIG(OCI "config.v1+json", "4194305") ",\"layers\":[" GOOD_LAYER
                                                   "]}",
      ERROR_RESOURCE_EXHAUSTED, "limit"},
