@@ -82,7 +82,7 @@ static void engine_on_closed(uv_handle_t *handle)
     free(engine->site.image_folder);
     free(engine->site.kpod);
     free(engine->site.cgroup);
-    fd_close(&engine->site.filter);
+    syscalls_free(engine->site.filters);
     free(engine);
     if (closed)
         closed(data);
@@ -184,12 +184,18 @@ static int find_groups(struct pod_engine *engine, struct error *why)
 int pod_engine_open(struct pod_engine **out, uv_loop_t *loop,
                     const struct pod_engine_config *config, struct error *why)
 {
+    CLEANUP(fd_close) int filter = -1;
+    struct syscalls *filters;
     struct pod_engine *engine;
-    int filter;
 
-    if (folder_make(config->folder, 0700, why) != 0 ||
-        syscalls_compile(0, &filter, why) != 0)
+    if (folder_make(config->folder, 0700, why) != 0)
         return (int)why->code;
+    filters = syscalls_new();
+    /* That of most pods is compiled before any waits for it. */
+    if (syscalls_open(filters, 0, &filter, why) != 0) {
+        syscalls_free(filters);
+        return (int)why->code;
+    }
     engine = memory_new(sizeof *engine);
     engine->site = (struct pod_site){
         .loop = loop,
@@ -197,7 +203,7 @@ int pod_engine_open(struct pod_engine **out, uv_loop_t *loop,
         .image_folder = memory_string(config->image_folder),
         .kpod = memory_string(config->kpod),
         .cgroup = memory_string(config->cgroup),
-        .filter = filter,
+        .filters = filters,
         .images = config->images,
         .log_limit_bytes = config->log_limit_bytes,
         .changed = config->changed,

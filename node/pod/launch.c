@@ -6,7 +6,6 @@
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
 #include "node/pod/id_range.h"
-#include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
 #include <arpa/inet.h>
@@ -183,21 +182,15 @@ static int open_errors(struct pod_launch *launch, int *fd)
     return 0;
 }
 
-/* A container of which more is allowed has a filter of its own. */
 static int open_filters(const struct pod_launch *launch,
                         struct inheritance *fds, struct error *why)
 {
-    for (size_t i = 0; i < launch->bundle->n_containers; i++) {
-        uint64_t added = launch->bundle->containers[i]->cap_add;
-        CLEANUP(fd_close) int own = -1;
-
-        if (added && syscalls_compile(added, &own, why) != 0)
+    for (size_t i = 0; i < launch->bundle->n_containers; i++)
+        if (syscalls_open(launch->filters,
+                          launch->bundle->containers[i]->cap_add,
+                          &fds->filters[i], why) != 0 ||
+            move_aside(&fds->filters[i], why) != 0)
             return (int)why->code;
-        fds->filters[i] =
-            fcntl(added ? own : launch->filter, F_DUPFD_CLOEXEC, FD_ASIDE_MIN);
-        if (fds->filters[i] < 0)
-            return error_errno(why, "duplicate a descriptor");
-    }
     return 0;
 }
 

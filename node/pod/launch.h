@@ -12,6 +12,7 @@
 #include "kontor/v1/bundle.pb-c.h"
 #include "node/cgroup/cgroup.h"
 #include "node/net/net.h"
+#include "node/pod/syscalls.h"
 
 #include <sys/types.h>
 
@@ -21,7 +22,7 @@ struct pod_launch {
     const char *kpod;
     const char *cgroup;
     struct cgroup_limits limits;
-    int filter;          /* syscalls_compile() of no capability */
+    struct syscalls *filters;
     uint64_t disk_bytes; /* 0: no limit */
     struct net *net;
     struct net_pod net_pod;

@@ -5,6 +5,7 @@
 #include "node/image/image.h"
 #include "node/net/net.h"
 #include "node/pod/id_range.h"
+#include "node/pod/syscalls.h"
 
 #include <uv.h>
 
@@ -16,8 +17,8 @@ struct pod_site {
     char *image_folder;
     char *kpod;
     char *cgroup;
-    struct id_ranges ids; /* of those with a user namespace */
-    int filter; /* of system calls, for pods that ask for nothing special */
+    struct id_ranges ids;       /* of those with a user namespace */
+    struct syscalls *filters;   /* owned */
     struct image_store *images; /* borrowed */
     struct net *net;            /* borrowed; NULL: not known yet */
     uint64_t log_limit_bytes;

@@ -210,7 +210,7 @@ static void step_launch(struct pod *pod)
         .limits = {.cpu_milli = resources ? resources->cpu_milli : 0,
                    .memory_bytes = resources ? resources->memory_bytes : 0,
                    .pids = POD_PIDS_MAX},
-        .filter = pod->site->filter,
+        .filters = pod->site->filters,
         .disk_bytes = resources ? resources->disk_bytes : 0,
         .net = pod->site->net,
         .net_pod = {.pod_id = pod->id,

@@ -16,9 +16,11 @@
 #include "node/pod/syscalls.h"
 
 #include "base/fd.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -250,4 +252,85 @@ int syscalls_compile(uint64_t capabilities, int *fd, struct error *why)
     }
     seccomp_release(filter.context);
     return code;
+}
+
+/* ---- what was compiled before --------------------------------------------
+ */
+
+struct syscalls {
+    pthread_mutex_t lock; /* of all below */
+    struct {
+        uint64_t capabilities; /* those that open calls */
+        int fd;                /* owned */
+    } kept[SYSCALLS_KEPT_MAX];
+    size_t count;
+    size_t oldest; /* of a full table: the next to go */
+};
+
+struct syscalls *syscalls_new(void)
+{
+    struct syscalls *filters = memory_new(sizeof *filters);
+
+    pthread_mutex_init(&filters->lock, NULL);
+    return filters;
+}
+
+void syscalls_free(struct syscalls *filters)
+{
+    if (!filters)
+        return;
+    for (size_t i = 0; i < filters->count; i++)
+        close(filters->kept[i].fd);
+    pthread_mutex_destroy(&filters->lock);
+    free(filters);
+}
+
+/* A copy of the descriptor of what is kept, or -1. */
+static int find(struct syscalls *filters, uint64_t capabilities)
+{
+    int fd = -1;
+
+    pthread_mutex_lock(&filters->lock);
+    for (size_t i = 0; i < filters->count; i++)
+        if (filters->kept[i].capabilities == capabilities)
+            fd = fcntl(filters->kept[i].fd, F_DUPFD_CLOEXEC, 0);
+    pthread_mutex_unlock(&filters->lock);
+    return fd;
+}
+
+/* Two threads may have compiled the same: then it is kept twice. */
+static void keep(struct syscalls *filters, uint64_t capabilities, int fd)
+{
+    size_t at;
+
+    if (fd < 0)
+        return; /* no descriptor is left: it goes without */
+    pthread_mutex_lock(&filters->lock);
+    if (filters->count < SYSCALLS_KEPT_MAX) {
+        at = filters->count++;
+    } else {
+        at = filters->oldest++ % SYSCALLS_KEPT_MAX;
+        close(filters->kept[at].fd);
+    }
+    filters->kept[at].capabilities = capabilities;
+    filters->kept[at].fd = fd;
+    pthread_mutex_unlock(&filters->lock);
+}
+
+int syscalls_open(struct syscalls *filters, uint64_t capabilities, int *fd,
+                  struct error *why)
+{
+    uint64_t opening = 0;
+    int found;
+
+    for (size_t i = 0; i < ARRAY_LEN(opened); i++)
+        opening |= capabilities & UINT64_C(1) << opened[i].capability;
+    found = find(filters, opening);
+    if (found < 0) {
+        if (syscalls_compile(opening, &found, why) != 0)
+            return (int)why->code;
+        keep(filters, opening, fcntl(found, F_DUPFD_CLOEXEC, 0));
+    }
+    *fd = found;
+    return 0;
 }
