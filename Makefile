@@ -202,7 +202,7 @@ $(PROBE): test/unit/probe/probe.c $(B)/flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -O2 $(DEFINES) $(WARNINGS) $(WERROR) -static -o $@ $<
 
-$(B)/test/unit/test_escape: | $(PROBE)
+$(B)/test/unit/test_escape $(B)/test/unit/test_supervisor_many: | $(PROBE)
 
 SIM_OBJECTS := $(patsubst %.c,$(B)/%.o,$(wildcard test/sim/*.c) \
 	test/unit/raft_members.c)

@@ -7,6 +7,9 @@
 
 extern struct kpod_pod *pod; /* of the story that runs, or NULL */
 
+/* kpod_pod_new(), with the program probe (test/unit/probe) in the image. */
+void make_probed_pod(const char *script);
+
 /* A teardown; also between the parts of a story. Never fails by itself. */
 int clean_up(void **state);
 

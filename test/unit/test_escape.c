@@ -20,18 +20,6 @@
 
 #include <cmocka.h>
 
-static void make_pod(const char *script)
-{
-    char command[512], program[256];
-
-    pod = kpod_pod_new(script);
-    program[readlink("/proc/self/exe", program, sizeof program - 1)] = '\0';
-    *strrchr(program, '/') = '\0';
-    snprintf(command, sizeof command, "cp %s/probe/probe %s/layer/bin/probe",
-             program, pod->folder);
-    assert_int_equal(system(command), 0);
-}
-
 /* ---- system calls ---------------------------------------------------------
  */
 
@@ -84,7 +72,7 @@ static void calls_are_refused(void **state)
                                  "probe %s %ld %llu 1\n", attempts[i].how,
                                  attempts[i].number,
                                  (unsigned long long)attempts[i].argument);
-    make_pod(script);
+    make_probed_pod(script);
     assert_int_equal(kpod_pod_run(pod)->phase, PHASE(SUCCEEDED));
     rest = memory_string(kpod_pod_log(pod, 0));
     said = rest;
@@ -105,7 +93,7 @@ static void calls_are_refused(void **state)
 static void other_abis_kill(void **state)
 {
     (void)state;
-    make_pod("probe i386 20; echo $?; probe x32 39; echo $?");
+    make_probed_pod("probe i386 20; echo $?; probe x32 39; echo $?");
     kpod_pod_run(pod);
     assert_says("159\n"); /* 128 + SIGSYS */
     assert_null(strstr(kpod_pod_log(pod, 0), "ok"));
@@ -115,8 +103,8 @@ static void other_abis_kill(void **state)
 static void what_is_added_opens_calls(void **state)
 {
     (void)state;
-    make_pod("probe call "
-             "272 0x20000; probe call 321 0"); /* unshare, bpf */
+    make_probed_pod("probe call "
+                    "272 0x20000; probe call 321 0"); /* unshare, bpf */
     pod->bundle->containers[0]->cap_add = 1ull << CAP_SYS_ADMIN;
     kpod_pod_run(pod);
     assert_says("ok\n");
@@ -142,7 +130,7 @@ static void capabilities_are_as_asked(void **state)
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         char line[64];
 
-        make_pod("grep ^Cap /proc/self/status");
+        make_probed_pod("grep ^Cap /proc/self/status");
         pod->bundle->containers[0]->cap_add = sets[i].add;
         pod->bundle->containers[0]->cap_drop = sets[i].drop;
         kpod_pod_run(pod);
@@ -178,7 +166,7 @@ static void numbers_are_no_names(void **state)
         char path[128];
         FILE *file;
 
-        make_pod("echo $(id -u) $(id -g)");
+        make_probed_pod("echo $(id -u) $(id -g)");
         snprintf(path, sizeof path, "%s/layer/etc/passwd", pod->folder);
         file = fopen(path, "w");
         fputs(passwd, file);
@@ -199,7 +187,7 @@ static void groups_are_added(void **state)
     Kontor__V1__BundleContainer *container;
 
     (void)state;
-    make_pod("id -G");
+    make_probed_pod("id -G");
     container = pod->bundle->containers[0];
     kpod_pod_set(&container->user, "www");
     container->groups = memory_array(2, sizeof *container->groups);
@@ -227,7 +215,8 @@ static void limits_are_set(void **state)
     Kontor__V1__BundleContainer *container;
 
     (void)state;
-    make_pod("grep -E 'open files|core file' /proc/self/limits | tr -s ' '");
+    make_probed_pod(
+        "grep -E 'open files|core file' /proc/self/limits | tr -s ' '");
     container = pod->bundle->containers[0];
     container->rlimits = memory_array(2, sizeof *container->rlimits);
     container->rlimits[0] = limit(/* RLIMIT_NOFILE */ 7, 77, 88);
@@ -267,10 +256,11 @@ static void add_tmpfs(uint64_t size_bytes)
 static void a_read_only_root_stays_so(void **state)
 {
     (void)state;
-    make_pod("touch /x 2>&1; touch /etc/x 2>&1; mount -o remount,rw / 2>&1; "
-             "echo y > /data/y && echo data; touch /dev/shm/z && echo shm; "
-             "df -k /data /dev/shm | awk '{print $2}' | tr '\\n' ' '; "
-             "grep -E ' /data ' /proc/self/mounts");
+    make_probed_pod(
+        "touch /x 2>&1; touch /etc/x 2>&1; mount -o remount,rw / 2>&1; "
+        "echo y > /data/y && echo data; touch /dev/shm/z && echo shm; "
+        "df -k /data /dev/shm | awk '{print $2}' | tr '\\n' ' '; "
+        "grep -E ' /data ' /proc/self/mounts");
     add_tmpfs(2 << 20);
     pod->bundle->containers[0]->read_only = true;
     pod->bundle->shm_bytes = 3 << 20;
@@ -296,10 +286,11 @@ static void nobody_writes_to_kpod(void **state)
     (void)state;
     if (kpod_pod_sanitized())
         skip(); /* it needs libraries, which the image has not */
-    make_pod("probe overwrite /proc/1/exe; "
-             "until grep -qx exe /proc/[0-9]*/comm; do :; done; "
-             "for p in /proc/[0-9]*; do "
-             "[ \"$(cat $p/comm)\" = exe ] && probe overwrite $p/exe; done");
+    make_probed_pod(
+        "probe overwrite /proc/1/exe; "
+        "until grep -qx exe /proc/[0-9]*/comm; do :; done; "
+        "for p in /proc/[0-9]*; do "
+        "[ \"$(cat $p/comm)\" = exe ] && probe overwrite $p/exe; done");
     kpod_pod_start(pod);
     kpod_pod_await_log(pod, "EACCES\n");
     asked.argv = argv;
@@ -321,14 +312,14 @@ static void nobody_writes_to_kpod(void **state)
 static void no_descriptor_leads_out(void **state)
 {
     (void)state;
-    make_pod("probe fds");
+    make_probed_pod("probe fds");
     kpod_pod_run(pod);
     assert_says("descriptors 0\n");
     clean_up(NULL);
     for (int fd = 3; fd < 16; fd++) {
         char path[64];
 
-        make_pod(
+        make_probed_pod(
             "ls ../../../home ../../../root 2>&1; cat ../../../etc/passwd");
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
         kpod_pod_set(&pod->bundle->containers[0]->working_dir, path);
@@ -346,8 +337,8 @@ static void an_image_has_no_devices(void **state)
     char path[128];
 
     (void)state;
-    make_pod("stat -c '%t:%T %F' /dev/null /dev/zero; "
-             "wc -c < /proc/interrupts; wc -c < /proc/keys");
+    make_probed_pod("stat -c '%t:%T %F' /dev/null /dev/zero; "
+                    "wc -c < /proc/interrupts; wc -c < /proc/keys");
     snprintf(path, sizeof path, "%s/layer/dev", pod->folder);
     assert_int_equal(symlink("/etc", path), 0);
     snprintf(path, sizeof path, "%s/layer/etc/null", pod->folder);
@@ -364,10 +355,10 @@ static void an_image_has_no_devices(void **state)
 static void a_device_that_is_made_is_not_opened(void **state)
 {
     (void)state;
-    make_pod("for d in / /tmp /dev /dev/shm /data; do "
-             "for kind in 'c 1 3' 'b 7 0'; do "
-             "mknod $d/x $kind && probe open $d/x || echo refused; "
-             "rm -f $d/x; done; done | sort | uniq -c");
+    make_probed_pod("for d in / /tmp /dev /dev/shm /data; do "
+                    "for kind in 'c 1 3' 'b 7 0'; do "
+                    "mknod $d/x $kind && probe open $d/x || echo refused; "
+                    "rm -f $d/x; done; done | sort | uniq -c");
     add_tmpfs(1 << 20);
     pod->bundle->containers[0]->cap_add = 1ull << CAP_MKNOD;
     kpod_pod_run(pod);
@@ -381,12 +372,13 @@ static void it_has_six_devices_of_its_own(void **state)
     struct stat info;
 
     (void)state;
-    make_pod("for d in zero random urandom; do head -c 3 /dev/$d | wc -c; done "
-             "| tr '\n' ' '; echo x > /dev/null && echo null; "
-             "{ echo x > /dev/full; } 2>&1; probe open /dev/tty; "
-             "chmod 600 /dev/null && stat -c %a /dev/null; "
-             "awk '$6 !~ /nodev/ && $5 != \"/dev/pts\" {print $4}' "
-             "/proc/self/mountinfo | sort -u | tr '\n' ' '");
+    make_probed_pod(
+        "for d in zero random urandom; do head -c 3 /dev/$d | wc -c; done "
+        "| tr '\n' ' '; echo x > /dev/null && echo null; "
+        "{ echo x > /dev/full; } 2>&1; probe open /dev/tty; "
+        "chmod 600 /dev/null && stat -c %a /dev/null; "
+        "awk '$6 !~ /nodev/ && $5 != \"/dev/pts\" {print $4}' "
+        "/proc/self/mountinfo | sort -u | tr '\n' ' '");
     kpod_pod_run(pod);
     assert_says("3 3 3 null\n");
     assert_says("No space left on device\nENXIO\n600\n"
@@ -403,11 +395,12 @@ static void a_proc_that_is_a_link_is_covered_all_the_same(void **state)
     char path[128];
 
     (void)state;
-    make_pod("{ echo x > /proc/sys/kernel/core_pattern && echo wrote; } 2>&1; "
-             "{ echo x > /etc/p/sysrq-trigger && echo wrote; } 2>&1; "
-             "wc -c < /proc/interrupts; wc -c < /etc/p/keys; "
-             "ls /etc/s/firmware | wc -l; "
-             "grep -c 'sysfs ro,' /proc/self/mounts");
+    make_probed_pod(
+        "{ echo x > /proc/sys/kernel/core_pattern && echo wrote; } 2>&1; "
+        "{ echo x > /etc/p/sysrq-trigger && echo wrote; } 2>&1; "
+        "wc -c < /proc/interrupts; wc -c < /etc/p/keys; "
+        "ls /etc/s/firmware | wc -l; "
+        "grep -c 'sysfs ro,' /proc/self/mounts");
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof path, "%s/layer/%s", pod->folder,
                  i ? "sys" : "proc");
@@ -427,13 +420,14 @@ static void a_proc_that_is_a_link_is_covered_all_the_same(void **state)
 static void nothing_writes_to_the_kernel(void **state)
 {
     (void)state;
-    make_pod("for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger "
-             "/proc/sys/kernel/modprobe /sys/kernel/uevent_helper "
-             "/proc/irq/default_smp_affinity; do "
-             "[ -e $f ] && { echo x > $f && echo wrote $f; } 2>&1; done; "
-             "find /sys/fs/cgroup -name release_agent 2>/dev/null; "
-             "ln -s /proc/sys/kernel/core_pattern /tmp/l; "
-             "{ echo x > /tmp/l && echo wrote link; } 2>&1; echo end");
+    make_probed_pod(
+        "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger "
+        "/proc/sys/kernel/modprobe /sys/kernel/uevent_helper "
+        "/proc/irq/default_smp_affinity; do "
+        "[ -e $f ] && { echo x > $f && echo wrote $f; } 2>&1; done; "
+        "find /sys/fs/cgroup -name release_agent 2>/dev/null; "
+        "ln -s /proc/sys/kernel/core_pattern /tmp/l; "
+        "{ echo x > /tmp/l && echo wrote link; } 2>&1; echo end");
     kpod_pod_run(pod);
     assert_null(strstr(kpod_pod_log(pod, 0), "wrote"));
     assert_null(strstr(kpod_pod_log(pod, 0), "release_agent"));
@@ -448,7 +442,7 @@ static void the_log_is_no_link(void **state)
     struct stat info;
 
     (void)state;
-    make_pod("echo into the log");
+    make_probed_pod("echo into the log");
     snprintf(target, sizeof target, "%s/target", pod->folder);
     snprintf(path, sizeof path, "%s/log", pod->folder);
     assert_int_equal(symlink(target, path), 0);
@@ -478,7 +472,7 @@ static void its_capabilities_are_its_own(void **state)
         snprintf(script, sizeof script,
                  "{ hostname own && %s && echo found; } 2>&1; hostname",
                  ways[i]);
-        make_pod(script);
+        make_probed_pod(script);
         pod->bundle->containers[0]->cap_add =
             1ull << CAP_SYS_ADMIN | 1ull << CAP_MKNOD;
         kpod_pod_run(pod);
@@ -500,7 +494,7 @@ static void a_memory_bomb_is_its_own(void **state)
     (void)state;
     kontor__v1__resources__init(limits);
     limits->memory_bytes = 32 << 20;
-    make_pod("probe memory 256");
+    make_probed_pod("probe memory 256");
     kpod_pod_set_argv(pod, "probe", "memory", "256", NULL);
     pod->bundle->resources = limits;
     assert_true(kpod_pod_run(pod)->oom_killed);
@@ -509,7 +503,7 @@ static void a_memory_bomb_is_its_own(void **state)
 static void a_fork_bomb_is_its_own(void **state)
 {
     (void)state;
-    make_pod("probe forks 1000; exit 0");
+    make_probed_pod("probe forks 1000; exit 0");
     pod->pids = 50;
     kpod_pod_run(pod);
     assert_says("EAGAIN\n");
@@ -519,8 +513,8 @@ static void a_fork_bomb_is_its_own(void **state)
 static void pid_1_takes_no_signal(void **state)
 {
     (void)state;
-    make_pod("for s in $(seq 1 31); do kill -$s 1; done; "
-             "ls /proc/1/fd 2>&1 | head -1; echo alive");
+    make_probed_pod("for s in $(seq 1 31); do kill -$s 1; done; "
+                    "ls /proc/1/fd 2>&1 | head -1; echo alive");
     assert_int_equal(kpod_pod_run(pod)->phase, PHASE(SUCCEEDED));
     assert_says("alive\n");
 }

@@ -8,7 +8,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
@@ -52,6 +56,28 @@ static void several_containers_share_a_pod(void **state)
     status = kpod_pod_end(pod);
     assert_int_equal(status->phase, PHASE(STOPPED));
     assert_says("web-1");
+}
+
+/* What one says on localhost, and the queues and memory that it makes, are the
+ * other's; nothing of them is of the host. */
+static void they_share_network_and_ipc(void **state)
+{
+    char main_script[256], side_script[512];
+
+    (void)state;
+    snprintf(main_script, sizeof main_script,
+             "probe call %d 4711 4096 %d; touch /dev/mqueue/q; "
+             "echo heard | nc -l -p 7001",
+             SYS_shmget, IPC_CREAT | IPC_EXCL | 0600);
+    snprintf(side_script, sizeof side_script,
+             "until nc 127.0.0.1 7001 < /dev/null 2>/dev/null | grep heard; "
+             "do sleep 0.02; done; probe call %d 4711 4096 0; ls /dev/mqueue",
+             SYS_shmget);
+    make_probed_pod(main_script);
+    kpod_pod_add(pod, "side", side_script);
+    assert_int_equal(kpod_pod_run(pod)->phase, PHASE(SUCCEEDED));
+    assert_says("heard\nok\nq\n");
+    assert_int_equal(shmget(4711, 4096, 0), -1);
 }
 
 static void each_has_its_own_restart_policy(void **state)
@@ -132,13 +158,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         story(several_containers_share_a_pod),
+        story(they_share_network_and_ipc),
         story(each_has_its_own_restart_policy),
         story(init_containers_come_first),
         story(a_failed_init_container_ends_the_pod),
         story(a_container_has_limits_of_its_own),
     };
 
-    if (unshare(CLONE_NEWNET) != 0) /* the pods' */
+    /* The pods'. */
+    if (unshare(CLONE_NEWNET) != 0 || system("ip link set lo up") != 0)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
