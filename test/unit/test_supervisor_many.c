@@ -70,7 +70,8 @@ static void they_share_network_and_ipc(void **state)
              "echo heard | nc -l -p 7001",
              SYS_shmget, IPC_CREAT | IPC_EXCL | 0600);
     snprintf(side_script, sizeof side_script,
-             "until nc 127.0.0.1 7001 < /dev/null 2>/dev/null | grep heard; "
+             "mkfifo /open; " /* a standard input that does not end */
+             "until nc 127.0.0.1 7001 <>/open 2>/dev/null | grep heard; "
              "do sleep 0.02; done; probe call %d 4711 4096 0; ls /dev/mqueue",
              SYS_shmget);
     make_probed_pod(main_script);
