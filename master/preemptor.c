@@ -89,7 +89,8 @@ static void propose_preemption(struct placer *placer, const struct pod *winner,
     free(messages);
 }
 
-/* One that is about to go by itself is waited for. */
+/* One that is about to go by itself is waited for. What is looked at in vain
+ * is counted (matcher.c). */
 static bool try_for(struct placer *placer, struct seeker *seeker)
 {
     const struct pod *winner = seeker->next;
@@ -116,6 +117,8 @@ static bool try_for(struct placer *placer, struct seeker *seeker)
         propose_preemption(placer, winner, &victims);
         pending_fly(&placer->pending, seeker);
     }
+    placer->looks_left -=
+        (int64_t)(found ? placer->cluster->nodes.count : victims.looks + 1);
     free(victims.pod_ids);
     return found;
 }
@@ -132,7 +135,6 @@ void preempt_next(struct placer *placer)
     struct seeker *seeker;
 
     while (placer->looks_left > 0 && (seeker = preempt_whom(placer))) {
-        placer->looks_left -= (int64_t)placer->cluster->nodes.count;
         if (placer->pending.favoured &&
             seeker_priority(placer->pending.favoured) < seeker_priority(seeker))
             keeper_release(placer);

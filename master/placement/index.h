@@ -13,18 +13,20 @@
 #include "master/placement/order.h"
 #include "master/placement/placement.h"
 #include "master/placement/presence.h"
+#include "master/placement/priorities.h"
+#include "master/placement/reach.h"
 
 struct resident {
     uint64_t pod_id;
     const Kontor__V1__PodSpec *spec; /* borrowed */
 };
 
-/* What going pods could give back. */
+/* What pods could give back; only of those that may ever have to go. */
 struct shed {
-    bool known;               /* false: residents have changed since */
-    int32_t lowest;           /* priority of all that are there */
-    struct resources largest; /* of one pod, in each dimension by itself */
-    struct resources all;     /* of those that may ever go */
+    bool known;     /* false: residents have changed since */
+    int32_t lowest; /* priority */
+    struct reach reach;
+    struct resources all;
 };
 
 /* It may have to go for one of that priority. One that must not run twice would
@@ -60,8 +62,8 @@ struct placement {
     struct order order;  /* the open nodes */
     struct demand demand;
     struct kinds kinds;
-    struct presences presences; /* of pods that are there or held */
-    int32_t lowest;             /* priority of all pods that ever were there */
+    struct presences presences;   /* of pods that are there or held */
+    struct priorities priorities; /* of pods that may ever have to go */
 };
 
 struct placement_hold {

@@ -12,7 +12,6 @@ struct placement *placement_new(void)
 {
     struct placement *placement = memory_new(sizeof *placement);
 
-    placement->lowest = INT32_MAX;
     map_init(&placement->by_name);
     kinds_init(&placement->kinds);
     presences_init(&placement->presences);
@@ -32,6 +31,7 @@ void placement_free(struct placement *placement)
     free(placement->kind_numbers);
     kinds_fini(&placement->kinds);
     presences_fini(&placement->presences);
+    priorities_fini(&placement->priorities);
     map_fini(&placement->by_name);
     order_fini(&placement->order);
     free(placement);

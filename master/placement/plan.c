@@ -27,7 +27,7 @@ struct placement *placement_copy(const struct placement *placement)
     kinds_copy(&copy->kinds, &placement->kinds);
     presences_copy(&copy->presences, &placement->presences);
     copy->demand = placement->demand;
-    copy->lowest = placement->lowest;
+    priorities_copy(&copy->priorities, &placement->priorities);
     copy->count = copy->capacity = placement->count;
     copy->nodes =
         memory_array(copy->count + 1, sizeof(struct placement_entry *));

@@ -10,6 +10,8 @@ struct group {
     struct resources want;
     int32_t priority;
     uint32_t count;
+    size_t better; /* a group of no higher priority that frees no less in any
+                      dimension: goes first; itself: there is none */
 };
 
 /* How good a set is; less is better, in this order. */
@@ -19,15 +21,20 @@ struct cost {
     int64_t sum; /* of priorities */
 };
 
-/* The search on one node. */
+/* The search, on one node after the other. */
 struct search {
-    struct group *groups; /* owned; by priority */
+    struct group *groups; /* by priority, then the largest first */
+    struct reach *reach;  /* of the pods of each group and those after it */
+    uint32_t *taken;      /* of each group, now */
+    uint32_t *chosen;     /* of each group, in the best */
+    size_t capacity;      /* of these four; they are owned */
     size_t group_count;
     struct resources lacking;
     struct cost bound; /* what is to be undercut */
     struct cost best;  /* count 0: nothing found */
-    uint32_t *taken;   /* owned; of each group, now */
-    uint32_t *chosen;  /* owned; of each group, in the best */
+    uint32_t size;     /* of the sets that are looked at now */
+    int64_t sum_below; /* and their sums */
+    uint64_t steps_left;
 };
 
 static bool cheaper(const struct cost *a, const struct cost *b)
@@ -39,21 +46,38 @@ static bool cheaper(const struct cost *a, const struct cost *b)
     return a->sum < b->sum;
 }
 
-static int by_priority(const void *left, const void *right)
+static int in_order(const void *left, const void *right)
 {
     const struct group *a = left;
     const struct group *b = right;
 
     if (a->priority != b->priority)
         return a->priority < b->priority ? -1 : 1;
-    return memcmp(&a->want, &b->want, sizeof a->want);
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        if (a->want.amount[i] != b->want.amount[i])
+            return a->want.amount[i] > b->want.amount[i] ? -1 : 1;
+    }
+    return 0;
 }
 
-static bool nothing(const struct resources *lacking)
+static void search_fini(struct search *search)
 {
-    static const struct resources none;
+    free(search->groups);
+    free(search->reach);
+    free(search->taken);
+    free(search->chosen);
+}
 
-    return memcmp(lacking, &none, sizeof none) == 0;
+static void search_reserve(struct search *search, size_t groups)
+{
+    if (groups <= search->capacity)
+        return;
+    search_fini(search);
+    search->capacity = 2 * groups;
+    search->groups = memory_array(search->capacity, sizeof *search->groups);
+    search->reach = memory_array(search->capacity, sizeof *search->reach);
+    search->taken = memory_array(search->capacity, sizeof *search->taken);
+    search->chosen = memory_array(search->capacity, sizeof *search->chosen);
 }
 
 /* ---- who could go ---- */
@@ -64,21 +88,22 @@ static void find_groups(struct search *search,
 {
     size_t count = 0;
 
-    search->groups =
-        memory_array(entry->resident_count + 1, sizeof *search->groups);
+    search_reserve(search, (size_t)entry->resident_count + 1);
+    search->group_count = 0;
     for (uint32_t i = 0; i < entry->resident_count; i++) {
         const struct resident *pod = &entry->residents[i];
 
         if (resident_may_go(pod, priority))
-            search->groups[count++] = (struct group){
-                resources_of(pod->spec->resources), pod->spec->priority, 1};
+            search->groups[count++] =
+                (struct group){.want = resources_of(pod->spec->resources),
+                               .priority = pod->spec->priority,
+                               .count = 1};
     }
-    qsort(search->groups, count, sizeof *search->groups, by_priority);
+    qsort(search->groups, count, sizeof *search->groups, in_order);
     for (size_t i = 0; i < count; i++) {
         size_t last = search->group_count - 1;
 
-        if (i > 0 &&
-            by_priority(&search->groups[last], &search->groups[i]) == 0)
+        if (i > 0 && in_order(&search->groups[last], &search->groups[i]) == 0)
             search->groups[last].count++;
         else
             search->groups[search->group_count++] = search->groups[i];
@@ -92,78 +117,111 @@ static bool cut_groups(struct search *search)
     struct resources left = search->lacking;
     size_t end = 0;
 
-    while (end < search->group_count && !nothing(&left)) {
+    while (end < search->group_count && !resources_none(&left)) {
         const struct group *group = &search->groups[end++];
 
         for (uint32_t i = 0; i < group->count; i++)
             left = resources_less(&left, &group->want);
     }
-    if (!nothing(&left))
+    if (!resources_none(&left))
         return false;
     while (end < search->group_count &&
            search->groups[end].priority == search->groups[end - 1].priority)
         end++;
     search->group_count = end;
-    search->best.greatest = search->groups[end - 1].priority;
+    search->best = (struct cost){.greatest = search->groups[end - 1].priority};
     return true;
 }
 
 /* ---- the fewest of them ---- */
 
-/* Choose `more` pods from the group at `from` on; they have to cover what is
- * lacking. */
-static void try_sets(struct search *search, size_t from, uint32_t more,
-                     const struct resources *lacking, struct cost cost)
+/* What tells sets apart that need not be looked at. */
+static void compare_groups(struct search *search)
 {
-    if (nothing(lacking)) {
-        cost.greatest = search->best.greatest;
-        if (search->best.count == 0 || cheaper(&cost, &search->best)) {
-            search->best = cost;
-            memcpy(search->chosen, search->taken,
-                   search->group_count * sizeof *search->taken);
+    struct reach reach = {0};
+
+    for (size_t i = search->group_count; i-- > 0;) {
+        struct group *group = &search->groups[i];
+
+        for (uint32_t n = 0; n < group->count && n < REACH_MAX; n++)
+            reach_add(&reach, &group->want);
+        search->reach[i] = reach;
+        group->better = i;
+        for (size_t k = i; k-- > 0 && group->better == i;) {
+            if (resources_fit(&search->groups[k].want, &group->want))
+                group->better = k;
         }
-        return;
     }
-    if (more == 0)
-        return;
+}
+
+/* There is another pod to be taken before the next one of this group. */
+static bool is_outdone(const struct search *search, size_t at)
+{
+    size_t better = search->groups[at].better;
+
+    return search->taken[at] == search->groups[at].count ||
+           (better != at &&
+            search->taken[better] < search->groups[better].count);
+}
+
+static void note_best(struct search *search, int64_t sum)
+{
+    search->best.count = search->size;
+    search->best.sum = search->sum_below = sum;
+    memcpy(search->chosen, search->taken,
+           search->group_count * sizeof *search->taken);
+}
+
+/* Choose `more` pods from the group at `from` on that cover what is lacking
+ * still; `sum` is that of those chosen before. */
+static void try_sets(struct search *search, size_t from, uint32_t more,
+                     const struct resources *lacking, int64_t sum)
+{
     for (size_t i = from; i < search->group_count; i++) {
         const struct group *group = &search->groups[i];
-        struct resources left = resources_less(lacking, &group->want);
-        struct cost with = cost;
+        int64_t with = sum + group->priority;
+        struct resources left;
 
-        if (search->taken[i] == group->count)
+        if (sum + (int64_t)more * group->priority >= search->sum_below ||
+            !reach_covers(&search->reach[i], more, lacking) ||
+            search->steps_left == 0)
+            return; /* those that follow are no lower and no larger */
+        search->steps_left--;
+        if (is_outdone(search, i))
             continue;
-        with.count++;
-        with.sum += group->priority;
+        left = resources_less(lacking, &group->want);
         search->taken[i]++;
-        try_sets(search, i, more - 1, &left, with);
+        if (more > 1)
+            try_sets(search, i, more - 1, &left, with);
+        else if (resources_none(&left))
+            note_best(search, with);
         search->taken[i]--;
     }
 }
 
 /* All that could go, and then without whom it is enough, too: those of the
- * highest priority are spared first. */
+ * highest priority are spared first, of them the smallest. */
 static void spare_most(struct search *search)
 {
-    for (size_t i = 0; i < search->group_count; i++)
-        search->chosen[i] = search->groups[i].count;
-    for (size_t i = search->group_count; i-- > 0;) {
-        while (search->chosen[i] > 0) {
-            struct resources left = search->lacking;
+    struct resources freed = {{0}};
 
+    for (size_t i = 0; i < search->group_count; i++) {
+        search->chosen[i] = search->groups[i].count;
+        for (uint32_t n = 0; n < search->chosen[i]; n++)
+            resources_add(&freed, &search->groups[i].want);
+    }
+    for (size_t i = search->group_count; i-- > 0;) {
+        const struct group *group = &search->groups[i];
+        struct resources without = resources_less(&freed, &group->want);
+
+        while (search->chosen[i] > 0 &&
+               resources_fit(&without, &search->lacking)) {
             search->chosen[i]--;
-            for (size_t k = 0; k < search->group_count; k++) {
-                for (uint32_t n = 0; n < search->chosen[k]; n++)
-                    left = resources_less(&left, &search->groups[k].want);
-            }
-            if (nothing(&left))
-                continue;
-            search->chosen[i]++;
-            break;
+            freed = without;
+            without = resources_less(&freed, &group->want);
         }
         search->best.count += search->chosen[i];
-        search->best.sum +=
-            (int64_t)search->chosen[i] * search->groups[i].priority;
+        search->best.sum += (int64_t)search->chosen[i] * group->priority;
     }
 }
 
@@ -173,31 +231,27 @@ static bool search_node(struct search *search,
                         const struct placement_request *request)
 {
     struct resources room = placement_room(entry);
+    bool level; /* with the bound, as far as the greatest priority goes */
 
     search->lacking = resources_less(&request->want, &room);
     find_groups(search, entry, request->spec->priority);
-    if (nothing(&search->lacking) || !cut_groups(search) ||
-        search->best.greatest > search->bound.greatest)
+    if (!cut_groups(search) || search->best.greatest > search->bound.greatest)
         return false;
-    search->taken = memory_array(search->group_count, sizeof *search->taken);
-    search->chosen = memory_array(search->group_count, sizeof *search->chosen);
-    for (uint32_t k = 1; k <= PREEMPT_EXACT_MAX && search->best.count == 0;
-         k++) {
-        if (search->best.greatest == search->bound.greatest &&
-            k > search->bound.count)
+    level = search->best.greatest == search->bound.greatest;
+    compare_groups(search);
+    for (uint32_t size = 1;
+         size <= PREEMPT_EXACT_MAX && search->best.count == 0; size++) {
+        if (level && size > search->bound.count)
             return false;
-        try_sets(search, 0, k, &search->lacking, (struct cost){0});
+        search->size = size;
+        search->sum_below = level && size == search->bound.count
+                                ? search->bound.sum
+                                : INT64_MAX;
+        try_sets(search, 0, size, &search->lacking, 0);
     }
     if (search->best.count == 0)
         spare_most(search);
     return cheaper(&search->best, &search->bound);
-}
-
-static void search_fini(struct search *search)
-{
-    free(search->groups);
-    free(search->taken);
-    free(search->chosen);
 }
 
 /* The pods behind what was chosen of each group. */
@@ -205,16 +259,17 @@ static void tell(struct search *search, const struct placement_entry *entry,
                  struct placement_victims *out)
 {
     free(out->pod_ids);
-    *out = (struct placement_victims){.node_id = entry->node.id};
+    out->node_id = entry->node.id;
+    out->count = 0;
     out->pod_ids = memory_array(search->best.count, sizeof *out->pod_ids);
     for (uint32_t i = 0; i < entry->resident_count; i++) {
         const struct resident *pod = &entry->residents[i];
-        struct group like = {resources_of(pod->spec->resources),
-                             pod->spec->priority, 1};
+        struct group like = {.want = resources_of(pod->spec->resources),
+                             .priority = pod->spec->priority};
 
         for (size_t k = 0; k < search->group_count; k++) {
             if (search->chosen[k] == 0 || !resident_may_go(pod, INT32_MAX) ||
-                by_priority(&search->groups[k], &like) != 0)
+                in_order(&search->groups[k], &like) != 0)
                 continue;
             search->chosen[k]--;
             out->pod_ids[out->count++] = pod->pod_id;
@@ -223,33 +278,36 @@ static void tell(struct search *search, const struct placement_entry *entry,
     }
 }
 
-/* The least that a set on this node can cost. */
+/* The least that a set on this node can cost; count 0: it fits without, or not
+ * even all together make room. */
 static struct cost least_cost(struct placement_entry *entry,
                               const struct placement_request *request)
 {
     const struct shed *shed = placement_shed(entry);
     struct resources room = placement_room(entry);
-    struct cost least = {
-        .greatest = shed->lowest, .count = 1, .sum = INT64_MIN};
+    struct resources lacking = resources_less(&request->want, &room);
+    struct cost least = {.greatest = shed->lowest};
 
-    resources_add(&room, &shed->largest);
-    if (!resources_fit(&room, &request->want))
-        least.count = 2;
+    if (resources_fit(&shed->all, &lacking))
+        least.count = reach_fewest(&shed->reach, &lacking);
+    least.sum = (int64_t)least.count * least.greatest;
     return least;
 }
 
 bool placement_may_preempt(const struct placement *placement,
                            const struct placement_request *request)
 {
-    return request->spec && request->spec->priority > placement->lowest;
+    return request->spec &&
+           request->spec->priority > priorities_lowest(&placement->priorities);
 }
 
 struct placement_victims
 placement_preempt(struct placement *placement,
                   const struct placement_request *request)
 {
+    struct search search = {.bound = {INT32_MAX, UINT32_MAX, INT64_MAX},
+                            .steps_left = PREEMPT_STEPS_MAX};
     struct placement_victims out = {0};
-    struct cost bound = {INT32_MAX, UINT32_MAX, INT64_MAX};
     struct rules rules;
     const void *which;
 
@@ -258,24 +316,23 @@ placement_preempt(struct placement *placement,
     rules_init(&rules, placement, request);
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_entry *entry = placement->nodes[i];
-        struct search search = {.bound = bound};
         struct cost least = least_cost(entry, request);
 
-        if (entry->node.closed != PLACEMENT_OPEN ||
-            entry->resident_count == 0 ||
+        out.looks++;
+        if (entry->node.closed != PLACEMENT_OPEN || least.count == 0 ||
             least.greatest >= request->spec->priority ||
-            least.greatest > bound.greatest ||
-            (least.greatest == bound.greatest && least.count > bound.count) ||
-            (bound.count == 1 && least.greatest == bound.greatest) ||
+            !cheaper(&least, &search.bound) ||
             !resources_fit(&entry->node.capacity, &request->want) ||
             rules_breach(&rules, entry, &which) != PLACEMENT_KEEPS_RULES)
             continue;
+        out.looks += entry->resident_count;
         if (search_node(&search, entry, request)) {
-            bound = search.best;
+            search.bound = search.best;
             tell(&search, entry, &out);
         }
-        search_fini(&search);
     }
+    out.looks += PREEMPT_STEPS_MAX - search.steps_left;
+    search_fini(&search);
     rules_fini(&rules);
     return out;
 }

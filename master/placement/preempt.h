@@ -4,21 +4,29 @@
  * Of all nodes that the pod's rules allow and all sets of pods there of lower
  * priority, but those that must not run twice: the set whose greatest priority
  * is lowest; of those the fewest pods; then the least sum of priorities; then
- * the node with the lowest id. Exact up to PREEMPT_EXACT_MAX pods; beyond that
- * the set is one of which none can be left out. */
+ * the node with the lowest id.
+ *
+ * Exact up to PREEMPT_EXACT_MAX pods. Beyond that, and on the nodes that are
+ * left when PREEMPT_STEPS_MAX sets were looked at, the set is one of which none
+ * can be left out, and whose greatest priority is still the lowest. */
 #pragma once
 
 #include "master/placement/placement.h"
+#include "master/placement/reach.h"
 
-enum { PREEMPT_EXACT_MAX = 4 };
+enum {
+    PREEMPT_EXACT_MAX = REACH_MAX,
+    PREEMPT_STEPS_MAX = 200000, /* some 5 ms */
+};
 
 struct placement_victims {
     uint64_t node_id;  /* 0: it would not help whoever went */
     uint64_t *pod_ids; /* owned by the caller, free() */
     size_t count;
+    uint64_t looks; /* at nodes, pods and sets of pods */
 };
 
-/* Whether there ever was a pod of lower priority. O(1). */
+/* Whether there is a pod of lower priority that may have to go. O(1). */
 bool placement_may_preempt(const struct placement *placement,
                            const struct placement_request *request);
 

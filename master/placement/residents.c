@@ -97,6 +97,7 @@ void placement_put(struct placement *placement, uint64_t node_id,
                    uint64_t pod_id, const Kontor__V1__PodSpec *spec)
 {
     struct placement_entry *entry = placement_find(placement, node_id);
+    const struct resident pod = {pod_id, spec};
 
     assert(entry);
     if (entry->resident_count == entry->resident_capacity) {
@@ -107,10 +108,10 @@ void placement_put(struct placement *placement, uint64_t node_id,
             memory_resize(entry->residents,
                           entry->resident_capacity * sizeof *entry->residents);
     }
-    entry->residents[entry->resident_count++] = (struct resident){pod_id, spec};
+    entry->residents[entry->resident_count++] = pod;
     entry->shed.known = false;
-    if (spec->priority < placement->lowest)
-        placement->lowest = spec->priority;
+    if (resident_may_go(&pod, INT32_MAX))
+        priorities_add(&placement->priorities, spec->priority);
     appear(placement, entry->number, spec);
 }
 
@@ -118,13 +119,17 @@ void placement_take(struct placement *placement, uint64_t node_id,
                     uint64_t pod_id)
 {
     struct placement_entry *entry = placement_find(placement, node_id);
+    struct resident pod;
     uint32_t at = 0;
 
     assert(entry);
     while (at < entry->resident_count && entry->residents[at].pod_id != pod_id)
         at++;
     assert(at < entry->resident_count);
-    disappear(placement, entry->number, entry->residents[at].spec);
+    pod = entry->residents[at];
+    disappear(placement, entry->number, pod.spec);
+    if (resident_may_go(&pod, INT32_MAX))
+        priorities_take(&placement->priorities, pod.spec->priority);
     entry->residents[at] = entry->residents[--entry->resident_count];
     entry->shed.known = false;
 }
@@ -137,17 +142,15 @@ const struct shed *placement_shed(struct placement_entry *entry)
         return shed;
     *shed = (struct shed){.known = true, .lowest = INT32_MAX};
     for (uint32_t i = 0; i < entry->resident_count; i++) {
-        const Kontor__V1__PodSpec *spec = entry->residents[i].spec;
-        struct resources want = resources_of(spec->resources);
+        const struct resident *pod = &entry->residents[i];
+        struct resources want = resources_of(pod->spec->resources);
 
-        if (spec->priority < shed->lowest)
-            shed->lowest = spec->priority;
-        if (resident_may_go(&entry->residents[i], INT32_MAX))
-            resources_add(&shed->all, &want);
-        for (int k = 0; k < RESOURCE_COUNT; k++) {
-            if (want.amount[k] > shed->largest.amount[k])
-                shed->largest.amount[k] = want.amount[k];
-        }
+        if (!resident_may_go(pod, INT32_MAX))
+            continue;
+        if (pod->spec->priority < shed->lowest)
+            shed->lowest = pod->spec->priority;
+        resources_add(&shed->all, &want);
+        reach_add(&shed->reach, &want);
     }
     return shed;
 }

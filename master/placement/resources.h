@@ -54,6 +54,15 @@ static inline struct resources resources_less(const struct resources *a,
     return left;
 }
 
+static inline bool resources_none(const struct resources *resources)
+{
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        if (resources->amount[i] > 0)
+            return false;
+    }
+    return true;
+}
+
 enum { RESOURCE_SHARE_ONE = 1 << 16 };
 
 /* part / whole in 1/65536, rounded down; 0 when whole is 0. */

@@ -29,7 +29,8 @@ bool placement_could_offer(struct placement *placement, uint64_t node_id,
     struct placement_entry *entry = find_open(placement, node_id);
     const struct shed *shed;
 
-    if (!entry || entry->resident_count == 0 || priority <= placement->lowest)
+    if (!entry || entry->resident_count == 0 ||
+        priority <= priorities_lowest(&placement->priorities))
         return false;
     shed = placement_shed(entry);
     *room = placement_room(entry);

@@ -14,6 +14,7 @@
 #include "test/bench/figure.h"
 #include "test/bench/queue.h"
 #include "test/bench/samples.h"
+#include "test/bench/unlike.h"
 #include "test/bench/workload.h"
 
 #include <inttypes.h>
@@ -642,6 +643,7 @@ int main(int argc, char **argv)
     measure_rules();
     measure_gang();
     measure_preemption();
+    unlike_measure();
     measure_queue();
     measure_dlrm(folder);
     measure_openb(folder);
