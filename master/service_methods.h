@@ -39,10 +39,10 @@ uint32_t service_pods_asked(const Kontor__V1__ScheduleRequest *request);
 int service_check_replicas(const Kontor__V1__ScheduleRequest *request,
                            struct error *why);
 
-/* FAILED_PRECONDITION: a gang that would not fit if it had all nodes to itself
- * never will. */
+/* Of a checked spec. FAILED_PRECONDITION: a gang that would not fit if it had
+ * all nodes to itself never will. */
 int service_check_gang(const struct master *master,
-                       const Kontor__V1__ScheduleRequest *request,
+                       const Kontor__V1__PodSpec *spec, uint32_t pods,
                        struct error *why);
 
 /* Place what arrived in this loop turn, all together. */

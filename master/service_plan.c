@@ -222,7 +222,8 @@ static int plan_new_pods(struct plan *plan, const struct master *master,
     wanted.gang = request->gang && wanted.pods > 1;
     if (spec_check(request->spec, checked, why) != 0 ||
         service_check_replicas(request, why) != 0 ||
-        (wanted.gang && service_check_gang(master, request, why) != 0))
+        (wanted.gang &&
+         service_check_gang(master, &checked->spec, wanted.pods, why) != 0))
         return why->code;
     wanted.number = pods_admit(&plan->cluster->pods, &checked->spec,
                                checked->named, wanted.pods, why);

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "master/cluster_view.h"
+#include "master/placement/ceiling.h"
 #include "master/spec_check.h"
 
 #include <assert.h>
@@ -211,20 +212,24 @@ int service_check_replicas(const Kontor__V1__ScheduleRequest *request,
 }
 
 int service_check_gang(const struct master *master,
-                       const Kontor__V1__ScheduleRequest *request,
+                       const Kontor__V1__PodSpec *spec, uint32_t pods,
                        struct error *why)
 {
-    struct placement_request wanted = placer_request(request->spec);
-    uint32_t pods = service_pods_asked(request);
-    size_t room;
+    static const char *const companies[] = {
+        [PLACEMENT_ANYHOW] = "",
+        [PLACEMENT_APART] = ", one on a node, as they keep off each other",
+        [PLACEMENT_TOGETHER] = ", on one node, as they want to be together",
+    };
+    const struct placement *view = master->placer.view;
+    struct placement_request wanted = placer_request(spec);
+    size_t room = placement_ceiling(view, &wanted, pods);
 
-    room = placement_ceiling(master->placer.view, &wanted, pods);
     if (room >= pods)
         return 0;
     return error_set(why, ERROR_FAILED_PRECONDITION,
                      "a gang of %u pods is larger than the cluster: with "
-                     "nothing else on its nodes %zu of them would fit",
-                     pods, room);
+                     "nothing else on its nodes %zu of them would fit%s",
+                     pods, room, companies[placement_company(view, spec)]);
 }
 
 void service_schedule(struct call *call, const ProtobufCMessage *message)
@@ -251,7 +256,8 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     if (request.gang &&
         !requests_find(&master->cluster->requests,
                        (struct request_id){id.high, id.low}) &&
-        service_check_gang(master, &request, &why) != 0) {
+        service_check_gang(master, &checked.spec, service_pods_asked(&request),
+                           &why) != 0) {
         service_fail(call, &why); /* what was made is answered again */
         return;
     }

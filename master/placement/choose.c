@@ -228,37 +228,3 @@ bool placement_place_gang(struct placement *placement,
     }
     return false;
 }
-
-/* Of what fits on one node with nothing else there. */
-static size_t fit_alone(const struct placement_entry *entry,
-                        const struct resources *want, size_t enough)
-{
-    uint64_t most = enough;
-
-    for (int i = 0; i < RESOURCE_COUNT; i++) {
-        uint64_t amount = entry->node.capacity.amount[i];
-
-        if (want->amount[i] > 0 && amount / want->amount[i] < most)
-            most = amount / want->amount[i];
-    }
-    return most;
-}
-
-size_t placement_ceiling(const struct placement *placement,
-                         const struct placement_request *request, size_t enough)
-{
-    struct rules rules;
-    size_t sum = 0;
-
-    rules_init(&rules, placement, request);
-    for (size_t i = 0; i < placement->count && sum < enough; i++) {
-        const struct placement_entry *entry = placement->nodes[i];
-
-        if ((rules.kinds & kind_bit(entry->kind)) &&
-            (request->node[0] == '\0' ||
-             strcmp(request->node, entry->node.name) == 0))
-            sum += fit_alone(entry, &request->want, enough - sum);
-    }
-    rules_fini(&rules);
-    return sum;
-}

@@ -105,12 +105,6 @@ bool placement_place_gang(struct placement *placement,
                           size_t count, struct placement_hold **holds,
                           size_t *stuck);
 
-/* How many of these fit if nothing else is on the nodes, whatever state those
- * are in; counts no further than `enough`. O(nodes). */
-size_t placement_ceiling(const struct placement *placement,
-                         const struct placement_request *request,
-                         size_t enough);
-
 /* A pod is on a node, and is no longer; `spec` is borrowed in between. What it
  * was given is told by placement_set(). O(pods of the node). */
 void placement_put(struct placement *placement, uint64_t node_id,

@@ -58,6 +58,8 @@ has() { # APP PHASE COUNT
     [[ $output == *"--gang needs --replicas"* ]]
     expect 5 schedule "$IMAGE" --gang --replicas 9 --cpu "${QUARTER}m" -d
     [[ $output == *"a gang of 9 pods is larger than the cluster: with nothing else on its nodes 8 of them would fit"* ]]
+    expect 5 schedule "$IMAGE" --name apart --anti apart --gang --replicas 3 --cpu 10m -d
+    [[ $output == *"2 of them would fit, one on a node, as they keep off each other"* ]]
     expect 2 scale web many
     [[ $output == *"\"many\" is not a number of pods from 0 to 1000000"* ]]
     expect 4 scale nothing 3

@@ -239,7 +239,15 @@ static void a_gang_larger_than_the_cluster_is_refused(void **state)
                 "a gang of 9 pods is larger than the cluster: with nothing "
                 "else on its nodes 8 of them would fit");
     assert_null(web());
+    nine.replicas = 5; /* it is called after its image */
+    nine.with = "web";
+    answer = schedule_pod(admin, nine, &why);
+    expect_none(answer, why, ERROR_FAILED_PRECONDITION,
+                "4 of them would fit, on one node, as they want to be "
+                "together");
+    assert_null(web());
     nine.replicas = 8;
+    nine.with = NULL;
     expect_group(nine, "web-1 ... web-8: 8 placed");
 }
 

@@ -1,5 +1,6 @@
 /* The rules of pods beside room: a table of requests against one small
  * cluster, and the same choices looked for in the plainest way. */
+#include "master/placement/ceiling.h"
 #include "master/placement/explain.h"
 
 #include "base/lang.h"
@@ -7,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +62,23 @@ static struct world world_new(void)
     for (uint64_t id = 1; id <= NODES; id++)
         add_node(&world, id);
     return world;
+}
+
+/* Many nodes, each of a kind of its own, with room for nothing. */
+static void add_kinds(struct placement *placement)
+{
+    for (uint64_t id = NODES + 1; id <= NODES + 70; id++) {
+        Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
+        Kontor__V1__Label *labels[] = {&label};
+        char key[] = "id", value[8];
+        struct placement_node node = {
+            .id = id, .name = "", .labels = {labels, 1, NULL, 0}};
+
+        snprintf(value, sizeof value, "%d", (int)id);
+        label.key = key;
+        label.value = value;
+        placement_set(placement, &node);
+    }
 }
 
 /* ---- requests in words: "app=web anti=db spread=zone zone=a,b" ---- */
@@ -353,6 +372,52 @@ static void a_gang_is_placed_whole_or_not(void **state)
     placement_free(world.placement);
 }
 
+/* On nodes with room for 80. More kinds than are told apart by bits, or not. */
+static const struct {
+    const char *what;
+    const char *there; /* on n1 */
+    const char *asks;
+    size_t pods, fit;
+} gangs[] = {
+    {"room alone, but for the tainted node", NULL, "app=web", 999, 240},
+    {"no more is counted than asked for", NULL, "app=web", 100, 100},
+    {"labels", NULL, "app=web zone=a", 999, 160},
+    {"what none has", NULL, "app=web zone=c", 999, 0},
+    {"tolerated", NULL, "app=web tolerate=gpu", 999, 320},
+    {"one a node", NULL, "app=web anti=web", 999, 3},
+    {"one a node, and others are there", "app=web", "app=web anti=web", 9, 3},
+    {"away from others, which may go", "app=db", "app=web anti=db", 999, 240},
+    {"all on one", NULL, "app=web with=web", 999, 80},
+    {"all on one, which is enough", NULL, "app=web with=web", 80, 80},
+    {"with those that are there", "app=web", "app=web with=web", 999, 240},
+    {"with others, which may come", NULL, "app=web with=db", 999, 240},
+};
+
+static void a_gang_that_can_never_fit_is_known(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(gangs); i++) {
+        size_t g = i / 2;
+        struct world world = world_new();
+        struct asked asked, there;
+        struct placement_request request;
+        size_t fit;
+
+        if (i % 2)
+            add_kinds(world.placement);
+        if (gangs[g].there) {
+            ask(&there, gangs[g].there);
+            placement_put(world.placement, 1, 7, &there.spec);
+        }
+        ask(&asked, gangs[g].asks);
+        request = request_of(&asked);
+        fit = placement_ceiling(world.placement, &request, gangs[g].pods);
+        if (fit != gangs[g].fit)
+            fail_msg("%s: %zu fit", gangs[g].what, fit);
+        placement_free(world.placement);
+    }
+}
+
 static void a_summary_counts_rules(void **state)
 {
     struct world world = world_new();
@@ -379,6 +444,7 @@ int main(void)
         cmocka_unit_test(rules_hold),
         cmocka_unit_test(a_batch_keeps_its_own_rules),
         cmocka_unit_test(a_gang_is_placed_whole_or_not),
+        cmocka_unit_test(a_gang_that_can_never_fit_is_known),
         cmocka_unit_test(a_summary_counts_rules),
     };
 
