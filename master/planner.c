@@ -1,4 +1,4 @@
-#include "master/planner.h"
+#include "master/planner_parts.h"
 
 #include "base/feature.h"
 #include "base/memory.h"
@@ -10,7 +10,6 @@
 /* Some 40 ms: meanwhile the leader does nothing else, heartbeats neither. */
 enum {
     REBALANCE_STEPS_MAX = 8000000,
-    PREEMPT_LOOKS_MAX = 100000, /* where many would have to go, 0.7 us each */
 };
 
 void plan_init(struct plan *plan, const struct placer *placer)
@@ -26,7 +25,7 @@ void plan_fini(struct plan *plan)
     free(plan->pods);
 }
 
-static void add(struct plan *plan, struct plan_pod pod)
+void plan_note(struct plan *plan, struct plan_pod pod)
 {
     if ((plan->count & (plan->count - 1)) == 0) /* a power of two: it is full */
         plan->pods = memory_resize(plan->pods,
@@ -56,8 +55,8 @@ static void place_gang(struct plan *plan, const struct pod *first)
 
         placement_unhold(plan->copy, holds[i]);
         placement_give(plan->copy, to_id, pod->facts.id, spec);
-        add(plan,
-            (struct plan_pod){.pod = pod, .to_id = to_id, .fate = PLAN_PLACED});
+        plan_note(plan, (struct plan_pod){
+                            .pod = pod, .to_id = to_id, .fate = PLAN_PLACED});
         pod = waiting_next(gang, pod);
     }
     free(holds);
@@ -87,11 +86,58 @@ static void place_each(struct plan *plan, const struct plan_pod *pods,
         if (out.to_id)
             placement_give(plan->copy, out.to_id, facts->id, spec);
         if (out.to_id || all)
-            add(plan, out);
+            plan_note(plan, out);
         else
             plan->fates[PLAN_PENDING]++;
     }
     plan->nodes_after = placement_nodes_used(plan->copy);
+}
+
+/* ---- lower ones make room ---- */
+
+/* As the preemptor does: one that is about to go by itself is waited for. */
+static bool all_may_yield(const struct plan *plan,
+                          const struct placement_victims *victims,
+                          int32_t priority)
+{
+    for (size_t i = 0; i < victims->count; i++) {
+        const struct pod *pod =
+            pods_find(&plan->cluster->pods, victims->pod_ids[i]);
+
+        if (!pod || !pod_may_yield(pod, priority))
+            return false;
+    }
+    return true;
+}
+
+static int by_id(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
+struct placement_victims plan_evict(struct plan *plan,
+                                    const struct placement_request *request,
+                                    size_t *looks)
+{
+    struct placement_victims victims = {0};
+
+    if (plan->cluster->format < CLUSTER_FORMAT_1)
+        return victims;
+    victims = placement_preempt(plan->copy, request);
+    *looks += victims.looks;
+    if (victims.node_id == 0 ||
+        !all_may_yield(plan, &victims, request->spec->priority)) {
+        free(victims.pod_ids);
+        return (struct placement_victims){0};
+    }
+    qsort(victims.pod_ids, victims.count, sizeof *victims.pod_ids, by_id);
+    for (size_t i = 0; i < victims.count; i++)
+        placement_withdraw(plan->copy, victims.node_id, victims.pod_ids[i]);
+    plan->preempted += victims.count;
+    return victims;
 }
 
 /* ---- new pods ---- */
@@ -112,23 +158,10 @@ static void add_new(struct scheduling *work, uint32_t i, uint64_t to_id)
     if (to_id)
         placement_give(plan->copy, to_id, plan->cluster->next_pod_id + i,
                        work->wanted->spec);
-    add(plan, (struct plan_pod){.number = work->wanted->number + i,
+    plan_note(plan,
+              (struct plan_pod){.number = work->wanted->number + i,
                                 .to_id = to_id,
                                 .fate = to_id ? PLAN_PLACED : PLAN_PENDING});
-}
-
-/* As the preemptor does: one that is about to go by itself is waited for. */
-static bool all_may_yield(const struct scheduling *work,
-                          const struct placement_victims *victims)
-{
-    for (size_t i = 0; i < victims->count; i++) {
-        const struct pod *pod =
-            pods_find(&work->plan->cluster->pods, victims->pod_ids[i]);
-
-        if (!pod || !pod_may_yield(pod, work->wanted->spec->priority))
-            return false;
-    }
-    return victims->node_id != 0;
 }
 
 /* Where lower priorities make room for the new pod of that number: a node; or
@@ -137,24 +170,20 @@ static uint64_t make_room(struct scheduling *work, uint32_t number)
 {
     struct plan *plan = work->plan;
     struct placement_victims victims =
-        placement_preempt(plan->copy, &work->request);
-    uint64_t node_id = all_may_yield(work, &victims) ? victims.node_id : 0;
+        plan_evict(plan, &work->request, &work->looks);
 
-    work->looks += plan->cluster->nodes.count;
-    if (node_id)
+    if (victims.count > 0)
         work->victims =
             memory_resize(work->victims, (work->victim_count + victims.count) *
                                              sizeof *work->victims);
-    for (size_t i = 0; i < victims.count && node_id; i++) {
-        placement_withdraw(plan->copy, node_id, victims.pod_ids[i]);
+    for (size_t i = 0; i < victims.count; i++)
         work->victims[work->victim_count++] = (struct plan_pod){
             .pod = pods_find(&plan->cluster->pods, victims.pod_ids[i]),
             .winner = number,
-            .from_id = node_id,
+            .from_id = victims.node_id,
         };
-    }
     free(victims.pod_ids);
-    return node_id;
+    return victims.node_id;
 }
 
 /* As Schedule does. */
@@ -192,43 +221,18 @@ void plan_schedule(struct plan *plan, const struct plan_wanted *wanted)
         uint64_t to_id = holds[i] ? placement_hold_node(holds[i]) : 0;
 
         placement_unhold(plan->copy, holds[i]);
-        if (!to_id && room && work.looks > PREEMPT_LOOKS_MAX)
+        if (!to_id && room && work.looks > PLAN_LOOKS_MAX)
             plan->preempts_more = true;
         else if (!to_id && room)
             room = (to_id = make_room(&work, wanted->number + i)) != 0;
         add_new(&work, i, to_id);
     }
-    plan->preempted = work.victim_count;
     place_each(plan, work.victims, work.victim_count, true);
     free(work.victims);
     free(holds);
 }
 
-void plan_lose(struct plan *plan, const struct node *node)
-{
-    struct placement_node seen = node_placement(node);
-    size_t count, waiting = 0;
-    struct pod **pods = node_pods(node, &count);
-    struct plan_pod *moving = memory_array(count + 1, sizeof *moving);
-
-    seen.closed = PLACEMENT_LOST;
-    placement_set(plan->copy, &seen);
-    for (size_t i = 0; i < count; i++) {
-        struct plan_pod pod = {
-            .pod = pods[i], .from_id = node->id, .fate = PLAN_FAILS};
-
-        placement_take(plan->copy, node->id, pods[i]->facts.id);
-        if (pods[i]->facts.stop_requested)
-            continue; /* it has stopped then */
-        if (pod_runs_once(pods[i]))
-            add(plan, pod);
-        else
-            moving[waiting++] = pod;
-    }
-    place_each(plan, moving, waiting, true);
-    free(moving);
-    free(pods);
-}
+/* ---- nodes more ---- */
 
 static int in_turn(const void *left, const void *right)
 {
@@ -313,7 +317,8 @@ static void add_moves(struct plan *plan, const struct placement_moves *moves)
     for (size_t i = 0; i < moves->count; i++) {
         const struct placement_move *move = &moves->moves[i];
 
-        add(plan, (struct plan_pod){
+        plan_note(plan,
+                  (struct plan_pod){
                       .pod = pods_find(&plan->cluster->pods, move->pod_id),
                       .from_id = move->from_id,
                       .to_id = move->to_id,
@@ -333,11 +338,11 @@ void plan_drain(struct plan *plan, const struct node *node, bool force)
             continue;
         placement_take(plan->copy, node->id, pods[i]->facts.id);
         if (!pods[i]->facts.stop_requested)
-            add(plan, (struct plan_pod){
-                          .pod = pods[i],
-                          .from_id = node->id,
-                          .fate = force ? PLAN_FAILS : PLAN_STAYS,
-                      });
+            plan_note(plan, (struct plan_pod){
+                                .pod = pods[i],
+                                .from_id = node->id,
+                                .fate = force ? PLAN_FAILS : PLAN_STAYS,
+                            });
     }
     moves = placement_drain(plan->copy, node->id);
     add_moves(plan, &moves);

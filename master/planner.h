@@ -19,8 +19,9 @@ struct plan_pod {
     const struct pod *pod; /* borrowed; NULL: it is not there yet */
     uint32_t number;       /* of its app's, of one that is not there yet */
     uint32_t winner;       /* such a one for which it makes room; 0: none */
-    uint64_t from_id;      /* 0: none */
-    uint64_t to_id;        /* 0: none */
+    const struct pod *for_whom; /* or one that is there; NULL: none */
+    uint64_t from_id;           /* 0: none */
+    uint64_t to_id;             /* 0: none */
     enum plan_fate fate;
 };
 
@@ -58,6 +59,9 @@ struct plan_wanted {
 void plan_schedule(struct plan *plan, const struct plan_wanted *wanted);
 /* With `force` what may run only once fails. */
 void plan_drain(struct plan *plan, const struct node *node, bool force);
+/* What the placer would do when it is told: what was there is placed by
+ * priority, lower ones make room for it, and go where they fit. Pods that wait
+ * already are left out. */
 void plan_lose(struct plan *plan, const struct node *node);
 
 struct plan_nodes {

@@ -87,7 +87,9 @@ static void tell(struct telling *telling, const struct plan_pod *pod,
                         : name_of_new(telling, pod->number);
     if (pod->from_id)
         out->from = name_of_node(telling, pod->from_id);
-    if (pod->winner)
+    if (pod->for_whom)
+        out->winner = pod->for_whom->facts.name->bytes;
+    else if (pod->winner)
         out->winner = name_of_new(telling, pod->winner);
     switch (pod->fate) {
     case PLAN_PLACED:
