@@ -3,7 +3,9 @@
 #include "master/placement/index.h"
 
 #include "base/lang.h"
+#include "base/memory.h"
 #include "base/random.h"
+#include "plain_choice.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -285,7 +287,28 @@ static void verdicts_come_closest_first(void **state)
 
 /* ---- against every node looked at in the plainest way ---- */
 
-enum { BRUTE_NODES = 600, BRUTE_ROUNDS = 10000 };
+enum { BRUTE_NODES = 300, BRUTE_ROUNDS = 500, BRUTE_SEEDS = 120 };
+
+/* A pod that is there. */
+struct brute_pod {
+    size_t at; /* its node */
+    bool gone;
+    Kontor__V1__PodSpec spec;
+    Kontor__V1__Resources resources;
+};
+
+struct brute {
+    struct random random;
+    struct placement *placement;
+    struct placement_node nodes[BRUTE_NODES]; /* .id 0: it is not there yet */
+    char names[BRUTE_NODES][8];
+    struct resources reserved[BRUTE_NODES];
+    struct resources greatest;
+    struct placement_hold *holds[BRUTE_ROUNDS];
+    size_t held;
+    struct brute_pod pods[BRUTE_ROUNDS]; /* by id */
+    size_t pod_count;
+};
 
 static struct resources some(struct random *random, uint64_t most)
 {
@@ -294,108 +317,6 @@ static struct resources some(struct random *random, uint64_t most)
     for (int i = 0; i < RESOURCE_COUNT; i++)
         resources.amount[i] = random_below(random, most + 1);
     return resources;
-}
-
-struct candidate {
-    uint64_t least, sum, id;
-    struct resources room;
-};
-
-static int fuller(const void *left, const void *right)
-{
-    const struct candidate *a = left, *b = right;
-
-    if (a->least != b->least)
-        return a->least < b->least ? -1 : 1;
-    if (a->sum != b->sum)
-        return a->sum < b->sum ? -1 : 1;
-    return a->id < b->id ? -1 : 1;
-}
-
-/* The nodes that fit, the fullest first. */
-static size_t candidates_of(const struct placement_node *nodes,
-                            const struct resources *reserved,
-                            const struct resources *greatest,
-                            const struct resources *want, struct candidate *out)
-{
-    size_t count = 0;
-
-    for (int n = 0; n < BRUTE_NODES; n++) {
-        struct candidate one = {.least = 65536, .id = nodes[n].id};
-        bool fits = nodes[n].id && nodes[n].closed == PLACEMENT_OPEN;
-
-        for (int i = 0; i < RESOURCE_COUNT; i++) {
-            uint64_t left = nodes[n].free.amount[i];
-            uint64_t share;
-
-            left -= reserved[n].amount[i] < left ? reserved[n].amount[i] : left;
-            fits = fits && want->amount[i] <= left;
-            one.room.amount[i] = left;
-            if (greatest->amount[i] == 0)
-                continue;
-            share = left * 65536 / greatest->amount[i];
-            one.sum += share;
-            if (share < one.least)
-                one.least = share;
-        }
-        if (fits)
-            out[count++] = one;
-    }
-    qsort(out, count, sizeof *out, fuller);
-    return count;
-}
-
-/* The definition of placement.h. */
-static uint64_t choose_slowly(const struct candidate *fits, size_t count,
-                              const struct demand *demand,
-                              const struct resources *want)
-{
-    int64_t best_growth = INT64_MAX;
-    uint64_t best = count ? fits[0].id : NOWHERE;
-    size_t emptiest = 0;
-    int looks = 0;
-
-    for (size_t i = 1; i < count; i++) {
-        if (fits[i].least != fits[i - 1].least ||
-            fits[i].sum != fits[i - 1].sum)
-            emptiest = i;
-    }
-    for (size_t i = 0; i < count && demand_is_bulky(demand, want); i++) {
-        struct resources left = resources_less(&fits[i].room, want);
-        int64_t growth;
-
-        if (i > 0 && fits[i].least == fits[i - 1].least &&
-            fits[i].sum == fits[i - 1].sum)
-            continue;
-        if (++looks > PLACEMENT_LOOKS && i != emptiest)
-            continue;
-        growth = (int64_t)demand_waste(demand, &left) -
-                 (int64_t)demand_waste(demand, &fits[i].room);
-        if (growth < best_growth) {
-            best_growth = growth;
-            best = fits[i].id;
-        }
-        if (growth <= 0)
-            break;
-    }
-    return best;
-}
-
-static void change(struct placement_node *node, size_t n, struct random *random,
-                   struct resources *greatest)
-{
-    node->id = n + 1;
-    node->name = "";
-    node->capacity = some(random, 100);
-    for (int i = 0; i < RESOURCE_COUNT; i++) {
-        uint64_t most = node->capacity.amount[i];
-
-        node->free.amount[i] = random_below(random, most + 1);
-        if (most > greatest->amount[i])
-            greatest->amount[i] = most;
-    }
-    node->closed =
-        random_below(random, 5) ? PLACEMENT_OPEN : PLACEMENT_CORDONED;
 }
 
 /* Few shapes that come again and again, so that some are in demand, and any. */
@@ -408,51 +329,173 @@ static struct resources some_want(struct random *random)
     return some(&shape, random_below(&shape, 2) ? 40 : 3);
 }
 
+static enum placement_closed some_closed(struct random *random)
+{
+    if (random_below(random, 3) > 0)
+        return PLACEMENT_OPEN;
+    return (enum placement_closed)random_below(random, PLACEMENT_LOST + 1);
+}
+
+/* A node is closed or opened, and nothing else. */
+static void close_or_open(struct brute *brute, size_t n)
+{
+    struct placement_node *node = &brute->nodes[n];
+
+    if (node->id == 0)
+        return;
+    node->closed = some_closed(&brute->random);
+    placement_set(brute->placement, node);
+}
+
+/* A node is new, or is another now. */
+static void change(struct brute *brute, size_t n)
+{
+    struct placement_node *node = &brute->nodes[n];
+    struct random *random = &brute->random;
+
+    snprintf(brute->names[n], sizeof brute->names[n], "n%zu", n + 1);
+    node->id = n + 1;
+    node->name = brute->names[n];
+    node->capacity = some(random, 100);
+    for (int i = 0; i < RESOURCE_COUNT; i++) {
+        uint64_t most = node->capacity.amount[i];
+
+        node->free.amount[i] = random_below(random, most + 1);
+        if (most > brute->greatest.amount[i])
+            brute->greatest.amount[i] = most;
+    }
+    node->closed = some_closed(random);
+    placement_set(brute->placement, node);
+}
+
+static size_t find_fits(const struct brute *brute,
+                        const struct placement_request *request,
+                        struct plain_node *out)
+{
+    size_t count = 0;
+
+    for (size_t n = 0; n < BRUTE_NODES; n++) {
+        const struct placement_node *node = &brute->nodes[n];
+        struct resources room =
+            resources_less(&node->free, &brute->reserved[n]);
+
+        if (node->id && node->closed == PLACEMENT_OPEN &&
+            resources_fit(&room, &request->want) &&
+            (request->node[0] == '\0' ||
+             strcmp(request->node, node->name) == 0))
+            out[count++] = (struct plain_node){.id = node->id, .room = room};
+    }
+    return count;
+}
+
+/* A pod comes to be on the node, and takes room. */
+static void put_one(struct brute *brute, uint64_t node_id,
+                    const struct resources *want)
+{
+    static char app[] = "web";
+    struct placement_node *node = &brute->nodes[node_id - 1];
+    struct brute_pod *pod = &brute->pods[brute->pod_count++];
+
+    pod->at = node_id - 1;
+    kontor__v1__pod_spec__init(&pod->spec);
+    kontor__v1__resources__init(&pod->resources);
+    resources_tell(want, &pod->resources);
+    pod->spec.resources = &pod->resources;
+    pod->spec.app = app;
+    placement_put(brute->placement, node_id, brute->pod_count, &pod->spec);
+    node->free = resources_less(&node->free, want);
+    placement_set(brute->placement, node);
+}
+
+static void hold_one(struct brute *brute, uint64_t node_id,
+                     const struct placement_request *request)
+{
+    brute->holds[brute->held++] =
+        placement_hold(brute->placement, node_id, request);
+    resources_add(&brute->reserved[node_id - 1], &request->want);
+}
+
+/* What is held is given back, or a pod goes. */
+static void give_back(struct brute *brute)
+{
+    struct random *random = &brute->random;
+
+    if (brute->held > 0 && random_below(random, 2)) {
+        size_t at = random_below(random, brute->held);
+        struct placement_hold *hold = brute->holds[at];
+        struct resources *reserved =
+            &brute->reserved[placement_hold_node(hold) - 1];
+
+        *reserved = resources_less(reserved, &hold->want);
+        placement_unhold(brute->placement, hold);
+        brute->holds[at] = brute->holds[--brute->held];
+    } else if (brute->pod_count > 0) {
+        size_t at = random_below(random, brute->pod_count);
+        struct brute_pod *pod = &brute->pods[at];
+        struct placement_node *node = &brute->nodes[pod->at];
+        struct resources want = resources_of(&pod->resources);
+
+        if (pod->gone)
+            return;
+        pod->gone = true;
+        placement_take(brute->placement, node->id, at + 1);
+        resources_add(&node->free, &want);
+        placement_set(brute->placement, node);
+    }
+}
+
+static void choose_both_ways(struct brute *brute, int round)
+{
+    struct random *random = &brute->random;
+    size_t pin = random_below(random, 8 * BRUTE_NODES);
+    struct placement_request request = {
+        .want = some_want(random),
+        .node = pin < BRUTE_NODES ? brute->names[pin] : ""};
+    struct plain_measure by = {brute->greatest, &brute->placement->demand};
+    struct plain_node fits[BRUTE_NODES];
+    size_t count = find_fits(brute, &request, fits);
+    uint64_t expected = plain_choose(fits, count, &by, &request.want);
+    uint64_t chosen = placement_choose(brute->placement, &request);
+
+    if (chosen != expected)
+        fail_msg("round %d: chose n%d, not n%d", round, (int)chosen,
+                 (int)expected);
+    switch (chosen ? random_below(random, 3) : 2) {
+    case 0:
+        hold_one(brute, chosen, &request);
+        break;
+    case 1:
+        put_one(brute, chosen, &request.want);
+        break;
+    default:
+        give_back(brute);
+    }
+}
+
 static void agrees_with_brute_force(void **state)
 {
-    struct random random = {42};
-    struct placement *placement = placement_new();
-    struct placement_node nodes[BRUTE_NODES] = {0};
-    struct resources reserved[BRUTE_NODES] = {0};
-    struct resources greatest = {{0}};
-    static struct placement_hold *holds[BRUTE_ROUNDS];
-    size_t held = 0;
-
     (void)state;
-    for (int round = 0; round < BRUTE_ROUNDS; round++) {
-        size_t n = random_below(&random, BRUTE_NODES);
-        struct placement_request request = {.want = some_want(&random),
-                                            .node = ""};
-        struct candidate fits[BRUTE_NODES];
-        uint64_t chosen, expected;
-        size_t count;
+    for (uint64_t seed = 1; seed <= BRUTE_SEEDS; seed++) {
+        struct brute *brute = memory_new(sizeof *brute);
 
-        if (random_below(&random, 3) == 0) {
-            change(&nodes[n], n, &random, &greatest);
-            placement_set(placement, &nodes[n]);
-        }
-        count = candidates_of(nodes, reserved, &greatest, &request.want, fits);
-        expected =
-            choose_slowly(fits, count, &placement->demand, &request.want);
-        chosen = placement_choose(placement, &request);
-        if (chosen != expected)
-            fail_msg("round %d: chose n%d, not n%d", round, (int)chosen,
-                     (int)expected);
-        if (chosen && random_below(&random, 2)) {
-            holds[held++] = placement_hold(placement, chosen, &request);
-            resources_add(&reserved[chosen - 1], &request.want);
-        } else if (held > 0) {
-            size_t at = random_below(&random, held);
+        brute->random.state = seed;
+        brute->placement = placement_new();
+        for (size_t n = 0; n < BRUTE_NODES && seed % 2; n++)
+            change(brute, n);
+        for (int round = 0; round < BRUTE_ROUNDS; round++) {
+            size_t n = random_below(&brute->random, BRUTE_NODES);
 
-            n = placement_hold_node(holds[at]) - 1;
-            reserved[n] = resources_less(&reserved[n], &holds[at]->want);
-            placement_unhold(placement, holds[at]);
-            holds[at] = holds[--held];
+            if (random_below(&brute->random, 4) == 0)
+                change(brute, n);
+            else
+                close_or_open(brute, n);
+            choose_both_ways(brute, round);
         }
+        while (brute->held > 0)
+            placement_unhold(brute->placement, brute->holds[--brute->held]);
+        placement_free(brute->placement);
+        free(brute);
     }
-    while (held > 0)
-        placement_unhold(placement, holds[--held]);
-    placement_free(placement);
 }
 
 /* Where most ask for 64 or 96 of 192 cores, 64 in 96 would lose 32. */
@@ -478,6 +521,29 @@ static void nothing_is_wasted_on_what_is_in_demand(void **state)
     placement_free(placement);
 }
 
+/* The emptiest node is thought of, too, behind more than are looked at. */
+static void the_emptiest_is_looked_at_last(void **state)
+{
+    struct placement *placement = placement_new();
+    struct resources all = {{192000, GI(1024), 0, 0}};
+    struct placement_request small = {.want = {{64000, GI(320), 0, 0}},
+                                      .node = ""};
+    struct placement_request large = {.want = {{96000, GI(480), 0, 0}},
+                                      .node = ""};
+    struct placement_node node = {.name = "", .capacity = all};
+
+    (void)state;
+    for (node.id = 1; node.id <= 2 * PLACEMENT_LOOKS; node.id++) {
+        node.free = (struct resources){{96000 + 20 * node.id, GI(512), 0, 0}};
+        placement_set(placement, &node);
+    }
+    assert_int_equal(placement_choose(placement, &large), 1);
+    node.free = all;
+    placement_set(placement, &node);
+    assert_int_equal(placement_choose(placement, &small), node.id);
+    placement_free(placement);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +555,7 @@ int main(void)
         cmocka_unit_test(summary_says_never),
         cmocka_unit_test(verdicts_come_closest_first),
         cmocka_unit_test(nothing_is_wasted_on_what_is_in_demand),
+        cmocka_unit_test(the_emptiest_is_looked_at_last),
         cmocka_unit_test(agrees_with_brute_force),
     };
 
