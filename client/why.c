@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static const char *const headings[] = {"NODE", "VERDICT", NULL};
+static const char *const headings[] = {"NODE", "VERDICT", "WOULD FIT", NULL};
 
 static bool is_short(const Kontor__V1__Resources *missing)
 {
@@ -22,11 +22,13 @@ static void add_row(struct table *table, const Kontor__V1__NodeVerdict *verdict)
     table_cell(table, "%s", verdict->node);
     if (!short_of && !barred) {
         table_cell_coloured(table, COLOUR_GOOD, "fits");
+        table_cell(table, "%s", "");
         return;
     }
     table_cell(table, "%s%s%s%s", barred ? verdict->constraint : "",
                barred && short_of ? "; " : "", short_of ? "short of " : "",
                short_of ? show_resources(missing, verdict->short_) : "");
+    table_cell(table, "%s", verdict->would_fit);
 }
 
 static void show_pod(const Kontor__V1__Pod *pod)
@@ -58,6 +60,9 @@ static void show(const ProtobufCMessage *message,
         putchar('\n');
         table_print(table, stdout, output_colours(stdout));
     }
+    if (response->more_nodes > 0)
+        output_line(stdout, "... and %u nodes more that are no closer",
+                    response->more_nodes);
     table_free(table);
 }
 
@@ -74,8 +79,10 @@ const struct verb verb_why = {
     .summary = "Say why a pod is where it is, or is nowhere",
     .example = "kctl why web-2",
     .synopsis = "kctl why POD [-o json]",
-    .details = "For each node: that the pod fits, what the node is short of, "
-               "or what keeps the pod off.",
+    .details =
+        "For each node, the closest first: that the pod fits, what the node "
+        "is short of, or what keeps the pod off; and what would make it fit, "
+        "where that is one thing.",
     .operands_min = 1,
     .operands_max = 1,
     .run = run,

@@ -12,6 +12,7 @@ struct why_verdict {
     Kontor__V1__NodeVerdict message;
     Kontor__V1__Resources lacking;
     char constraint[PLACEMENT_RULE_MAX];
+    char would_fit[PLACEMENT_RULE_MAX];
 };
 
 static void tell(const struct master *master, const struct spec *spec,
@@ -28,8 +29,10 @@ static void tell(const struct master *master, const struct spec *spec,
     if (node && node->name)
         out->message.node = node->name->bytes;
     out->message.short_ = &out->lacking;
-    out->message.constraint = placement_rule_text(master->placer.view, &request,
-                                                  verdict, out->constraint);
+    out->message.constraint =
+        placement_rule_text(&request, verdict, out->constraint);
+    out->message.would_fit = placement_remedy_text(
+        master->placer.view, &request, verdict, out->would_fit);
 }
 
 /* One line on where it is. */
@@ -67,14 +70,19 @@ static void answer(struct master *master, struct call *call,
     struct error why;
     struct pod *pod;
     size_t count;
+    size_t page = request->page_size > 0 && request->page_size < VERDICTS_MAX
+                      ? request->page_size
+                      : VERDICTS_MAX;
 
     if (cluster_find_pod(cluster, request->pod, &pod, &why) != 0) {
         service_fail(call, &why);
         return;
     }
     verdicts = placer_why(&master->placer, pod, &count, placing);
-    if (count > VERDICTS_MAX)
-        count = VERDICTS_MAX;
+    if (count > page) {
+        response.more_nodes = (uint32_t)(count - page);
+        count = page;
+    }
     tellings = memory_array(count + 1, sizeof *tellings);
     response.verdicts =
         memory_array(count + 1, sizeof(Kontor__V1__NodeVerdict *));

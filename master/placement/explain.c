@@ -1,5 +1,6 @@
 #include "base/memory.h"
 #include "base/quantity.h"
+#include "master/placement/preempt.h"
 #include "master/placement/rules.h"
 
 #include <stdarg.h>
@@ -17,11 +18,10 @@ static struct placement_verdict judge(const struct placement_entry *entry,
                                       const struct rules *rules)
 {
     struct placement_verdict verdict = {.node = &entry->node};
-    const void *which;
 
     verdict.free = placement_room(entry);
     verdict.lacking = resources_less(&asked->want, &verdict.free);
-    verdict.breach = rules_breach(rules, entry, &which);
+    verdict.breach = rules_breach(rules, entry, &verdict.which);
     for (int i = 0; i < RESOURCE_COUNT; i++) {
         uint64_t lacking = verdict.lacking.amount[i];
         uint32_t share = resource_share(lacking, asked->want.amount[i]);
@@ -33,29 +33,32 @@ static struct placement_verdict judge(const struct placement_entry *entry,
             verdict.worst = (enum resource_kind)i;
         }
     }
+    verdict.obstacles = rules_obstacles(rules, entry) + (verdict.distance > 0) +
+                        (entry->node.closed != PLACEMENT_OPEN);
     return verdict;
 }
 
-/* Fits, short, breaks a rule, closed, elsewhere. */
-static int class_of(const struct placement_verdict *verdict)
-{
-    if (verdict->breach == PLACEMENT_ELSEWHERE)
-        return 4;
-    if (verdict->node->closed != PLACEMENT_OPEN)
-        return 3;
-    if (verdict->breach != PLACEMENT_KEEPS_RULES)
-        return 2;
-    return verdict->distance > 0 ? 1 : 0;
+enum class { FITS, SHORT, BREAKS_RULES, CLOSED, ELSEWHERE };
+
+static enum class class_of(const struct placement_verdict *verdict) {
+    if (verdict->breach == PLACEMENT_ELSEWHERE) return ELSEWHERE;
+    if (verdict->node->closed != PLACEMENT_OPEN) return CLOSED;
+    if (verdict->breach != PLACEMENT_KEEPS_RULES) return BREAKS_RULES;
+    return verdict->distance > 0 ? SHORT : FITS;
 }
 
 static int compare(const void *left, const void *right)
 {
     const struct placement_verdict *a = left;
     const struct placement_verdict *b = right;
-    int by_class = class_of(a) - class_of(b);
+    enum class of_a = class_of(a), of_b = class_of(b);
 
-    if (by_class != 0)
-        return by_class;
+    if ((of_a == ELSEWHERE) != (of_b == ELSEWHERE))
+        return of_b == ELSEWHERE ? -1 : 1;
+    if (a->obstacles != b->obstacles)
+        return a->obstacles < b->obstacles ? -1 : 1;
+    if (of_a != of_b)
+        return of_a < of_b ? -1 : 1;
     if (a->distance != b->distance)
         return a->distance < b->distance ? -1 : 1;
     return a->node->id < b->node->id ? -1 : a->node->id > b->node->id;
@@ -99,7 +102,7 @@ static void say_constraint(char text[PLACEMENT_RULE_MAX],
 {
     bool single = constraint->n_values == 1;
 
-    say(text, PLACEMENT_RULE_MAX, "does not meet %s%s", constraint->key,
+    say(text, PLACEMENT_RULE_MAX, "%s%s", constraint->key,
         single ? (constraint->none_of ? "!=" : "=")
                : (constraint->none_of ? " not in (" : " in ("));
     for (size_t i = 0; i < constraint->n_values; i++)
@@ -112,7 +115,7 @@ static void say_constraint(char text[PLACEMENT_RULE_MAX],
 static void say_taint(char text[PLACEMENT_RULE_MAX],
                       const struct kind_pair *taint)
 {
-    say(text, PLACEMENT_RULE_MAX, "taint %s%s%s is not tolerated", taint->key,
+    say(text, PLACEMENT_RULE_MAX, "%s%s%s", taint->key,
         taint->value[0] ? "=" : "", taint->value);
 }
 
@@ -125,10 +128,13 @@ static void say_breach(char text[PLACEMENT_RULE_MAX],
             (const char *)which);
         return;
     case PLACEMENT_CONSTRAINT:
+        say(text, PLACEMENT_RULE_MAX, "does not meet ");
         say_constraint(text, which);
         return;
     case PLACEMENT_TAINT:
+        say(text, PLACEMENT_RULE_MAX, "taint ");
         say_taint(text, which);
+        say(text, PLACEMENT_RULE_MAX, " is not tolerated");
         return;
     case PLACEMENT_NO_LABEL:
         say(text, PLACEMENT_RULE_MAX, "has no label %s to spread over",
@@ -163,27 +169,93 @@ static const char *closed_text(enum placement_closed closed)
     return texts[closed];
 }
 
-char *placement_rule_text(const struct placement *placement,
-                          const struct placement_request *request,
+char *placement_rule_text(const struct placement_request *request,
                           const struct placement_verdict *verdict,
                           char text[PLACEMENT_RULE_MAX])
 {
-    const struct placement_entry *entry =
-        placement_find(placement, verdict->node->id);
-    enum placement_breach breach;
-    const void *which;
-    struct rules rules;
-
     text[0] = '\0';
     if (verdict->breach == PLACEMENT_ELSEWHERE) {
         say(text, PLACEMENT_RULE_MAX, "pod asks for node %s", request->node);
     } else if (verdict->node->closed != PLACEMENT_OPEN) {
         say(text, PLACEMENT_RULE_MAX, "%s", closed_text(verdict->node->closed));
-    } else if (verdict->breach != PLACEMENT_KEEPS_RULES) {
-        rules_init(&rules, placement, request);
-        breach = rules_breach(&rules, entry, &which);
-        say_breach(text, breach, which);
-        rules_fini(&rules);
+    } else {
+        say_breach(text, verdict->breach, verdict->which);
+    }
+    return text;
+}
+
+/* ---- what would help ---- */
+
+/* The rule being the only thing that is in the way. */
+static void say_without(char text[PLACEMENT_RULE_MAX],
+                        enum placement_breach breach, const void *which)
+{
+    switch (breach) {
+    case PLACEMENT_CONSTRAINT:
+        say(text, PLACEMENT_RULE_MAX, "if it did not ask for ");
+        say_constraint(text, which);
+        return;
+    case PLACEMENT_TAINT:
+        say(text, PLACEMENT_RULE_MAX, "if it tolerated ");
+        say_taint(text, which);
+        return;
+    case PLACEMENT_NO_LABEL:
+        say(text, PLACEMENT_RULE_MAX, "if the node had a label %s",
+            (const char *)which);
+        return;
+    case PLACEMENT_ANTI:
+        say(text, PLACEMENT_RULE_MAX, "if it did not keep off %s",
+            (const char *)which);
+        return;
+    case PLACEMENT_AVERSE:
+        say(text, PLACEMENT_RULE_MAX, "if that pod went");
+        return;
+    case PLACEMENT_WITHOUT:
+        say(text, PLACEMENT_RULE_MAX, "if a pod of %s were there",
+            (const char *)which);
+        return;
+    case PLACEMENT_ELSEWHERE:
+        say(text, PLACEMENT_RULE_MAX, "if it asked for no node");
+        return;
+    case PLACEMENT_UNABLE: /* the rule says it */
+    case PLACEMENT_KEEPS_RULES:
+        return;
+    }
+}
+
+static const char *opened_text(enum placement_closed closed)
+{
+    static const char *const texts[PLACEMENT_LOST + 1] = {
+        [PLACEMENT_OPEN] = "",
+        [PLACEMENT_CORDONED] = "if the node were uncordoned",
+        [PLACEMENT_SUSPECT] = "if the node were heard",
+        [PLACEMENT_KEPT] = "if nothing were kept",
+        [PLACEMENT_LOST] = "if the node came back",
+    };
+
+    return texts[closed];
+}
+
+char *placement_remedy_text(const struct placement *placement,
+                            const struct placement_request *request,
+                            const struct placement_verdict *verdict,
+                            char text[PLACEMENT_RULE_MAX])
+{
+    const struct placement_node *node = verdict->node;
+
+    text[0] = '\0';
+    if (verdict->obstacles != 1)
+        return text;
+    if (verdict->breach != PLACEMENT_KEEPS_RULES) {
+        say_without(text, verdict->breach, verdict->which);
+    } else if (node->closed != PLACEMENT_OPEN) {
+        say(text, PLACEMENT_RULE_MAX, "%s", opened_text(node->closed));
+    } else {
+        size_t pods = placement_yielding(placement, node->id, request);
+
+        if (pods > 0)
+            say(text, PLACEMENT_RULE_MAX, "if %zu pod%s of lower priority went",
+                pods, pods == 1 ? "" : "s");
     }
     return text;
 }

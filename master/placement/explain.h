@@ -26,16 +26,18 @@ struct placement_verdict {
     struct resources free;             /* less what is held, too */
     struct resources lacking;          /* by how much each is short */
     enum resource_kind worst;          /* short by the greatest share */
-    uint32_t distance; /* that share of what is wanted, in 1/65536 */
-    enum placement_breach breach;
+    uint32_t distance;            /* that share of what is wanted, in 1/65536 */
+    enum placement_breach breach; /* the first, */
+    const void *which;            /* and what of the pod or the node it is */
+    uint32_t obstacles; /* rules broken, being short, being closed: each one */
 };
 
 bool placement_fits(const struct placement_verdict *verdict);
 
-/* Every node's verdict, the closest first: those that fit, those that are
- * short by their distance, those that break a rule, the closed ones, the ones
- * not asked for; by id within. An array of *count, free()d by the caller.
- * O(nodes log nodes). */
+/* Every node's verdict, the closest first: where the fewest things are in the
+ * way, and the ones not asked for last; of those the ones that are short, by
+ * their distance, before those that break a rule, and the closed ones; by id
+ * within. An array of *count, free()d by the caller. O(nodes log nodes). */
 struct placement_verdict *
 placement_explain(const struct placement *placement,
                   const struct placement_request *request, size_t *count);
@@ -44,10 +46,17 @@ placement_explain(const struct placement *placement,
  * "cordoned", "its knode has no kontor.io/userns", "does not meet zone in
  * (a,b)", "taint gpu=yes is not tolerated", "runs a pod of web"; "" for
  * nothing. Returns `text`. */
-char *placement_rule_text(const struct placement *placement,
-                          const struct placement_request *request,
+char *placement_rule_text(const struct placement_request *request,
                           const struct placement_verdict *verdict,
                           char text[PLACEMENT_RULE_MAX]);
+
+/* What would make it fit where that is one thing: "if it tolerated gpu=yes",
+ * "if 2 pods of lower priority went", "if the node were uncordoned"; or "".
+ * Returns `text`. */
+char *placement_remedy_text(const struct placement *placement,
+                            const struct placement_request *request,
+                            const struct placement_verdict *verdict,
+                            char text[PLACEMENT_RULE_MAX]);
 
 /* One line: "memory short on 4 nodes (best n4, 412Mi), 1 cordoned", where
  * 412Mi is what n4 has left; or that no node could ever hold it; or where it

@@ -312,15 +312,20 @@ static bool one_of(const Kontor__V1__Constraint *constraint, const char *value)
     return false;
 }
 
+static bool breaks(const struct kind *kind,
+                   const Kontor__V1__Constraint *constraint)
+{
+    const char *value = kind_label(kind, constraint->key);
+
+    return one_of(constraint, value) == (constraint->none_of != 0);
+}
+
 const Kontor__V1__Constraint *kind_breaks(const struct kind *kind,
                                           const Kontor__V1__PodSpec *spec)
 {
     for (size_t i = 0; spec && i < spec->n_constraints; i++) {
-        const Kontor__V1__Constraint *constraint = spec->constraints[i];
-        const char *value = kind_label(kind, constraint->key);
-
-        if (one_of(constraint, value) == (constraint->none_of != 0))
-            return constraint;
+        if (breaks(kind, spec->constraints[i]))
+            return spec->constraints[i];
     }
     return NULL;
 }
@@ -349,4 +354,16 @@ const struct kind_pair *kind_repels(const struct kind *kind,
             return taint;
     }
     return NULL;
+}
+
+uint32_t kind_obstacles(const struct kind *kind,
+                        const Kontor__V1__PodSpec *spec)
+{
+    uint32_t count = 0;
+
+    for (size_t i = 0; spec && i < spec->n_constraints; i++)
+        count += breaks(kind, spec->constraints[i]);
+    for (uint32_t i = 0; i < kind->taint_count; i++)
+        count += !tolerated(&kind->pairs[kind->label_count + i], spec);
+    return count;
 }

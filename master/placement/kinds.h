@@ -84,6 +84,10 @@ void features_ask(Kontor__V1__PodSpec *out, const Kontor__V1__PodSpec *spec);
 /* Those that some kind lacks. O(kinds) */
 uint32_t kinds_lacking(const struct kinds *kinds);
 
+/* How many constraints and taints keep the pod off. */
+uint32_t kind_obstacles(const struct kind *kind,
+                        const Kontor__V1__PodSpec *spec);
+
 /* The constraint that keeps the pod off, or NULL. */
 const Kontor__V1__Constraint *kind_breaks(const struct kind *kind,
                                           const Kontor__V1__PodSpec *spec);

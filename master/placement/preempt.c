@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { ONE_NODE_STEPS_MAX = 1000 };
+
 /* Pods of one node that are alike as far as making room goes. */
 struct group {
     struct resources want;
@@ -299,6 +301,24 @@ bool placement_may_preempt(const struct placement *placement,
 {
     return request->spec &&
            request->spec->priority > priorities_lowest(&placement->priorities);
+}
+
+size_t placement_yielding(const struct placement *placement, uint64_t node_id,
+                          const struct placement_request *request)
+{
+    const struct placement_entry *entry = placement_find(placement, node_id);
+    struct search search = {.bound = {INT32_MAX, UINT32_MAX, INT64_MAX},
+                            .steps_left = ONE_NODE_STEPS_MAX};
+    struct resources room = placement_room(entry);
+    size_t count = 0;
+
+    if (placement_may_preempt(placement, request) &&
+        resources_fit(&entry->node.capacity, &request->want) &&
+        !resources_fit(&room, &request->want) &&
+        search_node(&search, entry, request))
+        count = search.best.count;
+    search_fini(&search);
+    return count;
 }
 
 struct placement_victims

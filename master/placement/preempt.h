@@ -30,6 +30,12 @@ struct placement_victims {
 bool placement_may_preempt(const struct placement *placement,
                            const struct placement_request *request);
 
+/* How many pods of lower priority would have to go from that node, whose rules
+ * allow it; 0: it would not help, or it fits. O(pods of the node), and a
+ * thousand sets. */
+size_t placement_yielding(const struct placement *placement, uint64_t node_id,
+                          const struct placement_request *request);
+
 /* O(nodes), and pods on the nodes that come near the best. */
 struct placement_victims
 placement_preempt(struct placement *placement,

@@ -18,6 +18,14 @@ static bool labels_matter(const struct rules *rules)
            (spec && (spec->n_constraints > 0 || spec->spread[0] != '\0'));
 }
 
+static bool can_spread(const struct rules *rules, const struct kind *kind)
+{
+    const Kontor__V1__PodSpec *spec = rules->spec;
+
+    return !spec || spec->spread[0] == '\0' || rules->spread_hosts ||
+           kind_label(kind, spec->spread);
+}
+
 /* What of its rules a node breaks by its kind. */
 static enum placement_breach kind_breach(const struct rules *rules,
                                          const struct kind *kind,
@@ -36,8 +44,7 @@ static enum placement_breach kind_breach(const struct rules *rules,
     *which = kind_repels(kind, spec);
     if (*which)
         return PLACEMENT_TAINT;
-    if (!spec || spec->spread[0] == '\0' || rules->spread_hosts ||
-        kind_label(kind, spec->spread))
+    if (can_spread(rules, kind))
         return PLACEMENT_KEEPS_RULES;
     *which = spec->spread;
     return PLACEMENT_NO_LABEL;
@@ -126,6 +133,17 @@ void rules_fini(struct rules *rules)
     free(rules->around);
 }
 
+/* No pod of an app it wants to be with is there; of its own app it may be the
+ * first. */
+static bool lacks_company(const struct rules *rules, size_t i, uint32_t node)
+{
+    const Kontor__V1__PodSpec *spec = rules->spec;
+
+    if (!rules->with[i] && strcmp(spec->with[i], spec->app) == 0)
+        return false;
+    return presence_on(rules->with[i], node) == 0;
+}
+
 /* The other pods there. */
 static enum placement_breach apps_breach(const struct rules *rules,
                                          uint32_t node, const void **which)
@@ -138,10 +156,8 @@ static enum placement_breach apps_breach(const struct rules *rules,
             return PLACEMENT_ANTI;
     }
     for (size_t i = 0; i < spec->n_with; i++) {
-        bool first = !rules->with[i] && strcmp(spec->with[i], spec->app) == 0;
-
         *which = spec->with[i];
-        if (presence_on(rules->with[i], node) == 0 && !first)
+        if (lacks_company(rules, i, node))
             return PLACEMENT_WITHOUT;
     }
     *which = spec->app;
@@ -164,6 +180,25 @@ enum placement_breach rules_breach(const struct rules *rules,
     }
     return rules->apps ? apps_breach(rules, entry->number, which)
                        : PLACEMENT_KEEPS_RULES;
+}
+
+uint32_t rules_obstacles(const struct rules *rules,
+                         const struct placement_entry *entry)
+{
+    const Kontor__V1__PodSpec *spec = rules->spec;
+    const struct kind *kind = entry->kind;
+    uint32_t count = kind_obstacles(kind, spec) + !can_spread(rules, kind) +
+                     ((rules->features & kind->lacking) != 0);
+
+    if (rules->node[0] != '\0' && strcmp(rules->node, entry->node.name) != 0)
+        count++;
+    if (!rules->apps)
+        return count;
+    for (size_t i = 0; i < spec->n_anti; i++)
+        count += presence_on(rules->anti[i], entry->number) > 0;
+    for (size_t i = 0; i < spec->n_with; i++)
+        count += lacks_company(rules, i, entry->number);
+    return count + (presence_on(rules->averse, entry->number) > 0);
 }
 
 bool rules_allow(const struct rules *rules, const struct placement_entry *entry)

@@ -41,6 +41,10 @@ enum placement_breach rules_breach(const struct rules *rules,
                                    const struct placement_entry *entry,
                                    const void **which);
 
+/* How many rules a node breaks. */
+uint32_t rules_obstacles(const struct rules *rules,
+                         const struct placement_entry *entry);
+
 /* No rule is broken: what rules_breach() says, sooner. */
 bool rules_allow(const struct rules *rules,
                  const struct placement_entry *entry);

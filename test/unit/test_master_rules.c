@@ -2,6 +2,8 @@
  * cluster, and the same choices looked for in the plainest way. */
 #include "master/placement/ceiling.h"
 #include "master/placement/explain.h"
+#include "master/placement/index.h"
+#include "master/placement/plan.h"
 
 #include "base/lang.h"
 #include "base/random.h"
@@ -53,6 +55,15 @@ static void add_node(struct world *world, uint64_t id)
         node.labels = (struct kind_labels){NULL, 0, taints, 1};
     }
     placement_set(world->placement, &node);
+}
+
+/* As it is, but cordoned. */
+static void close_node(struct placement *placement, uint64_t id)
+{
+    struct placement_entry *entry = placement_find(placement, id);
+
+    entry->node.closed = PLACEMENT_CORDONED;
+    placement_touch(placement, entry);
 }
 
 static struct world world_new(void)
@@ -120,6 +131,8 @@ static void read_word(struct asked *asked, char *key, char *value)
 
     if (strcmp(key, "app") == 0) {
         asked->spec.app = value;
+    } else if (strcmp(key, "node") == 0) {
+        asked->spec.node = value;
     } else if (strcmp(key, "spread") == 0) {
         asked->spec.spread = value;
     } else if (strcmp(key, "anti") == 0) {
@@ -285,7 +298,7 @@ static void expect_reasons(const struct placement *placement,
     char text[PLACEMENT_RULE_MAX];
 
     for (size_t i = 0; i < count; i++) {
-        placement_rule_text(placement, request, &verdicts[i], text);
+        placement_rule_text(request, &verdicts[i], text);
         if (why_not[verdicts[i].node->id])
             assert_string_equal(text, why_not[verdicts[i].node->id]);
     }
@@ -372,6 +385,104 @@ static void a_gang_is_placed_whole_or_not(void **state)
     placement_free(world.placement);
 }
 
+/* ---- the closest first, and what would help ---- */
+
+static const struct {
+    const char *there[2]; /* on n1, on n3 */
+    const char *asks;
+    const char *said;
+} remedies[] = {
+    {{"app=db", NULL},
+     "app=web zone!=a anti=db",
+     "n3; n2 if it did not ask for zone!=a; n4 if it tolerated gpu=yes; n1"},
+    {{"app=db anti=web", "app=log"},
+     "app=web tolerate=gpu anti=log",
+     "n2; n4; n1 if that pod went; n3 if it did not keep off log"},
+    {{NULL, "app=db"},
+     "app=web with=db spread=zone tolerate=gpu",
+     "n3; n1 if a pod of db were there; n2 if a pod of db were there; n4"},
+    {{0},
+     "app=web spread=zone tolerate=gpu",
+     "n1; n2; n3; n4 if the node had a label zone"},
+    {{0}, "app=web userns=yes zone=a,b", "n3; n1; n2; n4"},
+    {{0},
+     "app=web node=n2 tolerate=gpu",
+     "n2; n1 if it asked for no node; n3 if it asked for no node; n4 if it "
+     "asked for no node"},
+    {{0}, "app=web node=n4 zone=b", "n4; n3 if it asked for no node; n1; n2"},
+};
+
+static void expect_said(const struct placement *placement,
+                        const struct placement_request *request,
+                        const char *said)
+{
+    size_t count;
+    struct placement_verdict *verdicts =
+        placement_explain(placement, request, &count);
+    char text[PLACEMENT_RULE_MAX], all[1024] = "";
+
+    for (size_t i = 0; i < count; i++) {
+        const char *remedy =
+            placement_remedy_text(placement, request, &verdicts[i], text);
+
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s%s%s",
+                 i > 0 ? "; " : "", verdicts[i].node->name,
+                 remedy[0] ? " " : "", remedy);
+    }
+    assert_string_equal(all, said);
+    free(verdicts);
+}
+
+static void what_would_help_is_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(remedies); i++) {
+        struct world world = world_new();
+        struct asked asked, there[2];
+        struct placement_request request;
+
+        for (int k = 0; k < 2; k++) {
+            if (!remedies[i].there[k])
+                continue;
+            ask(&there[k], remedies[i].there[k]);
+            placement_put(world.placement, k == 0 ? 1 : 3, 7, &there[k].spec);
+        }
+        ask(&asked, remedies[i].asks);
+        request = request_of(&asked);
+        request.node = asked.spec.node;
+        expect_said(world.placement, &request, remedies[i].said);
+        placement_free(world.placement);
+    }
+}
+
+/* n1 is full of lower ones, n2 of others; n3 is cordoned, and n4 is, too, with
+ * its taint. */
+static void lower_ones_and_closed_nodes_would_help(void **state)
+{
+    struct world world = world_new();
+    struct asked asked, low, high;
+    struct placement_request request;
+    Kontor__V1__Resources all = KONTOR__V1__RESOURCES__INIT;
+    struct placement_node node = {.capacity = {{8000, 8000, 8000, 8000}}};
+
+    (void)state;
+    resources_tell(&node.capacity, &all);
+    ask(&low, "app=low");
+    ask(&high, "app=high");
+    low.spec.priority = -1;
+    low.spec.resources = high.spec.resources = &all;
+    placement_give(world.placement, 1, 7, &low.spec);
+    placement_give(world.placement, 2, 8, &high.spec);
+    close_node(world.placement, 3);
+    close_node(world.placement, 4);
+    ask(&asked, "app=web");
+    request = request_of(&asked);
+    expect_said(world.placement, &request,
+                "n1 if 1 pod of lower priority went; n2; n3 if the node were "
+                "uncordoned; n4");
+    placement_free(world.placement);
+}
+
 /* On nodes with room for 80. More kinds than are told apart by bits, or not. */
 static const struct {
     const char *what;
@@ -444,6 +555,8 @@ int main(void)
         cmocka_unit_test(rules_hold),
         cmocka_unit_test(a_batch_keeps_its_own_rules),
         cmocka_unit_test(a_gang_is_placed_whole_or_not),
+        cmocka_unit_test(what_would_help_is_said),
+        cmocka_unit_test(lower_ones_and_closed_nodes_would_help),
         cmocka_unit_test(a_gang_that_can_never_fit_is_known),
         cmocka_unit_test(a_summary_counts_rules),
     };

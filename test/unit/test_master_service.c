@@ -319,6 +319,30 @@ static void why_goes_node_by_node(void **state)
     assert_int_equal(answer->n_verdicts, 1);
     assert_string_equal(answer->verdicts[0]->node, "n1");
     assert_int_equal(answer->verdicts[0]->short_->cpu_milli, 508000);
+    assert_int_equal(answer->more_nodes, 0);
+    kontor__v1__why_response__free_unpacked(answer, NULL);
+}
+
+static void why_says_what_it_leaves_out_and_what_would_help(void **state)
+{
+    Kontor__V1__WhyRequest request = KONTOR__V1__WHY_REQUEST__INIT;
+    Kontor__V1__WhyResponse *answer;
+    struct error why;
+
+    (void)state;
+    node_up(0);
+    node_up(1);
+    request.pod = (char[]){"side-1"};
+    request.page_size = 1;
+    expect_scheduled(admin, (struct ask){.app = "side", .with = "main"},
+                     "side-1 -");
+    answer = world_call(admin, "Why", &request.base, &why);
+    assert_non_null(answer);
+    assert_int_equal(answer->n_verdicts, 1);
+    assert_int_equal(answer->more_nodes, 1);
+    assert_string_equal(answer->verdicts[0]->constraint, "runs no pod of main");
+    assert_string_equal(answer->verdicts[0]->would_fit,
+                        "if a pod of main were there");
     kontor__v1__why_response__free_unpacked(answer, NULL);
 }
 
@@ -541,6 +565,7 @@ int main(void)
         STORY(roles_are_kept),
         STORY(pods_come_in_pages),
         STORY(why_goes_node_by_node),
+        STORY(why_says_what_it_leaves_out_and_what_would_help),
         STORY(events_are_watched_from_an_index),
         STORY(logs_come_from_the_node),
         cmocka_unit_test_teardown(any_master_takes_a_call, world_tear_down),
