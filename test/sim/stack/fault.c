@@ -238,6 +238,12 @@ static void on_room(void *data, uint64_t number)
 
     (void)number;
     host->disk_free_bytes = UINT64_MAX;
+    if (!host->disk_full)
+        return;
+    tell(host, "disk has room again");
+    host->disk_full = false;
+    if (!disk_is_off(host->disk))
+        kmaster_rest_disk(host);
 }
 
 static void fill_disk(void)
@@ -249,23 +255,28 @@ static void fill_disk(void)
     world_after(world_between(1, FULL_US), on_room, host, 0);
 }
 
-/* A write or a sync fails, or the end comes, at an operation of the disk soon:
- * in a transaction, a snapshot, a mark, a checkpoint. */
+/* A write or a sync fails, there is no room from then on for a while, or the
+ * end comes, at an operation of the disk soon: in a transaction, a snapshot, a
+ * mark, a checkpoint. */
 static void break_disk(void)
 {
-    static const enum disk_fault kinds[] = {DISK_WRITE_EIO, DISK_SYNC_EIO,
-                                            DISK_CUT,       DISK_CUT,
-                                            DISK_STOP,      DISK_STOP};
+    static const enum disk_fault kinds[] = {
+        DISK_WRITE_EIO, DISK_SYNC_EIO, DISK_FULL, DISK_FULL,
+        DISK_CUT,       DISK_CUT,      DISK_STOP, DISK_STOP};
     struct host *host = leader_or_any()->host;
     enum disk_fault kind = kinds[world_between(0, ARRAY_LEN(kinds) - 1)];
     unsigned after = (unsigned)world_between(0, FAULT_WITHIN);
 
-    if (!host->life || disk_is_off(host->disk) ||
+    if (!host->life || disk_is_off(host->disk) || host->disk_full ||
         (host->rotten && kind == DISK_CUT))
         return;
     tell(host, "disk will fail (%d) after %u operations", (int)kind, after);
     tally.faults++;
     disk_fault(host->disk, kind, after);
+    if (kind != DISK_FULL)
+        return;
+    host->disk_full = true;
+    world_after(world_between(1, FULL_US), on_room, host, 0);
 }
 
 /* Where the others are a quorum without it, and an operator is there. Not
@@ -288,7 +299,7 @@ static bool may_rot(const struct kmaster *rotting)
 
 static void rot_disk(struct host *host)
 {
-    disk_fault(host->disk, DISK_SOUND, 0);
+    kmaster_rest_disk(host);
     host->rotten = disk_rot(host->disk, world_chance(60) ? "snapshot-" : "");
     tally.rots += host->rotten;
     if (host->rotten)
@@ -341,13 +352,13 @@ static void any_fault(void)
 
     if (choice < 16)
         crash_master(leader_or_any());
-    else if (choice < 20)
+    else if (choice < 21)
         break_disk();
-    else if (choice < 22)
+    else if (choice < 23)
         rot();
-    else if (choice < 25)
+    else if (choice < 26)
         crash_many();
-    else if (choice < 28)
+    else if (choice < 29)
         kmaster_stop(leader_or_any());
     else if (choice < 35)
         crash_node();
@@ -421,7 +432,7 @@ static void heal_master(struct kmaster *kmaster)
     struct host *host = kmaster->host;
 
     if (!disk_is_off(host->disk))
-        disk_fault(host->disk, DISK_SOUND, 0);
+        kmaster_rest_disk(host);
     if (host->rotten)
         kmaster_crash(kmaster, false);
     kmaster_start(kmaster);
@@ -436,6 +447,7 @@ void fault_heal(void)
     for (unsigned i = 0; i < HOSTS_MAX; i++) {
         world.hosts[i].disk_hangs_until_us = 0;
         world.hosts[i].disk_free_bytes = UINT64_MAX;
+        world.hosts[i].disk_full = false;
     }
     for (unsigned i = 0; i < MASTERS_MAX; i++)
         heal_master(&kmasters[i]);

@@ -100,6 +100,11 @@ static bool has_cause(const struct host *host, const struct error *why)
              strstr(why->message, "/snapshot-")));
 }
 
+void kmaster_rest_disk(struct host *host)
+{
+    disk_fault(host->disk, host->disk_full ? DISK_FULL : DISK_SOUND, 0);
+}
+
 /* What a life leaves of its disk for the next one. */
 static void leave_disk(struct host *host, bool power)
 {
@@ -107,7 +112,7 @@ static void leave_disk(struct host *host, bool power)
         disk_crash(host->disk);
     else
         disk_abandon(host->disk);
-    disk_fault(host->disk, DISK_SOUND, 0);
+    kmaster_rest_disk(host);
     tally.cuts += power;
 }
 
@@ -118,6 +123,7 @@ static void give_up(struct kmaster *kmaster, const struct error *why)
     bool power = disk_is_cut(host->disk);
 
     tell(host, "does not start: %s", why->message);
+    tally.full += why->code == ERROR_RESOURCE_EXHAUSTED;
     if (!has_cause(host, why))
         FAIL("%s does not start: %s", host->identity.name, why->message);
     process_kill(host->life);
@@ -154,7 +160,8 @@ static int open_master(struct kmaster *kmaster, struct error *why)
 
 static void arm_disk(struct host *host)
 {
-    if (!world.healed && !host->rotten && world_chance(FAULT_PERCENT))
+    if (!world.healed && world.traits.fault_every_us > 0 && !host->rotten &&
+        !host->disk_full && world_chance(FAULT_PERCENT))
         disk_fault(host->disk, world_chance(50) ? DISK_CUT : DISK_STOP,
                    (unsigned)world_between(0, FAULT_WITHIN));
 }
@@ -180,6 +187,8 @@ void kmaster_start(struct kmaster *kmaster)
         wires_forgotten(kmaster->host);
     }
     arm_disk(kmaster->host);
+    if (kmaster->host->disk_full)
+        kmaster->host->disk_free_bytes = 0; /* as it is measured now */
     process_enter(process);
     if (open_master(kmaster, &why) == 0) {
         process_leave(process);
@@ -234,6 +243,7 @@ void kmaster_retire(struct kmaster *kmaster)
     kmaster->owed = kmaster->broken;
     kmaster->broken = false;
     host->rotten = false;
+    host->disk_full = false;
     disk_free(host->disk);
     host->disk = disk_new(kmaster->folder, random_next(&world.random));
     check_emptied(host);

@@ -62,5 +62,8 @@ void kmaster_die_soon(struct process *process);
  * or the run fails. */
 void kmaster_fail(struct process *process, const struct error *why);
 
+/* Its disk has no fault but to be full, if it is. */
+void kmaster_rest_disk(struct host *host);
+
 /* Whose word counts: a leader that is ready, of the newest term; or NULL. */
 struct kmaster *kmaster_leader(void);

@@ -148,10 +148,11 @@ static void print_tally(void)
            tally.labels, tally.drains, tally.rebalances, tally.evenings,
            tally.scales, tally.gangs, tally.preemptions, tally.turns_kept);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
+           " times without room, %" PRIu64
            " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
            " replaced, %" PRIu64 " of another program, %" PRIu64
            " asked too early for theirs\n",
-           tally.cuts, tally.faults, tally.rots, tally.refusals, tally.replaced,
+           tally.cuts, tally.faults, tally.full, tally.rots, tally.refusals, tally.replaced,
            tally.upgrades, tally.early);
 }
 

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/memory.h"
 #include "test/sim/disk/disk.h"
+#include "test/sim/stack/check.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/world.h"
@@ -39,16 +40,19 @@ static int write_bytes(void *data, int fd, struct error *why)
     return fd_write_all(fd, bytes->bytes, bytes->length, why);
 }
 
-/* Sometimes not without trouble. */
-static void arm_disk(const struct host *host)
+/* Sometimes not without trouble, which it returns. */
+static enum disk_fault arm_disk(const struct host *host)
 {
     static const enum disk_fault kinds[] = {DISK_WRITE_EIO, DISK_SYNC_EIO,
-                                            DISK_SYNC_EIO, DISK_CUT, DISK_STOP};
+                                            DISK_SYNC_EIO,  DISK_FULL,
+                                            DISK_CUT,       DISK_STOP};
+    enum disk_fault kind = kinds[world_between(0, ARRAY_LEN(kinds) - 1)];
 
-    if (!world.healed && !host->rotten && !disk_is_off(host->disk) &&
-        world_chance(FAULT_PERCENT))
-        disk_fault(host->disk, kinds[world_between(0, ARRAY_LEN(kinds) - 1)],
-                   (unsigned)world_between(0, FAULT_WITHIN));
+    if (world.healed || host->rotten || host->disk_full ||
+        disk_is_off(host->disk) || !world_chance(FAULT_PERCENT))
+        return DISK_SOUND;
+    disk_fault(host->disk, kind, (unsigned)world_between(0, FAULT_WITHIN));
+    return kind;
 }
 
 static void on_power_cut(void *data, uint64_t lives)
@@ -75,13 +79,18 @@ static void on_saved(struct errand *errand, bool lost)
     struct snapshot_save *save = saving->save;
     const struct replica_machine machine = {.save = write_bytes,
                                             .data = &saving->bytes};
+    struct host *host = errand->process->host;
     struct error why = {0};
 
     if (!lost && save) {
-        arm_disk(errand->process->host);
+        enum disk_fault fault = arm_disk(host);
+
         (void)snapshot_write(saving->folder, save->index, &machine,
                              save->sha256, &why);
-        cut_power_soon(errand->process->host);
+        cut_power_soon(host);
+        if (fault == DISK_FULL) /* with it alone: it gave its room back */
+            kmaster_rest_disk(host);
+        tally.full += why.code == ERROR_RESOURCE_EXHAUSTED;
     }
     free(saving->folder);
     free(saving->bytes.bytes);

@@ -207,6 +207,7 @@ void store_interrupt(struct host *host, bool power)
 static void break_down(struct store *store, const struct error *why)
 {
     tell(store->process->host, "the log cannot be written: %s", why->message);
+    tally.full += why->code == ERROR_RESOURCE_EXHAUSTED;
     store->broken = true;
     kmaster_fail(store->process, why);
 }

@@ -35,7 +35,8 @@ struct host {
     struct store *store; /* that is open on it */
     bool rotten;         /* bits of it have rotted */
     uint64_t disk_hangs_until_us;
-    uint64_t disk_free_bytes;
+    uint64_t disk_free_bytes; /* as the master is told */
+    bool disk_full;           /* what needs room fails */
     void *data; /* struct kmaster, knode or client */
 };
 
