@@ -24,6 +24,7 @@ struct tally {
     uint64_t changes, transfers, virtual_ms;
     uint64_t cuts, faults, rots, refusals, replaced, logs, cordons, labels;
     uint64_t drains, rebalances, evenings;
+    uint64_t drained, rebalanced, moves_refused; /* pods; commands */
     uint64_t scales, gangs, preemptions, upgrades, early;
     uint64_t full; /* starts, snapshots and lives that ended for want of room */
     uint64_t turns_kept; /* of masters, with room kept for who waits long */

@@ -7,6 +7,7 @@
 #include "raft/replica_parts.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/check_moves.h"
 #include "test/sim/stack/kmaster.h"
 #include "test/sim/stack/knode.h"
 
@@ -324,6 +325,10 @@ static void check_gangs(const struct cluster *cluster, uint64_t from)
     }
 }
 
+void __real_cluster_apply(struct cluster *cluster, uint64_t index,
+                          const uint8_t *bytes, size_t length,
+                          struct cluster_result *result);
+
 /* One command for each request id, and all that it is to make. */
 static void check_made(const struct cluster *cluster, struct request_id id,
                        uint64_t first, size_t count, bool gang)
@@ -350,11 +355,9 @@ static void check_made(const struct cluster *cluster, struct request_id id,
                  i, first);
 }
 
-static void check_created(const struct cluster *cluster, const uint8_t *bytes,
-                          size_t length, uint64_t first)
+static void check_created(const struct cluster *cluster,
+                          const Kontor__V1__Command *command, uint64_t first)
 {
-    Kontor__V1__Command *command =
-        kontor__v1__command__unpack(NULL, length, bytes);
     struct request_id id = {0, 0};
     const struct app *app;
 
@@ -374,12 +377,26 @@ static void check_created(const struct cluster *cluster, const uint8_t *bytes,
             FAIL("%s: app %s has not the %u pods it was scaled to", self(),
                  command->scale_app->app, command->scale_app->replicas);
     }
+}
+
+/* What the first to apply a command makes of it: the others' states are
+ * compared with its own. */
+static void apply_first(struct cluster *cluster, uint64_t index,
+                        const uint8_t *bytes, size_t length,
+                        struct cluster_result *result)
+{
+    Kontor__V1__Command *command =
+        kontor__v1__command__unpack(NULL, length, bytes);
+    struct moves_found found;
+
+    check_moves_before(&found, cluster, command);
+    __real_cluster_apply(cluster, index, bytes, length, result);
+    check_moves_after(&found, cluster, result);
+    if (result->error.code == 0 && !result->replayed)
+        check_created(cluster, command, result->subject_id);
     kontor__v1__command__free_unpacked(command, NULL);
 }
 
-void __real_cluster_apply(struct cluster *cluster, uint64_t index,
-                          const uint8_t *bytes, size_t length,
-                          struct cluster_result *result);
 void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
                           const uint8_t *bytes, size_t length,
                           struct cluster_result *result);
@@ -390,18 +407,18 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
 {
     uint64_t hash = map_hash_bytes(bytes, length) | 1;
     uint64_t from = cluster->events.next;
-    struct applied *applied;
+    struct applied *applied = applied_at(index);
 
-    __real_cluster_apply(cluster, index, bytes, length, result);
+    if (process_now->dead || applied->command)
+        __real_cluster_apply(cluster, index, bytes, length, result);
+    else
+        apply_first(cluster, index, bytes, length, result);
     if (result->beyond) {
         FAIL("%s would end: %s", self(), result->error.message);
         result->beyond = false;
     }
     if (process_now->dead)
         return; /* nobody hears of it */
-    applied = applied_at(index);
-    if (applied->command == 0 && result->error.code == 0 && !result->replayed)
-        check_created(cluster, bytes, length, result->subject_id);
     if (applied->command && applied->command != hash)
         FAIL("%s applies another command at %" PRIu64, self(), index);
     applied->command = hash;

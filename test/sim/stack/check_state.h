@@ -7,7 +7,8 @@
  *    lost or drained, or it made room for one of a higher priority; one that
  *    may not run twice never.
  * 3. A request is done once: what one made, one command made, and an app is
- *    scaled to what was asked. No gang is half placed.
+ *    scaled to what was asked. No gang is half placed, no move or drain half
+ *    done (check_moves.h).
  * 4. Nodes start only what was placed on them, in that generation, and what
  *    runs nowhere else but on nodes that were given up for lost. They have
  *    room for all that is there and not given up.

@@ -17,6 +17,7 @@ enum {
     TRY_MS = 2000,   /* one attempt, at most */
     AGAIN_MS = 100,  /* between two, at most */
     LIVING_MAX = 40, /* pods of one client */
+    LIVING_FEW = 10, /* where nodes are to be empty now and then */
     WATCH_AGAIN_MS = 200,
     READ_EVERY_US = 30000, /* of one that does nothing else */
     REPLICAS_MAX = 6,      /* asked for at a time */
@@ -490,7 +491,8 @@ static enum operation choose(const struct client *client)
 
     if (client->pod_count == 0)
         return choice < 80 ? SCHEDULE : LIST;
-    if (client->pod_count >= LIVING_MAX)
+    if (client->pod_count >=
+        (world.traits.rebalances ? LIVING_FEW : LIVING_MAX))
         return STOP;
     return choice < 30   ? SCHEDULE
            : choice < 35 ? SCALE
@@ -503,6 +505,7 @@ static enum operation choose(const struct client *client)
 static void begin(struct session *session)
 {
     struct client *client = session->client;
+    bool plain = world.traits.rebalances; /* such as may go anywhere */
 
     if (world.quiet)
         return;
@@ -514,10 +517,11 @@ static void begin(struct session *session)
     session->reached = check_format() == CLUSTER_FORMAT;
     session->id = (struct request_id){random_next(&world.random), 1};
     session->follow = world_chance(20);
-    session->restart = (int32_t)world_between(0, 2);
+    session->restart = plain ? 0 : (int32_t)world_between(0, 2);
     session->of_db = world_chance(20);
-    session->rule =
-        world_chance(30) ? (enum rule)world_between(0, RULES - 1) : NO_RULE;
+    session->rule = !plain && world_chance(30)
+                        ? (enum rule)world_between(0, RULES - 1)
+                        : NO_RULE;
     session->cpu_milli = (uint32_t)world_between(1, 8) * 100;
     session->priority = world_chance(30) ? (int32_t)world_between(0, 3) - 1 : 0;
     session->replicas = 1;

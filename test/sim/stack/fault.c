@@ -1,5 +1,6 @@
 #include "test/sim/stack/fault.h"
 
+#include "kontor/v1/command.pb-c.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
 #include "test/sim/stack/kmaster.h"
@@ -418,6 +419,46 @@ static void on_fault(void *data, uint64_t number)
         any_fault();
     world_after(world_between(1, 2 * world.traits.fault_every_us), on_fault,
                 NULL, 0);
+}
+
+/* ---- at the worst moment ---- */
+
+static bool moves_pods(const struct raft_entry *entry)
+{
+    Kontor__V1__Command *command = NULL;
+    bool moves;
+
+    if (entry->kind == RAFT_ENTRY_COMMAND)
+        command = kontor__v1__command__unpack(NULL, entry->payload->length,
+                                              entry->payload->bytes);
+    moves = command && command->operation_case ==
+                           KONTOR__V1__COMMAND__OPERATION_MOVE_PODS;
+    if (command)
+        kontor__v1__command__free_unpacked(command, NULL);
+    return moves;
+}
+
+static void on_proposed(void *data, uint64_t lives)
+{
+    struct kmaster *kmaster = data;
+
+    if (kmaster->host->life && kmaster->host->lives == lives && !world.healed)
+        crash_master(kmaster);
+}
+
+/* A leader has only just proposed that pods move: its end comes before, with,
+ * or after that on its disk, and on those of others. */
+void fault_on_submitted(struct host *host, const struct store_write *write)
+{
+    bool moves = false;
+
+    if (!operator_moves() || world.healed || !world.traits.fault_every_us)
+        return;
+    for (size_t i = 0; i < write->entry_count; i++)
+        moves |= moves_pods(&write->entries[i]);
+    if (moves && kmaster_leader() == host->data && world_chance(30))
+        world_after(world_between(0, 2 * world.traits.sync_us), on_proposed,
+                    host->data, host->lives);
 }
 
 void fault_start(void)

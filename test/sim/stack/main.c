@@ -140,12 +140,15 @@ static void print_tally(void)
     printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
-           " labels, %" PRIu64 " drains, %" PRIu64 " rebalances, %" PRIu64
-           " of them for evenness, %" PRIu64 " scales, %" PRIu64
+           " labels, %" PRIu64 " drains that moved %" PRIu64 " pods, %" PRIu64
+           " rebalances that moved %" PRIu64 ", %" PRIu64
+           " of them for evenness, %" PRIu64
+           " refused, %" PRIu64 " scales, %" PRIu64
            " gangs, %" PRIu64 " preempted, %" PRIu64 " turns with room kept\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
            tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
-           tally.labels, tally.drains, tally.rebalances, tally.evenings,
+           tally.labels, tally.drains, tally.drained, tally.rebalances,
+           tally.rebalanced, tally.evenings, tally.moves_refused,
            tally.scales, tally.gangs, tally.preemptions, tally.turns_kept);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
            " times without room, %" PRIu64

@@ -88,6 +88,12 @@ bool operator_replaces(void)
     return admin.host && admin.step != FINDING && admin.step != REMOVING;
 }
 
+bool operator_moves(void)
+{
+    return admin.host &&
+           (admin.step == DRAINING || admin.step == REBALANCING);
+}
+
 bool operator_cordoned(unsigned node)
 {
     return admin.host && admin.cordoned[node];
@@ -473,7 +479,8 @@ static void on_answer(struct call *call, const ProtobufCMessage *message)
         tally.drains++;
         admin.cordoned[admin.node] = true;
         rest();
-        if (world_chance(50)) /* open again while pods are leaving */
+        /* Open again while pods are leaving. */
+        if (world.traits.rebalances || world_chance(50))
             choose_node(admin.node);
         return;
     case REBALANCING:
@@ -585,11 +592,23 @@ static bool may_remove(void)
     return count_members() > MEMBERS_MIN;
 }
 
+static void choose_rebalance(void)
+{
+    admin.step = REBALANCING;
+    admin.evens = world_chance(world.traits.rebalances ? 20 : 50);
+    admin.id = random_next(&world.random);
+}
+
 static void choose_change(void)
 {
     uint64_t choice = world_between(0, 99);
 
-    if (choice < 25) {
+    if (world.traits.rebalances && choice < 60) {
+        if (choice < 25)
+            choose_drain((unsigned)world_between(0, world.traits.nodes - 1));
+        else
+            choose_rebalance();
+    } else if (choice < 25) {
         admin.step = TRANSFERRING;
         if (choice < 15)
             admin.whom = any_member();
@@ -598,9 +617,7 @@ static void choose_change(void)
     } else if (choice < 40) {
         choose_drain((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 44) {
-        admin.step = REBALANCING;
-        admin.evens = world_chance(50);
-        admin.id = random_next(&world.random);
+        choose_rebalance();
     } else if (choice < 52) {
         choose_label((unsigned)world_between(0, world.traits.nodes - 1));
     } else if (choice < 72 && may_remove()) {

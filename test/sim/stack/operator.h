@@ -19,6 +19,8 @@ bool operator_busy(void);
 /* Would it replace a master that lost its disk now? Not while it removes one.
  */
 bool operator_replaces(void);
+/* Does it wait for pods to be moved? */
+bool operator_moves(void);
 /* Was it acknowledged, last, that the node is cordoned? */
 bool operator_cordoned(unsigned node);
 /* The same of its taint, and of its zone: NULL is none. */

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/stack/check.h"
+#include "test/sim/stack/fault.h"
 #include "test/sim/stack/kmaster.h"
 
 #include <assert.h>
@@ -313,6 +314,7 @@ static void submit(struct store *store, struct store_write *write,
 void store_submit(struct store *store, struct store_write *write)
 {
     check_submitted(store->process->host, write);
+    fault_on_submitted(store->process->host, write);
     submit(store, write, NULL);
 }
 

@@ -40,6 +40,11 @@ void traits_draw(struct traits *traits)
     traits->patience_ms = world_between(200, 5000);
     traits->kept_ms = world_between(500, 5000);
     traits->upgrades = world_chance(35);
+    if (world_chance(15)) {
+        traits->rebalances = true;
+        traits->nodes = (unsigned)world_between(4, NODES_HOSTS_MAX);
+        traits->change_every_us = world_between(200, 600) * 1000;
+    }
     tell(NULL,
          "%u masters, %u nodes, %u clients; delay %u us, sync %u us, a fault "
          "each %u ms, lease drift %u",

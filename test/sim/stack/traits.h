@@ -21,7 +21,8 @@ struct traits {
     unsigned client_sessions; /* of each client, at a time */
     uint64_t change_every_us; /* members and leaders; 0: never */
     uint64_t snapshot_every;
-    bool upgrades; /* masters begin with programs of unlike age */
+    bool rebalances; /* nodes are emptied and filled again; pods are plain */
+    bool upgrades;   /* masters begin with programs of unlike age */
     unsigned clock_spread_ppm;
     unsigned lease_drift_permille;
     uint64_t suspect_after_ms;
