@@ -1,5 +1,5 @@
-/* main.c - run seeds: `stack --seeds 1-200`, `stack --seed 42 --story`; or
- * `stack --topologies`. */
+/* main.c - run seeds: `stack --seeds 1-200`, `stack --seed 42 --story`; with
+ * --topologies those of run_topology(). */
 #include "base/options.h"
 #include "test/sim/disk/disk.h"
 #include "test/sim/speed.h"
@@ -13,6 +13,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+
+static struct {
+    const char *program;
+    bool topologies;
+    bool verbose;
+    uint64_t failed;
+} session;
 
 /* A failed assert, or worse, is a failed check of its seed. */
 static sigjmp_buf aborted;
@@ -29,7 +36,10 @@ static void run(uint64_t seed, enum story_telling telling,
     int signal = sigsetjmp(aborted, 1);
 
     if (signal == 0) {
-        run_seed(seed, telling);
+        if (session.topologies)
+            run_topology(seed, telling);
+        else
+            run_seed(seed, telling);
         whole = true;
     } else {
         story_fail(&world.story, "an assert failed, or worse: %s",
@@ -47,39 +57,7 @@ static void run(uint64_t seed, enum story_telling telling,
     process_now = NULL;
 }
 
-/* All ways in which three masters may not reach each other. Returns the
- * number that failed. */
-static uint64_t run_topologies(bool story)
-{
-    enum { SEEDS_EACH = 5 };
-    uint64_t failed = 0;
-
-    for (unsigned i = 0; i < 2 * LANES_ALL * SEEDS_EACH; i++) {
-        run_topology(1 + i / (2 * LANES_ALL), i % LANES_ALL, i / LANES_ALL % 2,
-                     story ? STORY_TAIL : STORY_SILENT);
-        if (story_failed(&world.story)) {
-            failed++;
-            story_print_tail(&world.story);
-            printf("seed %u, lanes %02x, cut %s: %s\n", 1 + i / (2 * LANES_ALL),
-                   i % LANES_ALL,
-                   i / LANES_ALL % 2 ? "later" : "from the start",
-                   world.story.failure);
-        }
-        story_fini(&world.story);
-        run_fini();
-    }
-    printf("%" PRIu64 " passed, %" PRIu64 " failed\n",
-           2 * LANES_ALL * SEEDS_EACH - failed, failed);
-    return failed;
-}
-
 /* ---- many ---- */
-
-static struct {
-    const char *program;
-    bool verbose;
-    uint64_t failed;
-} session;
 
 /* Now and then the same again, to the last frame and to the same end. */
 static void run_silent(uint64_t seed, struct outcome *outcome)
@@ -110,8 +88,8 @@ static void explain(const struct outcome *outcome)
                outcome->seed, outcome->hash, again.hash, again.failure);
     printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", outcome->seed,
            outcome->at_ms, outcome->failure);
-    printf("replay: %s --seed %" PRIu64 " --story\n", session.program,
-           outcome->seed);
+    printf("replay: %s %s--seed %" PRIu64 " --story\n", session.program,
+           session.topologies ? "--topologies " : "", outcome->seed);
 }
 
 /* The first few that fail tell why. */
@@ -195,11 +173,10 @@ static int run_one(uint64_t seed, bool story)
 
 int main(int argc, char **argv)
 {
-    const char *seeds = "1-200";
+    const char *seeds = NULL;
     uint64_t seed = 0;
     bool story = false;
     uint64_t jobs = 0;
-    bool topologies = false;
     bool help = false;
     struct operands operands;
     struct seeds range;
@@ -208,7 +185,7 @@ int main(int argc, char **argv)
         {"seeds", OPTION_STRING, &seeds, "FROM-TO", "which seeds to run"},
         {"seed", OPTION_NUMBER, &seed, "SEED", "run this one only"},
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
-        {"topologies", OPTION_FLAG, &topologies, NULL,
+        {"topologies", OPTION_FLAG, &session.topologies, NULL,
          "three masters, every way of not reaching each other"},
         {"jobs", OPTION_NUMBER, &jobs, "N",
          "processes that share the seeds; else one for each core"},
@@ -233,10 +210,10 @@ int main(int argc, char **argv)
      * that are never touched. */
     mallopt(M_MMAP_THRESHOLD, 512 << 10);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    if (topologies)
-        return run_topologies(story) ? 1 : 0;
     if (seed)
         return run_one(seed, story);
+    if (!seeds)
+        seeds = session.topologies ? "1-640" : "1-200";
     if (!seeds_parse(seeds, &range)) {
         fprintf(stderr, "stack: --seeds %s: want FROM-TO or a number\n", seeds);
         return 2;

@@ -8,10 +8,9 @@ bool run_seed(uint64_t seed, enum story_telling telling);
 /* Let go of everything. */
 void run_fini(void);
 
-/* Three masters of which some cannot reach others: `lanes` has a bit for each
- * of the six directions that is open; cut from the first moment on, or, when
- * `standing`, once there is a leader. Where one of them has both ways to
- * another there is a leader within three seconds, and it stays. */
-enum { LANES_ALL = 64 };
-bool run_topology(uint64_t seed, unsigned lanes, bool standing,
-                  enum story_telling telling);
+/* Three masters of which some cannot reach others: the seed's lowest six bits
+ * say which of the six directions are open, the next one whether the others
+ * are cut from the first moment on or once there is a leader; 128 seeds in a
+ * row are all there is. Where one of them has both ways to another there is a
+ * leader within three seconds, and it stays. */
+bool run_topology(uint64_t seed, enum story_telling telling);
