@@ -2,7 +2,8 @@
  * and in the answers that clients got.
  *
  * 1. Masters apply the same at the same index, and have the same bytes then:
- *    looked at every so many indexes, and whenever a snapshot was loaded.
+ *    looked at every so many indexes, in some seeds at each, and whenever a
+ *    snapshot was loaded.
  * 2. No node is over-committed. A pod is placed anew only when its node was
  *    lost or drained, or it made room for one of a higher priority; one that
  *    may not run twice never.
