@@ -20,6 +20,11 @@ uint64_t clock_monotonic_ns(void)
     return read_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_boot_ms(void)
+{
+    return read_ns(CLOCK_BOOTTIME) / 1000000u;
+}
+
 uint64_t clock_wall_ms(void)
 {
     return read_ns(CLOCK_REALTIME) / 1000000u;

@@ -118,7 +118,7 @@ static void ask_reads(struct replica *replica)
         replica_fail_reads(fresh, "this master does not lead");
         return;
     }
-    id = raft_read(replica->raft, clock_monotonic_ms(), &replica->out);
+    id = raft_read(replica->raft, clock_boot_ms(), &replica->out);
     for (struct replica_read *read = fresh->first; read; read = read->next)
         read->id = id;
     *replica->reads.last = fresh->first;
@@ -178,7 +178,7 @@ static void on_tick(uv_timer_t *timer);
 /* With work left, the loop must come back without sleeping. */
 static void arm_tick(struct replica *replica)
 {
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = clock_boot_ms();
     uint64_t due_ms = raft_next_tick_ms(replica->raft);
 
     if (has_work(replica))
@@ -222,7 +222,7 @@ static void on_check(uv_check_t *check)
 static void on_tick(uv_timer_t *timer)
 {
     struct replica *replica = container_of(timer, struct replica, tick);
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = clock_boot_ms();
 
     if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
         replica->tick_put_off = true;
@@ -241,7 +241,7 @@ static void on_message(void *data, const struct raft_message *message)
 {
     struct replica *replica = data;
 
-    raft_receive(replica->raft, message, clock_monotonic_ms(), &replica->out);
+    raft_receive(replica->raft, message, clock_boot_ms(), &replica->out);
     replica->stepped = true;
 }
 
@@ -249,7 +249,7 @@ static void on_lost(void *data, uint32_t member)
 {
     struct replica *replica = data;
 
-    raft_peer_lost(replica->raft, member, clock_monotonic_ms(), &replica->out);
+    raft_peer_lost(replica->raft, member, clock_boot_ms(), &replica->out);
     replica->stepped = true;
 }
 
@@ -343,7 +343,7 @@ static void start_core(struct replica *replica,
 
     replica->self = content->id;
     random_bytes(&core.seed, sizeof core.seed);
-    replica->raft = raft_new(&core, &restart, clock_monotonic_ms());
+    replica->raft = raft_new(&core, &restart, clock_boot_ms());
     replica->applied_index = content->snapshot_index;
     replica_take_members(replica);
 }

@@ -439,7 +439,7 @@ int replica_transfer(struct replica *replica, const char *name,
     if (member->id == replica->self)
         return 0;
     log_info("raft: %s hands over to %s", replica->name, member->name);
-    raft_transfer(replica->raft, member->id, clock_monotonic_ms(),
+    raft_transfer(replica->raft, member->id, clock_boot_ms(),
                   &replica->out);
     replica->stepped = true;
     return 0;
@@ -447,7 +447,7 @@ int replica_transfer(struct replica *replica, const char *name,
 
 void replica_make_way(struct replica *replica)
 {
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = clock_boot_ms();
     struct error why;
 
     if (raft_role(replica->raft) != RAFT_LEADER ||

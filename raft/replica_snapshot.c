@@ -104,7 +104,7 @@ static void on_compacted(struct store_compaction *done)
         log_info("raft: snapshot %" PRIu64 " saved in %" PRIu64
                  " ms; the log begins at %" PRIu64,
                  done->snapshot_index,
-                 clock_monotonic_ms() - replica->save_started_ms,
+                 clock_boot_ms() - replica->save_started_ms,
                  raft_first_index(replica->raft));
     }
     compaction_free(compaction);
@@ -120,7 +120,7 @@ static void on_saved(struct snapshot_save *save, const struct error *why)
     if (why->code) {
         log_warn("raft: no snapshot, again in %d s: %s", SAVE_RETRY_MS / 1000,
                  why->message);
-        replica->save_again_ms = clock_monotonic_ms() + SAVE_RETRY_MS;
+        replica->save_again_ms = clock_boot_ms() + SAVE_RETRY_MS;
         return;
     }
     memcpy(snapshot.sha256, save->sha256, sizeof snapshot.sha256);
@@ -162,7 +162,7 @@ static bool due(struct replica *replica)
             (entries > 0 && bytes >= replica->snapshot_bytes)) &&
            (snapshot_size(replica) <= SNAPSHOT_SMALL_BYTES ||
             bytes >= snapshot_size(replica) / 2) &&
-           clock_monotonic_ms() >= replica->save_again_ms;
+           clock_boot_ms() >= replica->save_again_ms;
 }
 
 /* Is a stream past the point where it can be given up? */
@@ -183,7 +183,7 @@ void replica_snapshot_check(struct replica *replica)
     replica->save.data = replica;
     replica->save_term =
         raft_entry_at(replica->raft, replica->applied_index)->term;
-    replica->save_started_ms = clock_monotonic_ms();
+    replica->save_started_ms = clock_boot_ms();
     if (snapshot_save_start(&replica->save, replica->loop, replica->folder,
                             &replica->machine, &why) == 0)
         replica->applied_bytes = 0;
@@ -204,12 +204,12 @@ static void on_sent(struct install_send *send, uint64_t index,
     if (why->code) {
         log_warn("raft: snapshot %" PRIu64 " to %s: %s", send->snapshot.index,
                  replica_name(replica, member), why->message);
-        send->again_ms = clock_monotonic_ms() + SEND_RETRY_MS;
+        send->again_ms = clock_boot_ms() + SEND_RETRY_MS;
     } else {
         log_info("raft: %s has snapshot %" PRIu64,
                  replica_name(replica, member), index);
     }
-    raft_snapshot_sent(replica->raft, member, index, clock_monotonic_ms(),
+    raft_snapshot_sent(replica->raft, member, index, clock_boot_ms(),
                        &replica->out);
     replica->stepped = true;
 }
@@ -252,7 +252,7 @@ static bool send_to(struct replica *replica, uint32_t member)
         return true; /* its end is the answer */
     /* A call would wait for the connection, and the snapshot would age. */
     if (!send || !to.channel || !channel_connected(to.channel) ||
-        clock_monotonic_ms() < send->again_ms)
+        clock_boot_ms() < send->again_ms)
         return false;
     send->done = on_sent;
     send->data = replica;
@@ -260,7 +260,7 @@ static bool send_to(struct replica *replica, uint32_t member)
         return true;
     log_error("raft: snapshot to %s: %s", replica_name(replica, member),
               why.message);
-    send->again_ms = clock_monotonic_ms() + SEND_RETRY_MS;
+    send->again_ms = clock_boot_ms() + SEND_RETRY_MS;
     return false;
 }
 
@@ -271,7 +271,7 @@ void replica_snapshot_send(struct replica *replica, const uint32_t *members,
     for (unsigned i = 0; i < count; i++) {
         if (send_to(replica, members[i]))
             continue;
-        raft_snapshot_sent(replica->raft, members[i], 0, clock_monotonic_ms(),
+        raft_snapshot_sent(replica->raft, members[i], 0, clock_boot_ms(),
                            &replica->out);
         replica->stepped = true;
     }
@@ -303,7 +303,7 @@ static int on_chunk(void *data, uint32_t from, uint64_t term, struct error *why)
                          " from a master that is none",
                          from);
     replica->stepped = true;
-    if (raft_snapshot_incoming(replica->raft, from, term, clock_monotonic_ms(),
+    if (raft_snapshot_incoming(replica->raft, from, term, clock_boot_ms(),
                                &replica->out))
         return 0;
     return error_set(

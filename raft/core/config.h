@@ -14,7 +14,8 @@ struct raft_config {
     /* Reads without asking anybody (chapter 6.4.1), while a quorum's promise
      * to elect nobody else lasts; that is as good as the clocks: in the time
      * of an election timeout no two may differ by more than so many
-     * thousandths, and they run on while a process or its machine is paused.
+     * thousandths, and they run on while a process is stopped or its machine
+     * suspended, as CLOCK_BOOTTIME does; raft/README.md, invariant 10.
      * 0: no leases, no such bound. With leases the closed-connection hint
      * says nothing. The same on all members. */
     unsigned lease_drift_permille;

@@ -30,9 +30,15 @@ uint64_t clock_monotonic_ns(void)
     return host_local_us(host()) * 1000;
 }
 
+uint64_t clock_boot_ms(void)
+{
+    process_interrupt(process_now);
+    return host_boot_us(host()) / 1000;
+}
+
 uint64_t clock_wall_ms(void)
 {
-    int64_t local_ms = (int64_t)(host_local_us(host()) / 1000);
+    int64_t local_ms = (int64_t)(host_boot_us(host()) / 1000);
 
     return EPOCH_MS + (uint64_t)(local_ms + host()->wall_offset_ms);
 }

@@ -95,14 +95,27 @@ static void crash_node(void)
         on_node_restart, knode, 0);
 }
 
+/* The process is stopped; or its machine is suspended, which all clocks show
+ * but the monotonic one; or paused from outside, which none shows: with leases
+ * that is not allowed (raft/README.md). */
 static void stall(struct host *host)
 {
     uint64_t for_us = world_between(1, STALL_MAX_US);
+    uint64_t kind = world_between(0, 99);
+    const char *how = "stalls";
 
-    if (!host->life)
+    if (!host->life || host->suspended.until_us > world.now_us ||
+        host->paused.until_us > world.now_us)
         return;
-    tell(host, "stalls for %u ms", (unsigned)(for_us / 1000));
     host->life->stalled_until_us = world.now_us + for_us;
+    if (kind < 30) {
+        how = "is suspended";
+        host_stand_still(&host->suspended, for_us);
+    } else if (kind < 50 && world.traits.lease_drift_permille == 0) {
+        how = "is paused";
+        host_stand_still(&host->paused, for_us);
+    }
+    tell(host, "%s for %u ms", how, (unsigned)(for_us / 1000));
 }
 
 /* ---- links ---- */

@@ -51,18 +51,50 @@ void *world_reach(void *array, uint64_t *capacity, uint64_t index, size_t size)
     return bytes;
 }
 
+static uint64_t stood_us(const struct standstill *still, uint64_t at_us)
+{
+    uint64_t end_us = at_us < still->until_us ? at_us : still->until_us;
+
+    return still->before_us +
+           (end_us > still->from_us ? end_us - still->from_us : 0);
+}
+
+void host_stand_still(struct standstill *still, uint64_t for_us)
+{
+    still->before_us = stood_us(still, world.now_us);
+    still->from_us = world.now_us;
+    still->until_us = world.now_us + for_us;
+}
+
+/* What a clock shows that has gone for so long. */
+static uint64_t shown_us(const struct host *host, uint64_t gone_us)
+{
+    int64_t drift_us = (int64_t)gone_us * host->clock_rate_ppm / 1000000;
+
+    return host->clock_offset_us + (uint64_t)((int64_t)gone_us + drift_us);
+}
+
 static uint64_t local_us(const struct host *host, uint64_t at_us)
 {
-    int64_t drift_us = (int64_t)at_us * host->clock_rate_ppm / 1000000;
+    return shown_us(host, at_us - stood_us(&host->suspended, at_us) -
+                              stood_us(&host->paused, at_us));
+}
 
-    return host->clock_offset_us + (uint64_t)((int64_t)at_us + drift_us);
+static uint64_t now_us(const struct host *host)
+{
+    return world.now_us + (host->life ? host->life->lag_us : 0);
 }
 
 uint64_t host_local_us(const struct host *host)
 {
-    uint64_t lag_us = host->life ? host->life->lag_us : 0;
+    return local_us(host, now_us(host));
+}
 
-    return local_us(host, world.now_us + lag_us);
+uint64_t host_boot_us(const struct host *host)
+{
+    uint64_t at_us = now_us(host);
+
+    return shown_us(host, at_us - stood_us(&host->paused, at_us));
 }
 
 uint64_t host_world_us(const struct host *host, uint64_t local)
@@ -71,6 +103,8 @@ uint64_t host_world_us(const struct host *host, uint64_t local)
     uint64_t at_us =
         (uint64_t)(passed_us * 1000000 / (1000000 + host->clock_rate_ppm));
 
+    at_us += stood_us(&host->suspended, UINT64_MAX) +
+             stood_us(&host->paused, UINT64_MAX);
     while (local_us(host, at_us) < local) /* it was rounded */
         at_us++;
     return at_us;

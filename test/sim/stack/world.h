@@ -18,6 +18,13 @@ enum {
     ADDRESS_TEXT_MAX = 32,
 };
 
+/* When a clock does not go on. */
+struct standstill {
+    uint64_t before_us; /* together, until the last one began */
+    uint64_t from_us;
+    uint64_t until_us;
+};
+
 /* What outlives a process: a name, a clock, a disk. */
 struct host {
     unsigned position;
@@ -30,6 +37,8 @@ struct host {
     uint64_t clock_offset_us;
     int64_t clock_rate_ppm; /* faster than the world by so much */
     int64_t wall_offset_ms;
+    struct standstill suspended; /* of the monotonic one alone */
+    struct standstill paused;    /* of all: nobody told the machine */
     /* Its disk. */
     struct disk *disk;   /* owned; a master's */
     struct store *store; /* that is open on it */
@@ -74,10 +83,14 @@ struct host *world_find(const char *address);
 /* Room for element `index` of an array of zeroes. */
 void *world_reach(void *array, uint64_t *capacity, uint64_t index, size_t size);
 
-/* A host's clocks. */
+/* A host's clocks: the monotonic one, by which its timers go; and the one that
+ * goes on in suspension. */
 uint64_t host_local_us(const struct host *host);
+uint64_t host_boot_us(const struct host *host);
 /* When the host's monotonic clock will show that. */
 uint64_t host_world_us(const struct host *host, uint64_t local);
+/* It stands still for so long. */
+void host_stand_still(struct standstill *still, uint64_t for_us);
 
 /* "[120] m1 > leads, term 3", or the world's when `host` is NULL. */
 void tell(const struct host *host, const char *format, ...) PRINTF_LIKE(2, 3);
