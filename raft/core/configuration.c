@@ -113,6 +113,7 @@ void raft_configurations_fini(struct raft_configurations *configurations)
     free(configurations->list);
 }
 
+/* In effect from now on, committed or not (chapter 4.1). */
 void raft_configurations_add(struct raft_configurations *configurations,
                              uint64_t index, struct raft_payload *payload)
 {
@@ -127,6 +128,7 @@ void raft_configurations_add(struct raft_configurations *configurations,
     configurations->list[configurations->count++] = make(index, payload);
 }
 
+/* Back to the one before, as the log has it (chapter 4.1). */
 bool raft_configurations_cut(struct raft_configurations *configurations,
                              uint64_t from)
 {
@@ -139,6 +141,7 @@ bool raft_configurations_cut(struct raft_configurations *configurations,
     return configurations->count != before;
 }
 
+/* A snapshot holds the newest of what it replaces (section 7, chapter 5.1). */
 void raft_configurations_compact(struct raft_configurations *configurations,
                                  uint64_t index)
 {

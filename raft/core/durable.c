@@ -1,4 +1,5 @@
-/* durable.c - which part of the log would survive a crash.
+/* durable.c - which part of the log would survive a crash: the leader writes
+ * while it replicates, and counts itself when it has (chapter 10.2.1).
  *
  * Each write that is handed out remembers how much of the present log will be
  * durable with it. A truncation takes all of them back to where it cut, so
@@ -49,6 +50,7 @@ static struct raft_write *open_write(struct raft *raft, struct raft_output *out)
     return write_at(writes, writes->count - 1);
 }
 
+/* Term and vote are persistent state (figure 2, chapter 3.8). */
 void raft_store_state(struct raft *raft, struct raft_output *out)
 {
     raft->state_id = open_write(raft, out)->id;
@@ -88,6 +90,8 @@ bool raft_disk_hangs(const struct raft *raft)
            raft->now_ms - write_at(&raft->writes, 0)->since_ms >= limit_ms;
 }
 
+/* What waited for the disk: the leader's own copy counts (chapter 10.2.1), a
+ * candidate its own vote, a follower says what it has (section 5.3). */
 void raft_stored(struct raft *raft, uint64_t store_id, struct raft_output *out)
 {
     struct raft_writes *writes = &raft->writes;

@@ -175,6 +175,7 @@ bool raft_election_disturbs(const struct raft *raft,
            leader_is_live(raft);
 }
 
+/* Chapter 9.6. */
 void raft_on_pre_vote(struct raft *raft, const struct raft_message *in,
                       struct raft_output *out)
 {
@@ -190,6 +191,8 @@ void raft_on_pre_vote(struct raft *raft, const struct raft_message *in,
     raft_send(raft, &answer, out);
 }
 
+/* One vote a term, first come first served (section 5.2), for a log that is as
+ * new as ours (5.4.1). */
 void raft_on_vote(struct raft *raft, const struct raft_message *in,
                   struct raft_output *out)
 {
@@ -228,6 +231,7 @@ void raft_on_vote_result(struct raft *raft, const struct raft_message *in,
         stand(raft, false, out);
 }
 
+/* Chapter 3.10. */
 void raft_on_timeout_now(struct raft *raft, const struct raft_message *in,
                          struct raft_output *out)
 {

@@ -24,6 +24,8 @@ const struct raft_entry *raft_log_at(const struct raft_log *log, uint64_t index)
     return &log->entries[log->start + (size_t)(index - log->first_index)];
 }
 
+/* The term at the snapshot's index is kept, as the entry after it is checked
+ * against it (section 7). */
 bool raft_log_term(const struct raft_log *log, uint64_t index, uint64_t *term)
 {
     if (index > raft_log_last(log))
@@ -88,6 +90,7 @@ void raft_log_append(struct raft_log *log, const struct raft_entry *entry)
     note_run(log, raft_log_last(log), entry->term);
 }
 
+/* An entry that differs goes with all that follow it (section 5.3). */
 void raft_log_truncate(struct raft_log *log, uint64_t from)
 {
     assert(from >= log->first_index);
@@ -138,6 +141,7 @@ static void drop_front(struct raft_log *log, uint64_t keep_from)
         log->runs[0].first_index = keep_from;
 }
 
+/* Section 7; chapter 5.1. */
 void raft_log_compact(struct raft_log *log, uint64_t index, uint64_t keep_from)
 {
     bool known;
@@ -152,6 +156,7 @@ void raft_log_compact(struct raft_log *log, uint64_t index, uint64_t keep_from)
         drop_front(log, keep_from);
 }
 
+/* An installed snapshot takes the whole log's place (section 7). */
 void raft_log_reset(struct raft_log *log, uint64_t index, uint64_t term)
 {
     raft_log_truncate(log, log->first_index);

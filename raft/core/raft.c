@@ -71,6 +71,8 @@ void raft_free(struct raft *raft)
     free(raft);
 }
 
+/* Who is of an older term, or finds that another leads, follows (sections 5.1,
+ * 5.2). */
 void raft_become_follower(struct raft *raft, uint64_t term, uint32_t leader,
                           struct raft_output *out)
 {
@@ -89,6 +91,7 @@ void raft_become_follower(struct raft *raft, uint64_t term, uint32_t leader,
         raft_adopt_term(raft, term, RAFT_NOBODY, out);
 }
 
+/* Section 5.1: a newer term, in which nobody has our vote yet. */
 void raft_adopt_term(struct raft *raft, uint64_t term, uint32_t vote,
                      struct raft_output *out)
 {

@@ -1,4 +1,5 @@
-/* send.c - what goes out, and when it may. */
+/* send.c - what goes out, and when it may (figure 2: persistent state is on the
+ * disk before an answer; chapter 3.8). */
 #include "raft/core/parts.h"
 
 #include "base/memory.h"
