@@ -123,6 +123,7 @@ static void on_saved(struct snapshot_save *save, const struct error *why)
         replica->save_again_ms = clock_boot_ms() + SAVE_RETRY_MS;
         return;
     }
+    replica->applied_bytes -= replica->save_bytes;
     memcpy(snapshot.sha256, save->sha256, sizeof snapshot.sha256);
     snapshot.configuration =
         raft_configuration_at(replica->raft, save->index)->payload;
@@ -184,10 +185,9 @@ void replica_snapshot_check(struct replica *replica)
     replica->save_term =
         raft_entry_at(replica->raft, replica->applied_index)->term;
     replica->save_started_ms = clock_boot_ms();
+    replica->save_bytes = replica->applied_bytes;
     if (snapshot_save_start(&replica->save, replica->loop, replica->folder,
-                            &replica->machine, &why) == 0)
-        replica->applied_bytes = 0;
-    else
+                            &replica->machine, &why) != 0)
         on_saved(&replica->save, &why);
 }
 

@@ -91,6 +91,7 @@ struct replica {
     uint64_t sized_bytes;
     struct snapshot_save save;
     uint64_t save_term;
+    uint64_t save_bytes; /* of what was applied, those that it has */
     uint64_t save_started_ms;
     uint64_t save_again_ms; /* after a failure not before then */
     uint64_t way_again_ms;  /* nor the next replica_make_way() */

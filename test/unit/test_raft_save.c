@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "kontor/v1/raft.pb-c.h"
 #include "raft/install.h"
+#include "raft/replica_parts.h"
 #include "rpc/channel.h"
 
 #include <errno.h>
@@ -177,6 +178,29 @@ static void an_install_ends_the_save_of_an_older_state(void **state)
     assert_int_equal(member->state.count, INSTALLED);
 }
 
+static bool has_failed(void *data)
+{
+    return ((const struct replica *)data)->save_again_ms != 0;
+}
+
+/* It is due again when the wait is over, not when as much has come anew. */
+static void what_was_not_saved_still_counts(void **state)
+{
+    struct member *member = &cluster.members[0];
+    struct leading leading;
+
+    (void)state;
+    cluster.snapshot_entries = 2;
+    member->saving_fails = true;
+    member_start(member);
+    lead_open(&leading);
+    lead_commit(&leading);
+    cluster_wait(has_failed, member->replica, "a save to fail");
+    assert_true(member->replica->applied_bytes >=
+                3 * sizeof(struct raft_entry));
+    lead_close(&leading);
+}
+
 /* A save by itself, of m3's state. */
 static void start_save(struct snapshot_save *save, uv_loop_t *loop)
 {
@@ -257,6 +281,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(an_install_ends_the_save_of_an_older_state),
+        STORY(what_was_not_saved_still_counts),
         STORY(the_child_has_no_descriptor_of_ours),
         STORY(the_child_dies_with_us),
     };
