@@ -247,17 +247,28 @@ $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)
 	$(call say,LINK,$@)
 	$(call link,$(STACK_OBJECTS) $(STACK_LIBS))
 
-.PHONY: test unit sim e2e
-test: deps ## everything: unit tests, simulator, end to end
+# The fuzzers without the engine: what their corpora have is looked at again.
+REPLAYS := $(patsubst test/fuzz/%.c,$(B)/test/fuzz/%,\
+	$(wildcard test/fuzz/fuzz_*.c))
+$(REPLAYS): $(B)/test/fuzz/%: $(B)/test/fuzz/%.o $(B)/test/fuzz/replay.o \
+		$(UNIT_HELPERS) $(LIBS_ALL)
+	$(call say,LINK,$@)
+	$(call link,$^ -lcmocka $(LIBS))
+
+.PHONY: test unit corpora sim e2e
+test: deps ## everything: unit tests, corpora, simulator, end to end
 	$(Q)$(MAKE) --no-print-directory all tests benches
-	$(Q)B=$(B) test/run unit sim e2e
+	$(Q)B=$(B) test/run unit corpora sim e2e
 
 .PHONY: tests
 SIMULATORS := $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/sim/stack/stack
-tests: $(UNIT_TESTS) $(SIMULATORS) $(B)/test/linear/check
+tests: $(UNIT_TESTS) $(REPLAYS) $(SIMULATORS) $(B)/test/linear/check
 
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
+
+corpora: $(REPLAYS) ## what is known to be worth fuzzing, replayed
+	$(Q)B=$(B) test/run corpora
 
 # SEEDS, DISK_SEEDS and STACK_SEEDS say how many (test/run)
 sim: $(SIMULATORS) ## the simulators alone
@@ -288,10 +299,10 @@ test-upgrade: all $(B)/test/linear/check $(B)/test/upgrade/writer ## masters and
 
 # The sanitizers' build of everything; SEEDS are fewer: it is ten times slower.
 .PHONY: check-san
-check-san: deps ## unit tests and simulator under ASan and UBSan
+check-san: deps ## unit tests, corpora and simulator under ASan and UBSan
 	$(Q)$(MAKE) --no-print-directory SAN=1 B=build/san all tests
 	$(Q)B=build/san SEEDS=1-200 DISK_SEEDS=1-20 STACK_SEEDS=1-60 \
-		test/run unit sim
+		test/run unit corpora sim
 
 BENCHES := $(patsubst test/bench/%.c,$(B)/test/bench/%,\
 	$(wildcard test/bench/bench_*.c))

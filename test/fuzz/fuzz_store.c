@@ -1,11 +1,12 @@
-/* A log as a crash left it, file and write-ahead log, with bytes written over:
- * what opens holds what was written, but for the last transaction, which a
- * crash may take; all else is refused.
+/* A master's folder as a crash left it, with bytes written over and files cut
+ * short: what opens holds what was written, but for the last transaction, which
+ * a crash may take where the mark is lost, too; all else is refused, by name.
  *
- * The input is patches: two bytes and one of an offset (the highest bit
- * chooses the file), a length, and that many bytes. */
+ * The input is patches: three bytes of an offset (the highest two bits choose
+ * the file), a length, and that many bytes; length 0 cuts the file there. */
 #include "base/fd.h"
 #include "base/memory.h"
+#include "raft/snapshot.h"
 #include "raft/store_file.h"
 #include "test/unit/raft_members.h"
 
@@ -15,24 +16,34 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TRANSACTIONS = 12, ENTRIES_EACH = 3, FILE_MAX_BYTES = 8 << 20 };
+enum {
+    TRANSACTIONS = 12,
+    ENTRIES_EACH = 3,
+    SNAPSHOT_INDEX = 18, /* taken in the middle of them */
+    FIRST_INDEX = 13,    /* what is left of the log begins there */
+    STATE_BYTES = 1000,
+    FILE_MAX_BYTES = 4 << 20,
+};
+
+static const char *const names[] = {"raft.db", "raft.db-wal", "raft.db-mark",
+                                    "snapshot-18"};
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 static char folder[64];
-static struct buffer images[2]; /* of the file and its write-ahead log */
+static struct buffer images[ARRAY_LEN(names)];
 static struct raft_payload *members;
 
-static const char *path_of(int which)
+static const char *path_of(unsigned which)
 {
     static char path[96];
 
-    snprintf(path, sizeof path, "%s/raft.db%s", folder, which ? "-wal" : "");
+    snprintf(path, sizeof path, "%s/%s", folder, names[which]);
     return path;
 }
 
-static void read_image(int which)
+static void read_image(unsigned which)
 {
     struct error why;
 
@@ -41,7 +52,7 @@ static void read_image(int which)
         abort();
 }
 
-static void write_image(int which)
+static void write_image(unsigned which)
 {
     CLEANUP(fd_close)
     int fd = open(path_of(which), O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -93,6 +104,65 @@ static void write_one(struct store_file *file, unsigned number)
         raft_payload_drop(entries[i].payload);
 }
 
+/* ---- a snapshot ---- */
+
+static int save_state(void *data, int fd, struct error *why)
+{
+    uint8_t state[STATE_BYTES];
+
+    (void)data;
+    memset(state, 'x', sizeof state);
+    return fd_write_all(fd, state, sizeof state, why);
+}
+
+static int load_state(void *data, int fd, uint64_t index, struct error *why)
+{
+    uint8_t state[STATE_BYTES + 1];
+
+    (void)data;
+    (void)why;
+    assert(index == SNAPSHOT_INDEX);
+    assert(read(fd, state, sizeof state) == STATE_BYTES);
+    for (unsigned i = 0; i < STATE_BYTES; i++)
+        assert(state[i] == 'x');
+    return 0;
+}
+
+static const struct replica_machine machine = {.save = save_state,
+                                               .load = load_state};
+
+static void compact(struct store_file *file)
+{
+    struct store_compaction compaction = {
+        .snapshot_index = SNAPSHOT_INDEX,
+        .snapshot_term = SNAPSHOT_INDEX / ENTRIES_EACH,
+        .configuration = members,
+        .keep_from = FIRST_INDEX,
+    };
+    struct error why;
+
+    if (snapshot_write(folder, SNAPSHOT_INDEX, &machine,
+                       compaction.snapshot_sha256, &why) != 0 ||
+        store_file_begin(file, &why) != 0 ||
+        store_file_compact(file, &compaction, &why) != 0 ||
+        store_file_commit(file, &why) != 0 ||
+        store_file_checkpoint(file, &why) != 0)
+        abort();
+}
+
+/* As a master does that starts. */
+static int restore(const struct store_content *content, struct error *why)
+{
+    struct snapshot snapshot = {.index = content->snapshot_index};
+
+    memcpy(snapshot.sha256, content->snapshot_sha256, sizeof snapshot.sha256);
+    if (snapshot_clean(folder, snapshot.index, why) != 0)
+        return why->code;
+    return snapshot_restore(folder, &snapshot, &machine, why);
+}
+
+/* ---- what a crash left ---- */
+
 static void remove_folder(void)
 {
     struct error why;
@@ -116,11 +186,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     store_content_fini(&content);
     for (unsigned i = 0; i < TRANSACTIONS; i++) {
         write_one(&file, i);
-        if (i == TRANSACTIONS / 2 && store_file_checkpoint(&file, &why) != 0)
-            abort();
+        if (i == TRANSACTIONS / 2)
+            compact(&file);
     }
-    read_image(0);
-    read_image(1); /* not closed: as a crash would leave them */
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        read_image(i); /* not closed: as a crash would leave them */
     store_file_close(&file);
     return 0;
 }
@@ -128,9 +198,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void patch(const uint8_t *bytes, size_t length)
 {
     while (length >= 4) {
-        int which = bytes[0] >> 7;
+        unsigned which = bytes[0] >> 6;
         size_t offset =
-            (size_t)(bytes[0] & 0x7f) << 16 | (size_t)bytes[1] << 8 | bytes[2];
+            (size_t)(bytes[0] & 0x3f) << 16 | (size_t)bytes[1] << 8 | bytes[2];
         size_t count = bytes[3];
         int fd = open(path_of(which), O_WRONLY | O_CLOEXEC);
 
@@ -141,7 +211,10 @@ static void patch(const uint8_t *bytes, size_t length)
         offset %= buffer_length(&images[which]);
         if (offset + count > buffer_length(&images[which]))
             count = buffer_length(&images[which]) - offset;
-        assert(pwrite(fd, bytes, count, (off_t)offset) == (ssize_t)count);
+        if (bytes[-1] == 0)
+            assert(ftruncate(fd, (off_t)offset) == 0);
+        else
+            assert(pwrite(fd, bytes, count, (off_t)offset) == (ssize_t)count);
         close(fd);
         bytes += count;
         length -= count;
@@ -153,12 +226,15 @@ static void check(const struct store_content *content)
     unsigned number = 0;
 
     assert(content->term == TRANSACTIONS || content->term == TRANSACTIONS - 1);
-    assert(content->entry_count == content->term * ENTRIES_EACH);
+    assert(content->snapshot_index == SNAPSHOT_INDEX);
+    assert(content->first_index == FIRST_INDEX);
+    assert(content->entry_count ==
+           content->term * ENTRIES_EACH - (FIRST_INDEX - 1));
     assert(content->voted_for == (content->term - 1) % 3 + 1);
     for (size_t i = 0; i < content->entry_count; i++) {
         const struct raft_entry *entry = &content->entries[i];
 
-        number = (unsigned)(i / ENTRIES_EACH);
+        number = (unsigned)((FIRST_INDEX - 1 + i) / ENTRIES_EACH);
         assert(entry->term == number + 1);
         assert(entry->payload->length == sizeof number);
         assert(memcmp(entry->payload->bytes, &number, sizeof number) == 0);
@@ -171,14 +247,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     struct store_file file;
     struct error why;
 
-    write_image(0);
-    write_image(1);
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        write_image(i);
     patch(bytes, length);
     if (open_store(&file, &content, &why) != 0) {
         assert(why.code != 0 && strstr(why.message, "raft.db"));
         return 0;
     }
     check(&content);
+    if (restore(&content, &why) != 0)
+        assert(why.code == ERROR_DATA_LOSS && strstr(why.message, names[3]));
     store_content_fini(&content);
     store_file_close(&file);
     return 0;
