@@ -188,10 +188,12 @@ void check_core(struct sim *sim, struct master *master)
     enum raft_role role = raft_role(master->raft);
 
     if (term < master->checked_term || commit < master->checked_commit)
-        story_fail(&sim->story, "m%u: term or commit index went back",
+        story_fail(&sim->story,
+                   "monotony: term or commit index of m%u went back",
                    master->position + 1);
     if (master->out.contradicts != RAFT_NOBODY)
-        story_fail(&sim->story, "m%u: m%u would replace what is committed",
+        story_fail(&sim->story,
+                   "log matching: to m%u, m%u would replace what is committed",
                    master->position + 1, master->out.contradicts);
     if (role == RAFT_LEADER &&
         (master->checked_role != RAFT_LEADER || term != master->checked_term))
@@ -352,7 +354,9 @@ void check_applied(struct sim *sim, struct master *master, uint64_t index)
     uint64_t digest = sim->machine->digest(master->machine) | 1;
 
     if (index > sim->checks.last_committed)
-        story_fail(&sim->story, "m%u applies %" PRIu64 ", not committed",
+        story_fail(&sim->story,
+                   "state machine safety: m%u applies %" PRIu64
+                   ", not committed",
                    master->position + 1, index);
     if (committed->digest == 0)
         committed->digest = digest;

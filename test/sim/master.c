@@ -354,7 +354,7 @@ static void on_synced(struct sim *sim, struct event *event)
     struct disk *disk = &master->disk;
 
     if (!disk_sync_end(disk))
-        story_fail(&sim->story, "m%u: a write leaves a gap in the log",
+        story_fail(&sim->story, "log: a write of m%u leaves a gap",
                    master->position + 1);
     release_held(sim, master);
     raft_stored(master->raft, disk->durable_id, &master->out);

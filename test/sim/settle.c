@@ -201,8 +201,8 @@ static void check_reads(struct sim *sim)
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (sim->masters[i].read_count > 0)
             story_fail(&sim->story,
-                       "m%u never answers %zu reads, nor tells that they "
-                       "are lost",
+                       "reads: m%u never answers %zu of them, nor tells that "
+                       "they are lost",
                        i + 1, sim->masters[i].read_count);
 }
 

@@ -102,16 +102,17 @@ static void stall(struct host *host)
 {
     uint64_t for_us = world_between(1, STALL_MAX_US);
     uint64_t kind = world_between(0, 99);
+    bool leases = world.traits.lease_drift_permille > 0;
     const char *how = "stalls";
 
     if (!host->life || host->suspended.until_us > world.now_us ||
         host->paused.until_us > world.now_us)
         return;
     host->life->stalled_until_us = world.now_us + for_us;
-    if (kind < 30) {
+    if (kind < (leases ? 60 : 30)) {
         how = "is suspended";
         host_stand_still(&host->suspended, for_us);
-    } else if (kind < 50 && world.traits.lease_drift_permille == 0) {
+    } else if (kind < 60 && !leases) {
         how = "is paused";
         host_stand_still(&host->paused, for_us);
     }
@@ -410,10 +411,12 @@ static void leader_falls(void)
 {
     uint64_t choice = world_between(0, 99);
 
-    if (choice < 60)
+    if (choice < 55)
         crash_master(leader_or_any());
-    else if (choice < 75)
+    else if (choice < 65)
         isolate_among_masters(leader_or_any()->host);
+    else if (choice < 80)
+        stall_and_cut(leader_or_any()->host);
     else
         heal_lanes();
 }
