@@ -102,17 +102,16 @@ static void stall(struct host *host)
 {
     uint64_t for_us = world_between(1, STALL_MAX_US);
     uint64_t kind = world_between(0, 99);
-    bool leases = world.traits.lease_drift_permille > 0;
     const char *how = "stalls";
 
     if (!host->life || host->suspended.until_us > world.now_us ||
         host->paused.until_us > world.now_us)
         return;
     host->life->stalled_until_us = world.now_us + for_us;
-    if (kind < (leases ? 60 : 30)) {
+    if (kind < 30 || world.traits.suspends) {
         how = "is suspended";
         host_stand_still(&host->suspended, for_us);
-    } else if (kind < 60 && !leases) {
+    } else if (kind < 60 && world.traits.lease_drift_permille == 0) {
         how = "is paused";
         host_stand_still(&host->paused, for_us);
     }
@@ -234,6 +233,14 @@ static void stall_and_cut(struct host *host)
 {
     isolate_among_masters(host);
     stall(host);
+}
+
+/* Of them all the one by whose lease others might read on. */
+static void suspend_leader(void)
+{
+    heal_lanes();
+    if (kmaster_leader())
+        stall_and_cut(kmaster_leader()->host);
 }
 
 /* ---- disks and clocks ---- */
@@ -431,6 +438,8 @@ static void on_fault(void *data, uint64_t number)
         leader_falls();
     else if (world.traits.rots && world_chance(50))
         rot();
+    else if (world.traits.suspends && world_chance(50))
+        suspend_leader();
     else
         any_fault();
     world_after(world_between(1, 2 * world.traits.fault_every_us), on_fault,

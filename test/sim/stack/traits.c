@@ -37,6 +37,7 @@ void traits_draw(struct traits *traits)
     traits->rots = world_chance(45);
     if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;
+    traits->suspends = traits->lease_drift_permille && world_chance(40);
     traits->patience_ms = world_between(200, 5000);
     traits->kept_ms = world_between(500, 5000);
     traits->upgrades = world_chance(35);

@@ -15,6 +15,7 @@ struct traits {
     uint64_t fault_every_us; /* 0: none */
     bool churn;              /* leaders fall often, and come back soon */
     bool rots;               /* disks rot often */
+    bool suspends;           /* leaders' machines are suspended often */
     uint64_t interrupt_every; /* looks at the clock of masters; 0: never */
     uint64_t down_us;         /* a crashed process, at most */
     uint64_t client_every_us;
