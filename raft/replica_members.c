@@ -439,8 +439,7 @@ int replica_transfer(struct replica *replica, const char *name,
     if (member->id == replica->self)
         return 0;
     log_info("raft: %s hands over to %s", replica->name, member->name);
-    raft_transfer(replica->raft, member->id, clock_boot_ms(),
-                  &replica->out);
+    raft_transfer(replica->raft, member->id, clock_boot_ms(), &replica->out);
     replica->stepped = true;
     return 0;
 }

@@ -129,8 +129,7 @@ static void check_drained(const struct moves_found *found,
                           const struct cluster *cluster)
 {
     const Kontor__V1__MovePods *moves = found->moves;
-    const struct node *node =
-        nodes_find(&cluster->nodes, moves->drain_node_id);
+    const struct node *node = nodes_find(&cluster->nodes, moves->drain_node_id);
 
     if (!node->cordoned)
         FAIL("%s: node %s is drained and open", self(), node->name->bytes);

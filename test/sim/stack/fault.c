@@ -456,8 +456,8 @@ static bool moves_pods(const struct raft_entry *entry)
     if (entry->kind == RAFT_ENTRY_COMMAND)
         command = kontor__v1__command__unpack(NULL, entry->payload->length,
                                               entry->payload->bytes);
-    moves = command && command->operation_case ==
-                           KONTOR__V1__COMMAND__OPERATION_MOVE_PODS;
+    moves = command &&
+            command->operation_case == KONTOR__V1__COMMAND__OPERATION_MOVE_PODS;
     if (command)
         kontor__v1__command__free_unpacked(command, NULL);
     return moves;

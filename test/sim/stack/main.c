@@ -120,21 +120,20 @@ static void print_tally(void)
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64
            " labels, %" PRIu64 " drains that moved %" PRIu64 " pods, %" PRIu64
            " rebalances that moved %" PRIu64 ", %" PRIu64
-           " of them for evenness, %" PRIu64
-           " refused, %" PRIu64 " scales, %" PRIu64
-           " gangs, %" PRIu64 " preempted, %" PRIu64 " turns with room kept\n",
+           " of them for evenness, %" PRIu64 " refused, %" PRIu64
+           " scales, %" PRIu64 " gangs, %" PRIu64 " preempted, %" PRIu64
+           " turns with room kept\n",
            tally.acknowledged, tally.reads, tally.events, tally.retries,
            tally.pods_started, tally.pods_moved, tally.logs, tally.cordons,
            tally.labels, tally.drains, tally.drained, tally.rebalances,
-           tally.rebalanced, tally.evenings, tally.moves_refused,
-           tally.scales, tally.gangs, tally.preemptions, tally.turns_kept);
+           tally.rebalanced, tally.evenings, tally.moves_refused, tally.scales,
+           tally.gangs, tally.preemptions, tally.turns_kept);
     printf("%" PRIu64 " power cuts, %" PRIu64 " disks about to fail, %" PRIu64
-           " times without room, %" PRIu64
-           " bits rotted, %" PRIu64 " masters refused to start, %" PRIu64
-           " replaced, %" PRIu64 " of another program, %" PRIu64
-           " asked too early for theirs\n",
-           tally.cuts, tally.faults, tally.full, tally.rots, tally.refusals, tally.replaced,
-           tally.upgrades, tally.early);
+           " times without room, %" PRIu64 " bits rotted, %" PRIu64
+           " masters refused to start, %" PRIu64 " replaced, %" PRIu64
+           " of another program, %" PRIu64 " asked too early for theirs\n",
+           tally.cuts, tally.faults, tally.full, tally.rots, tally.refusals,
+           tally.replaced, tally.upgrades, tally.early);
 }
 
 /* Half of what it does on two cores of 2026: one of them is enough for that. */

@@ -90,8 +90,7 @@ bool operator_replaces(void)
 
 bool operator_moves(void)
 {
-    return admin.host &&
-           (admin.step == DRAINING || admin.step == REBALANCING);
+    return admin.host && (admin.step == DRAINING || admin.step == REBALANCING);
 }
 
 bool operator_cordoned(unsigned node)

@@ -46,7 +46,7 @@ struct host {
     uint64_t disk_hangs_until_us;
     uint64_t disk_free_bytes; /* as the master is told */
     bool disk_full;           /* what needs room fails */
-    void *data; /* struct kmaster, knode or client */
+    void *data;               /* struct kmaster, knode or client */
 };
 
 /* One direction between two hosts. */
