@@ -355,6 +355,19 @@ uint64_t *service_held_nodes(const struct write *write)
     return node_ids;
 }
 
+/* The state that it is too early for was the newest. */
+static void on_refused(struct replica_read *current, const struct error *why)
+{
+    struct write *write = container_of(current, struct write, current);
+    struct error refusal = *why;
+
+    if (why->code == 0 &&
+        format_check(write->master, write->format, &refusal) == 0)
+        error_set(&refusal, ERROR_UNAVAILABLE,
+                  "the cluster has reached format %u just now", write->format);
+    on_committed(&write->proposal, 0, &refusal);
+}
+
 void service_propose(struct write *write, Kontor__V1__Command *command)
 {
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
@@ -364,8 +377,10 @@ void service_propose(struct write *write, Kontor__V1__Command *command)
     id.low = write->id.low;
     command->request_id = &id;
     write->operation = (uint32_t)command->operation_case;
+    write->format = command->format;
     if (format_check(write->master, command->format, &why) != 0) {
-        on_committed(&write->proposal, 0, &why);
+        write->current.done = on_refused; /* it may lead no longer */
+        replica_read(write->master->replica, &write->current);
         return;
     }
     write->proposal.done = on_committed;

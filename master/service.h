@@ -62,11 +62,13 @@ typedef void service_written_cb(struct write *write,
 
 struct write {
     struct replica_proposal proposal;
+    struct replica_read current; /* before it is refused for its format */
     struct master *master;
     struct call *call; /* NULL: the caller has gone */
     service_written_cb *written;
     struct request_id id;
-    uint32_t operation;            /* Kontor__V1__Command__OperationCase */
+    uint32_t operation; /* Kontor__V1__Command__OperationCase */
+    uint32_t format;
     struct placement_hold **holds; /* owned; room that is kept for it, for the
                                       pods from its subject on; may be NULL */
     uint32_t pods;                 /* of them */
