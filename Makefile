@@ -318,8 +318,9 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 benches: $(BENCHES)
 
 .PHONY: bench bench-raft bench-node bench-placement bench-scale
-bench-node: deps ## the node's figures, beside containerd
-	$(Q)$(MAKE) --no-print-directory all $(B)/test/bench/bench_engine
+bench-node: deps ## the node's figures, beside containerd and crun
+	$(Q)$(MAKE) --no-print-directory all $(B)/test/bench/bench_engine \
+		$(B)/test/bench/bench_start
 	$(Q)B=$(B) test/bench/node
 
 bench-raft: deps ## how fast the masters agree and are back, beside etcd

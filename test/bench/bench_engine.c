@@ -15,6 +15,9 @@
 
 enum { COUNT = 200, TOGETHER = 100 };
 
+/* What each pod asks for: all that a group or an interface can hold it to. */
+enum { CPU_MILLI = 100, MEMORY_BYTES = 32 << 20, NET_BITS = 100000000 };
+
 #define PHASE(name) KONTOR__V1__POD_PHASE__POD_##name
 
 /* Of the pods that are there so many run. */
@@ -54,8 +57,14 @@ static bool all_gone(struct pod_world *world)
 static void create(struct pod_world *world, uint64_t id)
 {
     Kontor__V1__PodOrder *order = pod_world_order(world, id, "exec sleep 1000");
+    Kontor__V1__Resources *resources = memory_new(sizeof *resources);
     struct error why;
 
+    kontor__v1__resources__init(resources);
+    resources->cpu_milli = CPU_MILLI;
+    resources->memory_bytes = MEMORY_BYTES;
+    resources->net_bits = NET_BITS;
+    order->spec->resources = resources;
     if (pod_engine_create(world->engine, order, &why) != 0) {
         fprintf(stderr, "bench_engine: %s\n", why.message);
         exit(1);

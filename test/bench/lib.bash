@@ -42,7 +42,7 @@ clean_up() {
     fi
     [ ! -d "$work/cluster" ] || kctl dev down --dir "$work/cluster" >/dev/null || status=1
     for name in "${!pid[@]}"; do stop_one "$name"; done
-    umount -l "$work/pki" 2>/dev/null || true
+    umount -l "$work/pki" "$work/engine" 2>/dev/null || true
     rm -rf "$work"
     exit $status
 }
@@ -65,14 +65,16 @@ await() { # SECONDS COMMAND...
 
 rows=()
 
-# One figure: `figure WHAT OURS TARGET PEERS`. TARGET is "<= 30 ms", or "" when
-# there is none; only numbers of one unit are compared.
+# One figure: `figure WHAT OURS TARGET PEERS`. TARGET is "<= 30 ms" or "300 m +- 5 %",
+# or "" when there is none; only numbers of one unit are compared.
 figure() {
     local met=
     if [ -n "$3" ]; then
         met=$(awk -v ours="$2" -v target="$3" 'BEGIN {
             split(target, t, " "); split(ours, o, " ")
-            ok = t[1] == "<=" ? o[1] + 0 <= t[2] + 0 : o[1] + 0 >= t[2] + 0
+            off = o[1] > t[1] + 0 ? o[1] - t[1] : t[1] - o[1]
+            if (t[3] == "+-") ok = off * 100 <= t[1] * t[4]
+            else ok = t[1] == "<=" ? o[1] + 0 <= t[2] + 0 : o[1] + 0 >= t[2] + 0
             print ok ? "yes" : "NO"}')
     fi
     printf '  %-44s %-12s %-16s %-4s %s\n' "$1" "$2" "${3:--}" "${met:--}" "$4"
