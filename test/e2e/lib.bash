@@ -64,7 +64,34 @@ cluster_up() {
 }
 
 cluster_down() {
+    local file
+    for file in "$WORK"/*.knode; do
+        [ ! -e "$file" ] || ! kill "$(cat "$file")" 2>/dev/null ||
+            await 10 gone "$(cat "$file")"
+    done
     [ -d "$WORK/cluster" ] && kctl dev down --dir "$WORK/cluster"
+}
+
+knode_of() { # NODE
+    pgrep -f "knode --name $1 .*$WORK"
+}
+
+gone() { # PID
+    ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
+}
+
+# Kill a node's knode and start it again, with more options:
+# `knode_again NODE OPTION...`.
+knode_again() {
+    local name=$1 knode words
+    shift
+    knode=$(knode_of "$name")
+    mapfile -d '' words <"/proc/$knode/cmdline"
+    kill -9 "$knode"
+    await 10 gone "$knode"
+    setsid nsenter --net="/run/netns/kdev-$name" "${words[@]}" "$@" \
+        >>"$WORK/cluster/$name.log" 2>&1 </dev/null 3>&- &
+    echo $! >"$WORK/$name.knode"
 }
 
 work_make() {

@@ -10,17 +10,12 @@ setup_file() {
 }
 
 teardown_file() {
-    [ -e "$WORK/knode.pid" ] && kill "$(cat "$WORK/knode.pid")" 2>/dev/null
     cluster_down
     registry_down
     work_remove
 }
 
 first_id() { kctl exec "$@" -- awk '{print $2}' /proc/self/uid_map; }
-
-gone() { # PID
-    ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
-}
 
 @test "root in a pod is nobody outside, and another nobody than in the next" {
     kctl schedule "$IMAGE" --cpu 50m --mem 32M --disk 16M --name page --userns \
@@ -71,15 +66,9 @@ YAML
 
 @test "the next knode knows its ids, and nothing is left of it" {
     on_this_machine
-    local before knode words
+    local before
     before=$(first_id page-1)
-    knode=$(pgrep -f "knode --name n1 .*$WORK")
-    mapfile -d '' words <"/proc/$knode/cmdline"
-    kill -9 "$knode"
-    await 10 gone "$knode"
-    setsid nsenter --net=/run/netns/kdev-n1 "${words[@]}" \
-        >>"$WORK/cluster/n1.log" 2>&1 </dev/null 3>&- &
-    echo $! >"$WORK/knode.pid"
+    knode_again n1
     await 20 kctl exec page-1 -- true
     [ "$(first_id page-1)" = "$before" ]
     kctl schedule "$IMAGE" --cpu 50m --mem 32M --name late --userns -- sleep 1000 >/dev/null
