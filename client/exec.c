@@ -14,7 +14,9 @@
 
 enum { EXIT_CODE_LOST = 125, RETRY_MS = 100 };
 
-static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
+/* Not what stops: that is this program's own. */
+static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+                                SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH};
 
 struct exec {
     struct contact *contact;

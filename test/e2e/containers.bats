@@ -112,18 +112,40 @@ assert [c["name"] for c in pod["status"]["containers"]] == ["prepare", "web", "s
     [ "${status:-0}" = 143 ]
 }
 
-@test "exec: through a master that does not lead" {
-    local follower
-    follower=$(kctl masters -o json | python3 -c '
+@test "exec: signals are the program's" {
+    local said=$BATS_TEST_TMPDIR/out pid
+    kctl exec pair-1 -- sh -c 'trap "echo one" USR1; trap "echo two" USR2; trap "exit 7" CONT
+        echo up; while :; do sleep 0.05; done' >"$said" &
+    pid=$!
+    await 10 grep -q up "$said"
+    kill -USR1 $pid
+    await 10 grep -q one "$said"
+    kill -USR2 $pid
+    await 10 grep -q two "$said"
+    kill -CONT $pid
+    wait $pid || status=$?
+    [ "${status:-0}" = 7 ]
+}
+
+a_master_that() { # ROLE
+    kctl masters -o json | python3 -c '
 import json, sys
-print(next(m["name"] for m in json.load(sys.stdin)["masters"] if m["role"] == "follower"))')
-    python3 - "$KONTOR_CONFIG" "$follower" >"$WORK/cluster/follower.json" <<'PY'
+print(next(m["name"] for m in json.load(sys.stdin)["masters"] if m["role"] == sys.argv[1]))' "$1"
+}
+
+# A configuration that knows no other master.
+only() { # MASTER
+    python3 - "$KONTOR_CONFIG" "$1" >"$WORK/cluster/$1.json" <<'PY'
 import json, sys
 config = json.load(open(sys.argv[1]))
 config["masters"] = [m for m in config["masters"] if m["name"] == sys.argv[2]]
 json.dump(config, sys.stdout)
 PY
-    [ "$(echo there | kctl exec --config "$WORK/cluster/follower.json" -i pair-1 -- cat)" = there ]
+    echo "$WORK/cluster/$1.json"
+}
+
+@test "exec: through a master that does not lead" {
+    [ "$(echo there | kctl exec --config "$(only "$(a_master_that follower)")" -i pair-1 -- cat)" = there ]
 }
 
 @test "exec: a viewer may not" {
@@ -196,4 +218,30 @@ side" ]' # what the second run says comes a moment after it is told to run
     wait $pid || status=$?
     [ "${status:-0}" = 125 ]
     await 10 bash -c '! pgrep -f "[s]leep 2971"'
+}
+
+# Ask MASTER for a program, and kill another, or itself, while it runs.
+lost_with() { # MASTER KILLED SECONDS
+    local pid status=0 said=$BATS_TEST_TMPDIR/$3
+    kctl exec --config "$(only "$1")" lone-1 -- sh -c "echo up; exec sleep $3" \
+        >"$said" &
+    pid=$!
+    await 10 grep -q up "$said"
+    kill -9 "$(pgrep -f "kmaster --name $2 .*$WORK")"
+    wait $pid || status=$?
+    [ "$status" = 125 ]
+    await 10 bash -c "! pgrep -f '[s]leep $3'"
+}
+
+# The last one: no majority is left.
+@test "exec: 125 when a master on the way dies: who leads, or who was asked" {
+    on_this_machine
+    local node=n1 asked leader
+    [ "$(pod_field pair-1 .node)" != n1 ] || node=n2 # the other's knode was killed
+    kctl schedule "$IMAGE" --name lone --cpu 50m --mem 16M --node $node -- sleep 1000 >/dev/null
+    asked=$(a_master_that follower)
+    leader=$(a_master_that leader)
+    lost_with "$asked" "$leader" 2972
+    await 10 a_master_that leader
+    lost_with "$asked" "$asked" 2973
 }
