@@ -89,10 +89,13 @@ static void print_status(const Kontor__V1__PodStatus *status)
 {
     char text[SHOW_TEXT_MAX];
     bool ran = status->started_at_ms > 0;
+    bool runs = status->phase == KONTOR__V1__POD_PHASE__POD_RUNNING;
 
     if (status->address[0])
         describe_line("address", "%s", status->address);
-    if (status->pid > 0 && status->phase == KONTOR__V1__POD_PHASE__POD_RUNNING)
+    if (runs)
+        describe_line("ready", "%s", status->ready ? "yes" : "no");
+    if (runs && status->pid > 0)
         describe_line("pid", "%d", (int)status->pid);
     describe_line("restarts", "%u", status->restarts);
     if (ran)

@@ -131,61 +131,73 @@ static int make_tmpfs(struct profile *profile,
     return 0;
 }
 
-static int parse_http(Kontor__V1__HealthCheck *check, const char *text,
-                      struct error *why)
+/* ---- is it well, is it ready? ----------------------------------------------
+ */
+
+/* `kind` is what the options' names begin with, in these three. */
+static int parse_http(Kontor__V1__HealthCheck *check, const char *kind,
+                      const char *text, struct error *why)
 {
     size_t length = strcspn(text, "/");
     uint64_t port;
 
     if (!parse_number(text, length, UINT16_MAX, &port) || port == 0)
         return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "--health-http: \"%s\" is not like 8080/health", text);
+                         "--%s-http: \"%s\" is not like 8080/health", kind,
+                         text);
     check->http_port = (uint32_t)port;
     check->http_path = message_text(text + length);
     return 0;
 }
 
-static int check_range(const char *option, uint64_t value, struct error *why)
+static int check_ranges(const struct check_options *options, const char *kind,
+                        struct error *why)
 {
-    if (value <= UINT32_MAX)
-        return 0;
-    return error_set(why, ERROR_INVALID_ARGUMENT, "--%s: too large", option);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"tcp", options->tcp},
+        {"interval", options->interval_ms},
+        {"timeout", options->timeout_ms},
+        {"retries", options->retries},
+        {"start-period", options->start_ms},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        if (numbers[i].value > UINT32_MAX)
+            return error_set(why, ERROR_INVALID_ARGUMENT, "--%s-%s: too large",
+                             kind, numbers[i].name);
+    return 0;
 }
 
-static int make_health(struct profile *profile,
-                       const struct profile_options *options,
-                       Kontor__V1__ContainerSpec *spec, struct error *why)
+/* *to stays NULL when nothing is asked for. */
+static int make_check(struct profile_check *out, const char *kind,
+                      const struct check_options *options,
+                      Kontor__V1__HealthCheck **to, struct error *why)
 {
-    Kontor__V1__HealthCheck *check = &profile->health;
-    bool asked =
-        options->health_command || options->health_http || options->health_tcp;
+    const struct check_options none = {0};
+    Kontor__V1__HealthCheck *check = &out->check;
 
-    kontor__v1__health_check__init(check);
-    if (!asked && !options->health_interval_ms && !options->health_timeout_ms &&
-        !options->health_retries && !options->health_start_ms)
+    if (memcmp(options, &none, sizeof none) == 0)
         return 0;
-    if (check_range("health-tcp", options->health_tcp, why) != 0 ||
-        check_range("health-interval", options->health_interval_ms, why) != 0 ||
-        check_range("health-timeout", options->health_timeout_ms, why) != 0 ||
-        check_range("health-retries", options->health_retries, why) != 0 ||
-        check_range("health-start-period", options->health_start_ms, why) !=
-            0 ||
-        (options->health_http &&
-         parse_http(check, options->health_http, why) != 0))
+    kontor__v1__health_check__init(check);
+    if (check_ranges(options, kind, why) != 0 ||
+        (options->http && parse_http(check, kind, options->http, why) != 0))
         return (int)why->code;
-    if (options->health_command) {
-        profile->health_command[0] = message_text("sh");
-        profile->health_command[1] = message_text("-c");
-        profile->health_command[2] = message_text(options->health_command);
-        check->command = profile->health_command;
-        check->n_command = 3;
+    if (options->command) {
+        out->command[0] = message_text("sh");
+        out->command[1] = message_text("-c");
+        out->command[2] = message_text(options->command);
+        check->command = out->command;
+        check->n_command = ARRAY_LEN(out->command);
     }
-    check->tcp_port = (uint32_t)options->health_tcp;
-    check->interval_ms = (uint32_t)options->health_interval_ms;
-    check->timeout_ms = (uint32_t)options->health_timeout_ms;
-    check->retries = (uint32_t)options->health_retries;
-    check->start_period_ms = (uint32_t)options->health_start_ms;
-    spec->health = check;
+    check->tcp_port = (uint32_t)options->tcp;
+    check->interval_ms = (uint32_t)options->interval_ms;
+    check->timeout_ms = (uint32_t)options->timeout_ms;
+    check->retries = (uint32_t)options->retries;
+    check->start_period_ms = (uint32_t)options->start_ms;
+    *to = check;
     return 0;
 }
 
@@ -202,7 +214,10 @@ int profile_make(struct profile *profile, const struct profile_options *options,
     if (make_groups(profile, &options->groups, spec, why) != 0 ||
         make_limits(profile, &options->rlimits, spec, why) != 0)
         return (int)why->code;
-    if (make_tmpfs(profile, &options->tmpfs, spec, why) != 0)
+    if (make_tmpfs(profile, &options->tmpfs, spec, why) != 0 ||
+        make_check(&profile->health, "health", &options->health, &spec->health,
+                   why) != 0)
         return (int)why->code;
-    return make_health(profile, options, spec, why);
+    return make_check(&profile->ready, "ready", &options->ready, &spec->ready,
+                      why);
 }

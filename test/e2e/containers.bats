@@ -207,6 +207,48 @@ side" ]' # what the second run says comes a moment after it is told to run
     [[ $output == *'health: one of command, http_port and tcp_port is needed'* ]]
 }
 
+@test "health by http and by tcp" {
+    local well=(--cpu 50m --mem 16M --stop-grace 300ms --health-interval 100ms --health-retries 2)
+    kctl schedule "$IMAGE" --name page "${well[@]}" --health-http 80/well -- sh -c \
+        'touch /www/well; exec httpd -f -p 80 -h /www' >/dev/null
+    kctl schedule "$IMAGE" --name port "${well[@]}" --health-tcp 7000 -- sh -c \
+        'httpd -p 7000; exec sleep 1000' >/dev/null
+    await_pod page-1 "status.get('ready')" >/dev/null
+    await_pod port-1 "status.get('ready')" >/dev/null
+    kctl exec page-1 -- rm /www/well
+    kctl exec port-1 -- killall httpd
+    await_pod page-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
+    await_pod port-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
+}
+
+@test "ready: what is not runs on, and is told" {
+    kctl schedule "$IMAGE" --name slow --cpu 50m --mem 16M --stop-grace 300ms \
+        --ready-cmd '[ -e /tmp/warm ]' --ready-interval 100ms -- sleep 1000 >/dev/null
+    kctl describe pod slow-1 | grep -q '^ready  *no$'
+    kctl exec slow-1 -- touch /tmp/warm
+    await_pod slow-1 "status.get('ready')" >/dev/null
+    kctl describe pod slow-1 | grep -q '^ready  *yes$'
+    kctl exec slow-1 -- rm /tmp/warm
+    await_pod slow-1 "not status.get('ready')" >/dev/null
+    await_pod slow-1 "phase == 'running' and not status.get('restarts')" >/dev/null
+    # By http and tcp, as a file says it, too.
+    cat >"$BATS_TEST_TMPDIR/pod.yaml" <<YAML
+app: open
+resources: {cpu_milli: 50m, memory_bytes: 16M}
+containers:
+- {name: page, image: $IMAGE, ready: {http_port: 80, interval_ms: 100ms}}
+- {name: port, image: $IMAGE, command: [httpd, -f, -p, "81"], ready: {tcp_port: 81, interval_ms: 100ms}}
+YAML
+    kctl schedule -f "$BATS_TEST_TMPDIR/pod.yaml" >/dev/null
+    await_pod open-1 "status.get('ready')" >/dev/null
+    kctl exec -c port open-1 -- sh -c 'ps -o pid,args | grep "[h]ttpd -f -p 80" | while read pid rest; do kill -STOP $pid; done'
+    await_pod open-1 "not status.get('ready')" >/dev/null
+    expect 2 schedule "$IMAGE" --ready-http 0
+    [[ $output == *'--ready-http: "0" is not like 8080/health'* ]]
+    expect 2 schedule "$IMAGE" --ready-interval 1s
+    [[ $output == *'ready: one of command, http_port and tcp_port is needed'* ]]
+}
+
 @test "exec: 125 when the stream is lost, and the program goes with it" {
     on_this_machine
     local node pid
