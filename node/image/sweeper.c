@@ -13,7 +13,7 @@
 
 #include <sys/statvfs.h>
 
-enum { SWEEP_EVERY_MS = 5 * 60 * 1000 };
+enum { SWEEP_EVERY_MS = 5 * 60 * 1000, SWEEP_PAUSE_MS = 1000 };
 
 /* ---- what is used -------------------------------------------------------- */
 
@@ -187,12 +187,21 @@ static void sweeper_on_tick(uv_timer_t *timer)
     sweeper_hurry(container_of(timer, struct image_store, tick), 0);
 }
 
+/* Images that are to go sooner than that are looked for as often. */
+static uint64_t interval_ms(uint64_t keep_ms)
+{
+    if (keep_ms == 0 || keep_ms > SWEEP_EVERY_MS)
+        return SWEEP_EVERY_MS;
+    return keep_ms > SWEEP_PAUSE_MS ? keep_ms : SWEEP_PAUSE_MS;
+}
+
 void sweeper_init(struct image_store *store)
 {
+    uint64_t every_ms = interval_ms(store->config.keep_ms);
+
     list_init(&store->sweeper.sweeps);
     uv_timer_init(store->loop, &store->tick);
-    uv_timer_start(&store->tick, sweeper_on_tick, SWEEP_EVERY_MS,
-                   SWEEP_EVERY_MS);
+    uv_timer_start(&store->tick, sweeper_on_tick, every_ms, every_ms);
     /* What else the loop has to do keeps it alive, not this. */
     uv_unref((uv_handle_t *)&store->tick);
 }

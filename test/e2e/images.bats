@@ -125,3 +125,21 @@ PY
     kctl image prune --node n1
     [ -z "$(ls "$WORK/cluster/n1/images/files")" ]
 }
+
+images_are() { # NODE WHAT
+    [ "$(images "$1" .in_use)" = "$2" ]
+}
+
+@test "an image that nobody used for --image-keep goes, what a pod uses stays" {
+    local other=127.0.0.1:$REGISTRY_PORT/other:1
+    umoci insert --image "$WORK/image:latest" --tag other "$BATS_TEST_FILENAME" /other
+    skopeo copy -q --dest-tls-verify=false "oci:$WORK/image:other" "docker://$other"
+    knode_again n1 --image-keep 1s
+    await 20 kctl image pull "$other" --node n1
+    kctl schedule "$IMAGE" --name keeps --node n1 --cpu 100m --mem 32M --stop-grace 300ms \
+        -- sleep 1000 >/dev/null
+    await 10 images_are n1 "True $IMAGE"
+    kctl stop keeps
+    await_pod keeps-1 'phase == "stopped"' >/dev/null
+    await 10 images_are n1 ""
+}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,30 +299,117 @@ static void excess_is_from_high_to_low(void **state)
                          disks[i].excess);
 }
 
-/* A pull that found no room makes some for the next one. */
-static void a_full_disk_makes_room(void **state)
+/* The store on a file system of its own; false: this machine has none. */
+static bool on_a_small_disk(struct image_world *world, const char *size)
 {
-    struct image_world *world = *state;
+    image_world_close_store(world);
+    if (mount("small", world->store_folder, "tmpfs", 0, size) != 0)
+        return false;
+    image_world_open_store(world);
+    return true;
+}
+
+static void leave_the_disk(struct image_world *world)
+{
+    image_world_close_store(world);
+    assert_int_equal(umount(world->store_folder), 0);
+}
+
+/* Serve app:2: no layer of app:1's, and as large. */
+static void serve_another(struct image_world *world)
+{
     struct fake_route route;
 
-    image_world_close_store(world);
-    if (mount("small", world->store_folder, "tmpfs", 0, "size=1200k") != 0)
-        skip();
-    image_world_open_store(world);
-    image_world_pulls(world, "app:1");
     test_image_free(&world->image);
     test_image_add_file_layer(&world->image, "other", 701);
     test_image_seal(&world->image);
     image_world_serve(world);
     route = image_manifest_route("2", MANIFEST_TYPE, world->image.manifest);
     fake_registry_serve(&world->registry, &route);
+}
+
+/* A pull that found no room makes some for the next one. */
+static void a_full_disk_makes_room(void **state)
+{
+    struct image_world *world = *state;
+
+    if (!on_a_small_disk(world, "size=1200k"))
+        skip();
+    image_world_pulls(world, "app:1");
+    serve_another(world);
     image_world_refuses(world, "app:2", ERROR_RESOURCE_EXHAUSTED,
                         "No space left");
     holds(world, 0, 0, 0);
     image_world_pulls(world, "app:2");
     holds(world, 1, 1, 1);
-    image_world_close_store(world);
-    assert_int_equal(umount(world->store_folder), 0);
+    leave_the_disk(world);
+}
+
+/* Somebody else's file makes the disk so full. */
+static void fill(const struct image_world *world, unsigned percent)
+{
+    char *path = memory_format("%s/ballast", world->store_folder);
+    CLEANUP(fd_close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct statvfs disk;
+    struct stat file;
+    uint64_t others;
+
+    free(path);
+    assert_int_equal(fstatvfs(fd, &disk), 0);
+    assert_int_equal(fstat(fd, &file), 0);
+    others = (disk.f_blocks - disk.f_bavail) * disk.f_frsize -
+             (uint64_t)file.st_blocks * 512;
+    assert_int_equal(
+        posix_fallocate(
+            fd, 0,
+            (off_t)(disk.f_blocks * disk.f_frsize / 100 * percent - others)),
+        0);
+}
+
+/* As from time to time: so many images go, by need alone. */
+static void is_pressed(struct image_world *world, size_t removed)
+{
+    struct sweeper_waiter waiter = {
+        .sweep = {.sweep = {.unused_ms = UINT64_MAX, .pressure = true},
+                  .done = waiter_on_swept}};
+
+    image_sweep_start(world->store, &waiter.sweep);
+    uv_run(&world->loop, UV_RUN_DEFAULT);
+    assert_int_equal(waiter.why.code, 0);
+    assert_int_equal(waiter.sweep.sweep.removed_count, removed);
+    sweep_fini(&waiter.sweep.sweep);
+}
+
+/* No more than is needed, and nothing that a pod uses. */
+static void a_crowded_disk_loses_the_longest_unused(void **state)
+{
+    struct image_world *world = *state;
+    struct image_waiter waiter;
+
+    if (!on_a_small_disk(world, "size=4m"))
+        skip();
+    image_world_pulls(world, "app:1");
+    image_is_old(world, 100);
+    serve_another(world);
+    image_world_pulls(world, "app:2");
+    fill(world, SWEEP_HIGH_PERCENT - 1);
+    is_pressed(world, 0);
+    holds(world, 3, 2, 2);
+    fill(world, SWEEP_HIGH_PERCENT + 1);
+    is_pressed(world, 1);
+    holds(world, 1, 1, 1);
+    image_world_pull(world, &waiter, "app:2");
+    assert_int_equal(
+        fake_registry_count(&world->registry, world->image.digests[0].text),
+        1); /* it was there */
+    use(&waiter);
+    image_waiter_fini(&waiter);
+    fill(world, SWEEP_HIGH_PERCENT + 5);
+    is_pressed(world, 0);
+    used_count = 0;
+    is_pressed(world, 1);
+    holds(world, 0, 0, 0);
+    leave_the_disk(world);
 }
 
 /* ---- beside pulls -------------------------------------------------------- */
@@ -501,6 +589,7 @@ static int run_all(void)
         SWEEP_TEST(layers_of_no_image_go_when_they_are_old),
         cmocka_unit_test(excess_is_from_high_to_low),
         SWEEP_TEST(a_full_disk_makes_room),
+        SWEEP_TEST(a_crowded_disk_loses_the_longest_unused),
         SWEEP_TEST(what_a_pull_under_way_uses_stays),
         SWEEP_TEST(pulls_look_after_a_sweep),
         SWEEP_TEST(pulls_wait_for_a_sweep),
