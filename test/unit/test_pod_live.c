@@ -38,12 +38,47 @@
 
 enum { DISK_BYTES = 8 << 20, NET_BITS = 1000000000, STEPS_MAX = 2000 };
 
-/* With one, knode has more steps and no fewer; kpod has others. */
-static bool userns = true;
+/* What the pod's container does. */
+static struct {
+    /* With one, knode has more steps and no fewer; kpod has others. */
+    bool userns;
+    /* 0: it runs until it is stopped. Else it writes so many lines without a
+     * rest, and ends by itself. */
+    unsigned lines;
+    bool unseen; /* when it ends there is no knode */
+} shape;
+
+enum { EXIT_CODE = 7 };
+
+static char *make_script(void)
+{
+    return shape.lines == 0
+               ? memory_string(FOREVER)
+               : memory_format("i=0; while [ $i -lt %u ]; do echo $((i += 1)); "
+                               "done; exit %d",
+                               shape.lines, EXIT_CODE);
+}
+
+/* All that it writes; freed with free(). */
+static char *make_log(void)
+{
+    size_t length;
+    char *text;
+    FILE *file = open_memstream(&text, &length);
+
+    assert_non_null(file);
+    if (shape.lines == 0)
+        fputs("up\n", file);
+    for (unsigned i = 1; i <= shape.lines; i++)
+        fprintf(file, "%u\n", i);
+    fclose(file);
+    return text;
+}
 
 static Kontor__V1__PodOrder *full_order(const struct pod_world *world)
 {
-    Kontor__V1__PodOrder *order = pod_world_order(world, 1, FOREVER);
+    CLEANUP(free_pointer) char *script = make_script();
+    Kontor__V1__PodOrder *order = pod_world_order(world, 1, script);
 
     order->spec->resources = memory_new(sizeof *order->spec->resources);
     kontor__v1__resources__init(order->spec->resources);
@@ -51,7 +86,7 @@ static Kontor__V1__PodOrder *full_order(const struct pod_world *world)
     order->spec->resources->memory_bytes = 64 << 20;
     order->spec->resources->disk_bytes = DISK_BYTES;
     order->spec->resources->net_bits = NET_BITS;
-    order->spec->userns = userns;
+    order->spec->userns = shape.userns;
     return order;
 }
 
@@ -95,8 +130,9 @@ static bool filter_left(void)
 }
 
 /* There is no event for it: written by a process of nobody's here. */
-static void await_log(const struct pod_world *world, const char *expected)
+static void await_log(const struct pod_world *world)
 {
+    CLEANUP(free_pointer) char *expected = make_log();
     bool found = false;
 
     for (int ms = 0; !found; ms++) {
@@ -111,12 +147,27 @@ static void await_log(const struct pod_world *world, const char *expected)
     }
 }
 
+/* Where its life leads without anybody's doing. */
+static Kontor__V1__PodPhase settled_phase(void)
+{
+    return shape.lines == 0 ? RUNNING : FAILED;
+}
+
+/* It has settled: all of its output is there, and the exit code. */
+static void check_outcome(const struct pod_world *world)
+{
+    assert_int_equal(world->last->restarts, 0);
+    if (shape.lines > 0)
+        assert_int_equal(world->last->exit_code, EXIT_CODE);
+    await_log(world);
+}
+
 /* ---- knode ---------------------------------------------------------------
  */
 
 /* How far a knode had come when it was killed; in memory that it shares. */
 struct progress {
-    int running; /* the pod's pid */
+    int running; /* the pod's pid, while it does */
     bool deleting, deleted;
 };
 
@@ -139,7 +190,7 @@ static _Noreturn void live(struct pod_world *world, int gate,
         _exit(1);
     pod_world_begin_life(world, true);
     pod_world_create(world, order);
-    pod_world_await(world, 1, RUNNING);
+    pod_world_await(world, 1, settled_phase());
     progress->running = world->last->pid;
     progress->deleting = true;
     pod_world_delete(world, 1, 1);
@@ -192,11 +243,10 @@ static void go_on(struct pod_world *world, const struct progress *progress)
 
     if (!progress->deleting) {
         create(world, order);
-        pod_world_await(world, 1, RUNNING);
-        assert_int_equal(world->last->restarts, 0);
+        pod_world_await(world, 1, settled_phase());
         if (progress->running)
             assert_int_equal(world->last->pid, progress->running);
-        await_log(world, "up\n");
+        check_outcome(world);
     }
     if (!progress->deleted)
         pod_world_delete(world, 1, 1);
@@ -205,7 +255,18 @@ static void go_on(struct pod_world *world, const struct progress *progress)
     free_order(order);
 }
 
-static void knode_killed_before_any_step(void **state)
+/* The pod's supervisor, if there is one, goes when its pod has ended. */
+static void await_kpod_gone(const struct pod_world *world)
+{
+    CLEANUP(free_pointer) char *folder = memory_format("%s/1", world->pods);
+
+    for (int ms = 0; pod_folder_locked(folder); ms++) {
+        assert_true(ms < POD_WORLD_WAIT_MS);
+        usleep(1000);
+    }
+}
+
+static void knode_dies_before_any_step(void **state)
 {
     struct pod_world *world = *state;
     struct progress *progress = shared_progress();
@@ -213,6 +274,8 @@ static void knode_killed_before_any_step(void **state)
 
     for (; live_until(world, step, progress); step++) {
         assert_true(step < STEPS_MAX);
+        if (shape.unseen)
+            await_kpod_gone(world);
         pod_world_begin_life(world, true);
         go_on(world, progress);
         assert_false(loop_left(world));
@@ -223,6 +286,27 @@ static void knode_killed_before_any_step(void **state)
     print_message("knode was killed before each of %u steps\n", step - 1);
     pod_world_begin_life(world, true);
     pod_world_close(state);
+}
+
+static void knode_killed_before_any_step(void **state)
+{
+    shape.userns = true;
+    shape.lines = 0;
+    knode_dies_before_any_step(state);
+}
+
+/* The program writes while knode dies and starts again, and ends before that,
+ * or after. */
+static void knode_killed_while_a_program_ends(void **state)
+{
+    shape.userns = true;
+    shape.lines = 5000;
+    shape.unseen = false;
+    knode_dies_before_any_step(state);
+    shape.lines = 50;
+    shape.unseen = true;
+    knode_dies_before_any_step(state);
+    shape.unseen = false;
 }
 
 /* ---- kpod ----------------------------------------------------------------
@@ -321,9 +405,20 @@ static bool await_verdict(const struct pod_world *world)
     return killed;
 }
 
-static bool runs_or_failed(struct pod_world *world)
+static bool settled_or_failed(struct pod_world *world)
 {
-    return world->last->phase == RUNNING || world->last->phase == FAILED;
+    return world->last->phase == settled_phase() ||
+           world->last->phase == FAILED;
+}
+
+/* What kpod had taken is in the log, and nothing else. */
+static void check_what_is_left(const struct pod_world *world)
+{
+    CLEANUP(free_pointer) char *expected = make_log();
+    CLEANUP(free_pointer) char *log = pod_world_log(world, 1);
+
+    assert_string_equal(world->last->reason, "its supervisor died (signal 9)");
+    assert_memory_equal(log, expected, strlen(log));
 }
 
 static void kpod_dies_before_any_step(void **state)
@@ -343,10 +438,11 @@ static void kpod_dies_before_any_step(void **state)
         world->kpod = self;
         pod_world_begin_life(world, true);
         pod_world_create(world, order);
-        pod_world_await_that(world, runs_or_failed);
-        if (world->last->phase == FAILED)
-            assert_string_equal(world->last->reason,
-                                "its supervisor died (signal 9)");
+        pod_world_await_that(world, settled_or_failed);
+        if (world->last->exit_code == EXIT_CODE)
+            check_outcome(world);
+        else if (world->last->phase == FAILED)
+            check_what_is_left(world);
         pod_world_delete(world, 1, 1);
         pod_world_await(world, 1, STOPPED);
         assert_false(loop_left(world));
@@ -361,9 +457,18 @@ static void kpod_dies_before_any_step(void **state)
 
 static void kpod_killed_before_any_step(void **state)
 {
-    userns = false;
+    shape.lines = 0;
+    shape.userns = false;
     kpod_dies_before_any_step(state);
-    userns = true;
+    shape.userns = true;
+    kpod_dies_before_any_step(state);
+}
+
+/* Few lines: each time that kpod writes some is a step. */
+static void kpod_killed_while_a_program_ends(void **state)
+{
+    shape.userns = false;
+    shape.lines = 5;
     kpod_dies_before_any_step(state);
 }
 
@@ -371,7 +476,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(knode_killed_before_any_step),
+        cmocka_unit_test(knode_killed_while_a_program_ends),
         cmocka_unit_test(kpod_killed_before_any_step),
+        cmocka_unit_test(kpod_killed_while_a_program_ends),
     };
 
     if (strcmp(argv[0], "kpod") == 0)
