@@ -376,7 +376,7 @@ demo: deps ## a cluster on this machine, told as a tour
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)deploy/demo $(B)/bin
 
-# SHORT=1: what .ci/run has time for; KVM=1: do not emulate the processor.
+# SHORT=1: what .ci/run has time for; KVM=1: emulate no processor, if KVM works.
 SHORT ?=
 KVM ?=
 LAB_TESTS := cgroup net supervisor

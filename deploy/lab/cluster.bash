@@ -59,7 +59,7 @@ boot() {
         [ "$(inside "$name" 'stat -fc %T /sys/fs/cgroup')" = cgroup2fs ]
         [ "$(inside "$name" 'cat /proc/1/comm')" = systemd ]
     done
-    note "Linux $(inside m1 'uname -r')"
+    note "Linux $(inside m1 'uname -r') on $ACCELERATOR"
 }
 
 leader() { kctl masters | awk '$3 == "leader" {print $1}'; }

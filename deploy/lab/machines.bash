@@ -7,8 +7,6 @@ declare -A ADDRESS=([m1]=10.77.0.1 [m2]=10.77.0.2 [m3]=10.77.0.3
 REGISTRY_HOST=10.77.0.100 # and the address of the lab itself
 REGISTRY_PORT=5000
 
-if [ "${KVM:-}" = 1 ]; then accelerate=kvm; else accelerate=tcg; fi
-
 # A switch, and a cable to it for each machine.
 network_up() {
     ip link set lo up
@@ -48,7 +46,7 @@ power_on() { # NAME
     (cd "$work" && find lab | busybox cpio -o -H newc 2>/dev/null) \
         >>"$WORK/$name.initrd"
     rm -r "$work"
-    qemu-system-x86_64 -accel "$accelerate" -cpu max -m 640 \
+    qemu-system-x86_64 -accel "$ACCELERATOR" -cpu max -m 640 \
         -nodefaults -display none -no-reboot \
         -kernel "$OUT/vmlinuz" -initrd "$WORK/$name.initrd" \
         -append "$options" \
