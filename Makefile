@@ -379,7 +379,8 @@ demo: deps ## a cluster on this machine, told as a tour
 # SHORT=1: what .ci/run has time for; KVM=1: emulate no processor, if KVM works.
 SHORT ?=
 KVM ?=
-LAB_TESTS := cgroup net supervisor
+LAB_TESTS := cgroup disk escape net net_spoof pod_users supervisor \
+	supervisor_exec supervisor_file supervisor_users
 lab: ## a cluster of virtual machines: checks, drills
 	$(Q)deploy/deps lab
 	$(Q)$(MAKE) --no-print-directory all $(LAB_TESTS:%=$(B)/test/unit/test_%)

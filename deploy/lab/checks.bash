@@ -74,11 +74,33 @@ runs_on_each() {
     [ "$(pod_node two-1)" = n2 ]
 }
 
-reach_each_other() {
+reach_each_other() { # NAME of who asks
     local address
     address=$(pod_field two-1 .status.address)
-    [ "$(job asks -- wget -q -O - "http://$address/")" = "hello from a pod" ]
+    [ "$(job "$1" -- wget -q -O - "http://$address/")" = "hello from a pod" ]
     [ "$(inside n1 "busybox wget -q -O - http://$address/")" = "hello from a pod" ]
+}
+
+# As where there is a router between the nodes.
+through_a_tunnel() {
+    local node
+    for node in "${NODES[@]}"; do
+        inside "$node" 'cp /etc/kontor/knode.conf /root/
+            sed -i "s/$/ --overlay always/" /etc/kontor/knode.conf
+            systemctl restart knode'
+    done
+    for node in "${NODES[@]}"; do
+        await 30 inside "$node" 'ip route | grep onlink'
+    done
+    reach_each_other tunnels
+    for node in "${NODES[@]}"; do
+        inside "$node" 'ip -s link show type vxlan | grep -A 1 TX: | grep -q " [1-9]"
+            mv /root/knode.conf /etc/kontor/ && systemctl restart knode'
+    done
+    for node in "${NODES[@]}"; do
+        await 30 inside "$node" '! ip route | grep onlink'
+    done
+    reach_each_other direct
 }
 
 job_tells() {
@@ -218,8 +240,8 @@ pods_stand() { # COMMAND ON n1
 }
 
 unit_test_passes() { # NAME
-    inside n2 "cd /tmp && /usr/local/test/unit/test_$1" 300
-    note "$(sed -n 's/^\[  PASSED  \] \([0-9]* test\).*/\1s/p' "$WORK/said")"
+    inside n2 "cd /tmp && /usr/local/test/unit/test_$1" 600
+    note "$(awk '/^\[  PASSED  \]/ {n += $4} END {print n " tests"}' "$WORK/said")"
 }
 
 # A file of test/e2e, against this cluster.
@@ -241,7 +263,8 @@ run_e2e() {
 run_checks() {
     check "kmaster is an unprivileged user without capabilities" kmaster_has_no_power
     check "a pod runs on each node" runs_on_each
-    check "pods on different nodes reach each other, and nodes pods" reach_each_other
+    check "pods on different nodes reach each other, and nodes pods" reach_each_other asks
+    [ "${SHORT:-}" = 1 ] || check "the same through VXLAN" through_a_tunnel
     check "a job's output and its exit code come back" job_tells
     check "stopped: no cgroup, interface, mount, process, folder" stop_leaves_nothing
     check "cpu, memory, swap and pids limits stand in cgroup v2" limits_are_set
