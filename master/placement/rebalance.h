@@ -7,16 +7,16 @@
  * the most awkward pods first (bin completion, Gent and Walsh). Where that
  * takes fewer nodes than it empties, it is kept. As only empty nodes are moved
  * to, every move fits at its turn; how much is repacked at once depends on how
- * many empty nodes there are; here pods with rules stay, and so does their node.
- * Pods that are spread or want others beside them always stay. */
+ * many empty nodes there are; here pods with rules stay, and so does their
+ * node. Pods that are spread or want others beside them always stay. */
 #pragma once
 
 #include "master/placement/plan.h"
 
 struct rebalance_limits {
     size_t moves;
-    /* Looks at a pod, a shape or a node, some nanoseconds each. What was found until
-     * they are used up is the answer; another call goes on from there. */
+    /* Looks at a pod, a shape or a node, some nanoseconds each. What was found
+     * until they are used up is the answer; another call goes on from there. */
     uint64_t steps;
 };
 
