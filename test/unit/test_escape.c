@@ -351,18 +351,24 @@ static void an_image_has_no_devices(void **state)
 }
 
 /* Who may make devices makes the host's disks, too, and opens none, wherever
- * they are made. */
+ * they are made; nor those that a file system brings that is an image. */
 static void a_device_that_is_made_is_not_opened(void **state)
 {
+    char path[128];
+
     (void)state;
     make_probed_pod("for d in / /tmp /dev /dev/shm /data; do "
                     "for kind in 'c 1 3' 'b 7 0'; do "
                     "mknod $d/x $kind && probe open $d/x || echo refused; "
-                    "rm -f $d/x; done; done | sort | uniq -c");
+                    "rm -f $d/x; done; done | sort | uniq -c; "
+                    "echo image $(probe open /disk)");
+    snprintf(path, sizeof path, "%s/layer/disk", pod->folder);
+    assert_int_equal(mknod(path, S_IFBLK | 0666, makedev(7, 0)), 0);
     add_tmpfs(1 << 20);
     pod->bundle->containers[0]->cap_add = 1ull << CAP_MKNOD;
     kpod_pod_run(pod);
     assert_says(kpod_pod_first_id ? " 10 refused\n" : " 10 EACCES\n");
+    assert_says("image EACCES\n");
 }
 
 /* No other mount opens devices. What becomes of its own is no matter of the
