@@ -225,6 +225,17 @@ static int compare_folders(const void *a, const void *b)
     return (*one)->number < (*other)->number ? -1 : 1;
 }
 
+/* To the caller, who knows the lower layers. */
+static int tell(struct buffer *implied, const char *text, struct error *why)
+{
+    if (buffer_append(implied, text, strlen(text) + 1, why) != 0)
+        return error_set(why, ERROR_RESOURCE_EXHAUSTED,
+                         "names that lower layers may know longer than %zu MiB "
+                         "together",
+                         implied->limit >> 20);
+    return 0;
+}
+
 static int finish_folders(struct layer *layer, struct buffer *implied,
                           struct error *why)
 {
@@ -243,9 +254,8 @@ static int finish_folders(struct layer *layer, struct buffer *implied,
 
         if (i + 1 < count && strcmp(all[i + 1]->path, path) == 0)
             continue;
-        failed = all[i]->listed
-                     ? set_folder_time(layer, all[i], why)
-                     : buffer_append(implied, path, strlen(path) + 1, why);
+        failed = all[i]->listed ? set_folder_time(layer, all[i], why)
+                                : tell(implied, path, why);
         if (failed)
             return failed;
     }
@@ -456,7 +466,7 @@ static int finish_link(struct layer *layer, const struct late_link *link,
         return (int)why->code;
     }
     line = memory_format("/%s//%s", link->path, link->target);
-    return buffer_append(implied, line, strlen(line) + 1, why);
+    return tell(implied, line, why);
 }
 
 /* In the order they came: one may be to another. */

@@ -105,7 +105,9 @@ static void many_links_into_lower_layers_are_refused(void **state)
 
     make_long(path);
     archive_built_hardlink(&world->archive, "link", path);
-    refuses_many(world, LAYER_IMPLIED_MAX_BYTES / sizeof path + 1, "16777216");
+    refuses_many(
+        world, LAYER_IMPLIED_MAX_BYTES / sizeof path + 1,
+        "names that lower layers may know longer than 16 MiB together");
 }
 
 /* The size in a header, in the base-256 form that goes beyond 8 GiB. */
