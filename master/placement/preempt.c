@@ -280,20 +280,25 @@ static void tell(struct search *search, const struct placement_entry *entry,
     }
 }
 
-/* The least that a set on this node can cost; count 0: it fits without, or not
- * even all together make room. */
-static struct cost least_cost(struct placement_entry *entry,
-                              const struct placement_request *request)
+/* The least that a set on this node can cost is below the bound. False, too,
+ * where it fits without, or not even all together make room. */
+static bool may_undercut(struct placement_entry *entry,
+                         const struct placement_request *request,
+                         const struct cost *bound)
 {
     const struct shed *shed = placement_shed(entry);
-    struct resources room = placement_room(entry);
-    struct resources lacking = resources_less(&request->want, &room);
-    struct cost least = {.greatest = shed->lowest};
+    struct cost least = {shed->lowest, 1, shed->lowest};
+    struct resources room, lacking;
 
-    if (resources_fit(&shed->all, &lacking))
-        least.count = reach_fewest(&shed->reach, &lacking);
+    if (least.greatest >= request->spec->priority || !cheaper(&least, bound))
+        return false;
+    room = placement_room(entry);
+    lacking = resources_less(&request->want, &room);
+    if (resources_none(&lacking) || !resources_fit(&shed->all, &lacking))
+        return false;
+    least.count = reach_fewest(&shed->reach, &lacking);
     least.sum = (int64_t)least.count * least.greatest;
-    return least;
+    return cheaper(&least, bound);
 }
 
 bool placement_may_preempt(const struct placement *placement,
@@ -336,12 +341,10 @@ placement_preempt(struct placement *placement,
     rules_init(&rules, placement, request);
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_entry *entry = placement->nodes[i];
-        struct cost least = least_cost(entry, request);
 
         out.looks++;
-        if (entry->node.closed != PLACEMENT_OPEN || least.count == 0 ||
-            least.greatest >= request->spec->priority ||
-            !cheaper(&least, &search.bound) ||
+        if (entry->node.closed != PLACEMENT_OPEN ||
+            !may_undercut(entry, request, &search.bound) ||
             !resources_fit(&entry->node.capacity, &request->want) ||
             rules_breach(&rules, entry, &which) != PLACEMENT_KEEPS_RULES)
             continue;
