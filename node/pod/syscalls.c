@@ -291,7 +291,7 @@ static int find(struct syscalls *filters, uint64_t capabilities)
     int fd = -1;
 
     pthread_mutex_lock(&filters->lock);
-    for (size_t i = 0; i < filters->count; i++)
+    for (size_t i = 0; i < filters->count && fd < 0; i++)
         if (filters->kept[i].capabilities == capabilities)
             fd = fcntl(filters->kept[i].fd, F_DUPFD_CLOEXEC, 0);
     pthread_mutex_unlock(&filters->lock);
