@@ -208,7 +208,8 @@ side" ]' # what the second run says comes a moment after it is told to run
 }
 
 @test "health by http and by tcp" {
-    local well=(--cpu 50m --mem 16M --stop-grace 300ms --health-interval 100ms --health-retries 2)
+    local well=(--cpu 100m --mem 16M --stop-grace 300ms --health-interval 200ms
+        --health-retries 2 --health-start-period 3s) # a slow machine's are up by then
     kctl schedule "$IMAGE" --name page "${well[@]}" --health-http 80/well -- sh -c \
         'touch /www/well; exec httpd -f -p 80 -h /www' >/dev/null
     kctl schedule "$IMAGE" --name port "${well[@]}" --health-tcp 7000 -- sh -c \
@@ -217,8 +218,8 @@ side" ]' # what the second run says comes a moment after it is told to run
     await_pod port-1 "status.get('ready')" >/dev/null
     kctl exec page-1 -- rm /www/well
     kctl exec port-1 -- killall httpd
-    await_pod page-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
-    await_pod port-1 "status.get('restarts') == 1 and status.get('ready')" >/dev/null
+    await_pod page-1 "status.get('restarts') == 1 and status.get('ready')" 30 >/dev/null
+    await_pod port-1 "status.get('restarts') == 1 and status.get('ready')" 30 >/dev/null
 }
 
 @test "ready: what is not runs on, and is told" {
