@@ -198,11 +198,11 @@ static void end_turn(struct replica *replica)
         propose(replica);
     if (replica->new_reads.first)
         ask_reads(replica);
+    if (!replica->closing)
+        replica_promote(replica); /* its vote may commit what it has */
     replica_perform(replica);
     if (!replica->closing)
         tell_changes(replica);
-    if (!replica->closing)
-        replica_promote(replica);
     if (!replica->closing)
         arm_tick(replica);
 }

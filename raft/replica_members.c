@@ -368,6 +368,7 @@ void replica_promote(struct replica *replica)
 
     if (!raft_may_change(replica->raft))
         return;
+    keep_in_step(replica);
     member = ripe(replica);
     if (!member)
         return;
