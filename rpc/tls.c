@@ -123,7 +123,7 @@ static struct tls *tls_new(struct tls_context *context, bool server)
 
     CRYPTO_THREAD_run_once(&bio_method_once, bio_method_new);
     tls->server = server;
-    tls->ssl = SSL_new(tls_context_ssl(context, server));
+    tls->ssl = SSL_new(tls_context_ssl(context));
     bio = BIO_new(bio_method);
     if (!tls->ssl || !bio)
         abort(); /* out of memory */

@@ -16,8 +16,7 @@ static const char ciphers[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
 static const unsigned char alpn_h2[] = "\x02h2";
 
 struct tls_context {
-    SSL_CTX *server;
-    SSL_CTX *client;
+    SSL_CTX *ssl; /* of servers and clients: each connection says which it is */
     struct rpc_identity identity;
 };
 
@@ -153,10 +152,9 @@ static int load_files(SSL_CTX *ctx, const char *folder, const char *name,
     return tls_certificate_in_time(SSL_CTX_get0_certificate(ctx), crt, why);
 }
 
-/* Settings that do not depend on the side. */
-static SSL_CTX *new_ssl(const SSL_METHOD *method)
+static SSL_CTX *new_ssl(void)
 {
-    SSL_CTX *ctx = SSL_CTX_new(method);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 
     if (!ctx)
         return NULL;
@@ -182,15 +180,12 @@ int tls_context_new(struct tls_context **out, const char *folder,
 {
     struct tls_context *context = memory_new(sizeof *context);
 
-    context->server = new_ssl(TLS_server_method());
-    context->client = new_ssl(TLS_client_method());
-    if (!context->server || !context->client) {
+    context->ssl = new_ssl();
+    if (!context->ssl) {
         error_set(why, ERROR_INTERNAL, "set TLS up: %s", openssl_reason());
-    } else if (load_files(context->server, folder, name, why) == 0 &&
-               load_files(context->client, folder, name, why) == 0 &&
-               tls_certificate_identity(
-                   SSL_CTX_get0_certificate(context->server),
-                   &context->identity, why) == 0) {
+    } else if (load_files(context->ssl, folder, name, why) == 0 &&
+               tls_certificate_identity(SSL_CTX_get0_certificate(context->ssl),
+                                        &context->identity, why) == 0) {
         *out = context;
         return 0;
     }
@@ -202,8 +197,7 @@ void tls_context_free(struct tls_context *context)
 {
     if (!context)
         return;
-    SSL_CTX_free(context->server);
-    SSL_CTX_free(context->client);
+    SSL_CTX_free(context->ssl);
     free(context);
 }
 
@@ -213,7 +207,7 @@ tls_context_identity(const struct tls_context *context)
     return &context->identity;
 }
 
-SSL_CTX *tls_context_ssl(const struct tls_context *context, bool server)
+SSL_CTX *tls_context_ssl(const struct tls_context *context)
 {
-    return server ? context->server : context->client;
+    return context->ssl;
 }

@@ -5,8 +5,8 @@
 
 #include <openssl/ssl.h>
 
-/* Borrowed: SSL_CTX of our side as a server or as a client. */
-SSL_CTX *tls_context_ssl(const struct tls_context *context, bool server);
+/* Borrowed: of servers and of clients. */
+SSL_CTX *tls_context_ssl(const struct tls_context *context);
 
 /* Who a certificate says that its holder is. PERMISSION_DENIED when its
  * subject is not of the form O=kontor, OU=<role>, CN=<name>. */
