@@ -5,7 +5,8 @@
 
 enum {
     TICK_MS = 100,
-    OPENED_TOGETHER_MAX = 32,
+    OPENED_TOGETHER_MAX = 32, /* in a turn */
+    LISTING_MAX = 128,        /* asked for their lists at the same time */
     OPEN_EVERY_MS = 1,
     OPEN_PATIENCE_MS = 10, /* with those that do not answer */
 };
@@ -45,7 +46,7 @@ static void on_open(uv_timer_t *timer)
     bool impatient = now_ms >= dispatch->opened_at_ms + OPEN_PATIENCE_MS;
 
     for (int i = 0; i < OPENED_TOGETHER_MAX && !list_empty(&dispatch->due) &&
-                    (impatient || dispatch->listing < OPENED_TOGETHER_MAX);
+                    (impatient || dispatch->listing < LISTING_MAX);
          i++) {
         struct link *link = list_first(&dispatch->due, struct link, due);
 
