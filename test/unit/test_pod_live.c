@@ -1,7 +1,8 @@
 /* test_pod_live.c - knode, and kpod, are killed before every step of a pod's
- * start and stop (step_killer.h). The next knode makes of it what was asked
- * for, and nothing is left: mounts, namespaces, pairs, groups, loop devices,
- * addresses, files. As root.
+ * start and stop (step_killer.h); where its program ends by itself, before
+ * every third. The next knode makes of it what was asked for, and nothing is
+ * left: mounts, namespaces, pairs, groups, loop devices, addresses, files. As
+ * root.
  *
  * kpod is traced from its first instruction on by being started through this
  * program, which reads the number of the step from a file. */
@@ -50,15 +51,11 @@ static struct {
 
 enum { EXIT_CODE = 7 };
 
-/* Each step of the first walks, some of those that differ in what the program
- * does; and fewer where everything is slow. */
+/* Each step of the first walks, some of those that differ in nothing but what
+ * the program does. */
 static unsigned stride(void)
 {
-#ifdef __SANITIZE_ADDRESS__
-    return shape.lines ? 15 : 5;
-#else
     return shape.lines ? 3 : 1;
-#endif
 }
 
 static char *make_script(void)

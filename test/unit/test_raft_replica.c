@@ -173,10 +173,10 @@ static void commands_under_way_are_bounded_in_bytes(void **state)
 }
 
 /* The closed connection tells: no election timeout is waited for. */
-/* On a busy machine not each time; without the hint never. */
+/* On a busy machine not each time, but mostly; without the hint never. */
 static void lost_leader_is_replaced_at_once(void **state)
 {
-    uint64_t least_ms = UINT64_MAX;
+    unsigned at_once = 0;
 
     (void)state;
     cluster_start();
@@ -190,13 +190,13 @@ static void lost_leader_is_replaced_at_once(void **state)
         start_ms = clock_monotonic_ms();
         cluster_wait(member_is_down, old, "the leader to close");
         member_commit(cluster_wait_leader(), "after");
-        if (clock_monotonic_ms() - start_ms < least_ms)
-            least_ms = clock_monotonic_ms() - start_ms;
+        /* 150 ms: the shortest election timeout */
+        at_once += clock_monotonic_ms() - start_ms < 150;
         member_start(old);
         cluster_wait(cluster_agrees, NULL, "the old leader to catch up");
     }
-    print_message("replaced within %llu ms\n", (unsigned long long)least_ms);
-    assert_true(least_ms < 150); /* the shortest election timeout */
+    print_message("replaced at once %u times of 5\n", at_once);
+    assert_true(at_once >= 3);
 }
 
 static void one_of_three_may_be_down(void **state)
