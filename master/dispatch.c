@@ -9,6 +9,7 @@ enum {
     LISTING_MAX = 128,        /* asked for their lists at the same time */
     OPEN_EVERY_MS = 1,
     OPEN_PATIENCE_MS = 10, /* with those that do not answer */
+    ROUTES_TICK_MAX = 100000, /* told to all nodes, some 20 ms of our time */
 };
 
 /* Who stood still has heard nobody; what was said meanwhile is yet to be read.
@@ -30,6 +31,7 @@ static void on_tick(uv_timer_t *timer)
     uint64_t now_ms = clock_monotonic_ms();
 
     forgive_pause(dispatch, now_ms);
+    dispatch->routes_left = ROUTES_TICK_MAX;
     if (dispatch->term == 0)
         return;
     dispatch->silent = 0;
@@ -112,49 +114,30 @@ struct channel *dispatch_channel(const struct dispatch *dispatch,
 static void meet(struct dispatch *dispatch, const struct node *node)
 {
     struct link *link = find(dispatch, node->id);
+    bool is_new = !link;
 
-    if (link) {
-        link_connect(link, text_string(node->address));
-        return;
+    if (is_new) {
+        link = link_new(dispatch, node);
+        list_append(&dispatch->all, &link->all);
+        map_insert(&dispatch->links, &link->by_id, map_hash_id(node->id));
     }
-    link = link_new(dispatch, node);
-    list_append(&dispatch->all, &link->all);
-    map_insert(&dispatch->links, &link->by_id, map_hash_id(node->id));
+    link->route =
+        routes_note(&dispatch->routes, link->route, dispatch->cluster, node);
     link_connect(link, text_string(node->address));
-    if (dispatch->term != 0)
+    if (is_new && dispatch->term != 0)
         link_start(link, clock_monotonic_ms());
-}
-
-/* A snapshot of an earlier release does not say when addresses changed. */
-enum { ROUTES_VERSION_MIN = 1 };
-
-/* Every node's routes name every other node. */
-static void note_routes(struct dispatch *dispatch, const struct node *node)
-{
-    uint64_t changed = node->routed_index;
-
-    if (changed < ROUTES_VERSION_MIN)
-        changed = ROUTES_VERSION_MIN;
-    if (dispatch->routes_version < changed)
-        dispatch->routes_version = changed;
 }
 
 static void meet_all(struct dispatch *dispatch)
 {
     list_for_each(item, next, &dispatch->cluster->nodes.all)
-    {
-        const struct node *node = container_of(item, struct node, all);
-
-        note_routes(dispatch, node);
-        meet(dispatch, node);
-    }
+        meet(dispatch, container_of(item, struct node, all));
 }
 
 void dispatch_reset(struct dispatch *dispatch, struct cluster *cluster)
 {
     dispatch->cluster = cluster;
     dispatch->cursor = cluster->events.next;
-    dispatch->routes_version = 0;
     meet_all(dispatch);
 }
 
@@ -235,10 +218,8 @@ static void act_on(struct dispatch *dispatch, const struct event *event)
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_REGISTERED:
         node = nodes_find_name(&dispatch->cluster->nodes,
                                text_string(event->subject));
-        if (!node)
-            return;
-        note_routes(dispatch, node);
-        meet(dispatch, node);
+        if (node)
+            meet(dispatch, node);
         return;
     case KONTOR__V1__EVENT_KIND__EVENT_NODE_STATE:
         node_changed(dispatch, event);
@@ -279,5 +260,6 @@ void dispatch_close(struct dispatch *dispatch)
     uv_close((uv_handle_t *)&dispatch->opener, NULL);
     list_for_each(item, next, &dispatch->all)
         link_free(container_of(item, struct link, all));
+    routes_fini(&dispatch->routes);
     map_fini(&dispatch->links);
 }

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "master/cluster.h"
+#include "master/routes.h"
 #include "master/watchers.h"
 #include "raft/replica.h"
 
@@ -31,7 +32,8 @@ struct dispatch {
     size_t listing;          /* links whose lists were asked for */
     uint64_t opened_at_ms;   /* the last of them */
     uint64_t cursor;         /* the next event to look at */
-    uint64_t routes_version; /* the index that last changed a node's address */
+    struct routes routes;    /* to all nodes' pods */
+    size_t routes_left;      /* that may be told until the next tick */
     size_t silent;           /* nodes, when the tick last looked */
     uint64_t term;           /* that we lead in; 0: we do not */
     uint64_t sessions;       /* begun so far, with all nodes */

@@ -243,7 +243,7 @@ static void on_listed(struct call *call, const ProtobufCMessage *message)
     link->backoff_ms = BACKOFF_MIN_MS;
     link->batch_max = SIZE_MAX;
     link->routes_had = list->routes_version;
-    if (link->routes_had > link->dispatch->routes_version)
+    if (link->routes_had > link->dispatch->routes.version)
         link->routes_had = 0; /* of a history that was given up */
     link->routes_told = link->routes_had;
     link_compare(link, list);

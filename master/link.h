@@ -47,7 +47,8 @@ struct link {
     size_t batch_max;                       /* pods in one CreatePods */
     struct link_hold holds[LINK_RPC_KINDS]; /* what it did not take waits */
 
-    /* Versions of the routes (dispatch->routes_version). */
+    struct route *route; /* to its pods; borrowed of dispatch->routes */
+    /* Versions of the routes to the others' (dispatch->routes.version). */
     uint64_t routes_had;  /* by the node, as it says; 0: all must be told */
     uint64_t routes_told; /* in this session, or had at its beginning */
     uint64_t routes_told_at_ms;

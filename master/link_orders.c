@@ -6,7 +6,6 @@
 #include "base/memory.h"
 #include "master/link.h"
 #include "master/pipe.h"
-#include "master/routes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -225,10 +224,12 @@ static bool is_held(const struct link *link, enum link_rpc kind,
     return now_ms < link->holds[kind].until_ms;
 }
 
-/* There are routes to be told, and the last were not told just now. */
+/* There are routes to be told, the last were not told just now, nor too many
+ * to others. */
 static bool routes_due(const struct link *link, uint64_t now_ms)
 {
-    return link->routes_told < link->dispatch->routes_version &&
+    return link->routes_told < link->dispatch->routes.version &&
+           link->dispatch->routes_left > 0 &&
            (link->routes_told == 0 ||
             now_ms >= link->routes_told_at_ms + ROUTES_EVERY_MS) &&
            !is_held(link, LINK_RPC_ROUTES, now_ms);
@@ -255,20 +256,21 @@ bool link_orders_due(const struct link *link, uint64_t now_ms)
 
 static void send_routes(struct link *link, uint64_t now_ms)
 {
-    const struct cluster *cluster = link->dispatch->cluster;
+    struct dispatch *dispatch = link->dispatch;
     Kontor__V1__SetRoutesRequest request = KONTOR__V1__SET_ROUTES_REQUEST__INIT;
-    struct routes routes;
 
-    link->routes_told = link->dispatch->routes_version;
+    link->routes_told = dispatch->routes.version;
     link->routes_told_at_ms = now_ms;
-    routes_init(&routes, cluster, link->node_id, link->routes_had);
-    request.term = link->dispatch->term;
+    request.term = dispatch->term;
     request.after_version = link->routes_had;
     request.version = link->routes_told;
-    request.routes = routes.pointers;
-    request.n_routes = routes.count;
+    request.n_routes = routes_list(&dispatch->routes, link->node_id,
+                                   link->routes_had, &request.routes);
     call_node(link, LINK_RPC_ROUTES, &request.base);
-    routes_fini(&routes);
+    free(request.routes);
+    dispatch->routes_left -= request.n_routes < dispatch->routes_left
+                                 ? request.n_routes
+                                 : dispatch->routes_left;
 }
 
 static void send_deletes(struct link *link)

@@ -3,58 +3,123 @@
 #include "base/memory.h"
 #include "rpc/address.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* A snapshot of an earlier release does not say when addresses changed. */
+enum { VERSION_MIN = 1 };
 
 /* A message and the strings that it points to. */
 struct route {
+    uint64_t changed_index;
+    uint64_t node_id;
+    bool reachable;
     Kontor__V1__NodeRoute message;
+    char name[NODE_NAME_MAX + 1];
     char subnet[POD_NETWORK_TEXT_MAX];
-    struct address via;
+    char via[]; /* the host of its address */
 };
 
-/* False: nobody reaches it. */
-static bool fill(struct route *route, const struct cluster *cluster,
-                 const struct node *node)
+static uint64_t changed_index(const struct node *node)
 {
-    struct error why;
+    return node->routed_index > VERSION_MIN ? node->routed_index : VERSION_MIN;
+}
 
-    if (address_parse(text_string(node->address), &route->via, &why) != 0)
-        return false;
+static struct route *route_new(const struct cluster *cluster,
+                               const struct node *node)
+{
+    struct address address = {0};
+    struct error why;
+    bool reachable =
+        address_parse(text_string(node->address), &address, &why) == 0;
+    size_t size = strlen(address.host) + 1;
+    struct route *route = memory_new(sizeof *route + size);
+
+    route->changed_index = changed_index(node);
+    route->node_id = node->id;
+    route->reachable = reachable;
+    snprintf(route->name, sizeof route->name, "%s", text_string(node->name));
+    memcpy(route->via, address.host, size);
     kontor__v1__node_route__init(&route->message);
-    route->message.node = node->name->bytes;
+    route->message.node = route->name;
     route->message.subnet = pod_network_subnet(
         &cluster->network, node->subnet_number, route->subnet);
-    route->message.via = route->via.host;
-    return true;
+    route->message.via = route->via;
+    return route;
 }
 
-static bool is_wanted(const struct node *node, uint64_t node_id, uint64_t after)
+/* Where what changed at `index` begins. */
+static size_t first_from(const struct routes *routes, uint64_t index)
 {
-    return node->id != node_id && (after == 0 || node->routed_index > after);
+    size_t at = routes->count;
+
+    while (at > 0 && routes->all[at - 1]->changed_index >= index)
+        at--;
+    return at;
 }
 
-void routes_init(struct routes *routes, const struct cluster *cluster,
-                 uint64_t node_id, uint64_t after)
+static void take_out(struct routes *routes, struct route *route)
 {
-    size_t room = 0;
+    size_t at = first_from(routes, route->changed_index);
 
-    list_for_each(item, next, &cluster->nodes.all) room +=
-        is_wanted(container_of(item, struct node, all), node_id, after);
-    routes->count = 0;
-    routes->routes = memory_array(room, sizeof *routes->routes);
-    routes->pointers = memory_array(room, sizeof(Kontor__V1__NodeRoute *));
-    list_for_each(item, next, &cluster->nodes.all)
-    {
-        const struct node *node = container_of(item, struct node, all);
-        struct route *route = &routes->routes[routes->count];
+    while (routes->all[at] != route)
+        at++;
+    routes->count--;
+    memmove(routes->all + at, routes->all + at + 1,
+            (routes->count - at) * sizeof(struct route *));
+    free(route);
+}
 
-        if (is_wanted(node, node_id, after) && fill(route, cluster, node))
-            routes->pointers[routes->count++] = &route->message;
+static void put_in(struct routes *routes, struct route *route)
+{
+    size_t at = first_from(routes, route->changed_index);
+
+    if (routes->count == routes->capacity) {
+        routes->capacity = routes->capacity ? routes->capacity * 2 : 16;
+        routes->all = memory_resize(routes->all, routes->capacity *
+                                                     sizeof(struct route *));
     }
+    memmove(routes->all + at + 1, routes->all + at,
+            (routes->count - at) * sizeof(struct route *));
+    routes->all[at] = route;
+    routes->count++;
+}
+
+struct route *routes_note(struct routes *routes, struct route *had,
+                          const struct cluster *cluster,
+                          const struct node *node)
+{
+    struct route *route;
+
+    if (had && had->changed_index == changed_index(node))
+        return had;
+    if (had)
+        take_out(routes, had);
+    route = route_new(cluster, node);
+    put_in(routes, route);
+    routes->version = routes->all[routes->count - 1]->changed_index;
+    return route;
+}
+
+size_t routes_list(const struct routes *routes, uint64_t node_id,
+                   uint64_t after, Kontor__V1__NodeRoute ***out)
+{
+    size_t first = first_from(routes, after + 1);
+    size_t count = 0;
+
+    *out = memory_array(routes->count - first, sizeof(Kontor__V1__NodeRoute *));
+    for (size_t i = first; i < routes->count; i++) {
+        struct route *route = routes->all[i];
+
+        if (route->reachable && route->node_id != node_id)
+            (*out)[count++] = &route->message;
+    }
+    return count;
 }
 
 void routes_fini(struct routes *routes)
 {
-    free(routes->routes);
-    free(routes->pointers);
+    while (routes->count > 0)
+        free(routes->all[--routes->count]);
+    free(routes->all);
 }

@@ -2,30 +2,44 @@
 #include "master/service.h"
 
 #include "master/cluster_view.h"
-#include "master/routes.h"
 #include "rpc/address.h"
 
 #include <string.h>
 
-static void written(struct write *write, const struct request *request)
+static void answer(struct write *write, const struct request *request,
+                   Kontor__V1__NodeRoute **routes, size_t count)
 {
     const struct cluster *cluster = write->master->cluster;
     const struct node *node = nodes_find(&cluster->nodes, request->subject_id);
     Kontor__V1__RegisterNodeResponse response =
         KONTOR__V1__REGISTER_NODE_RESPONSE__INIT;
     struct node_view view;
-    struct routes routes;
 
-    routes_init(&routes, cluster, request->subject_id, 0);
     response.index = request->index;
-    response.routes = routes.pointers;
-    response.n_routes = routes.count;
+    response.routes = routes;
+    response.n_routes = count;
     if (node) {
         node_view_fill(&view, cluster, node);
         response.node = &view.node;
     }
     service_reply(write->call, &response.base);
-    routes_fini(&routes);
+}
+
+static void written(struct write *write, const struct request *request)
+{
+    answer(write, request, NULL, 0);
+}
+
+/* For a node of an earlier release, which takes this list for its routes. */
+static void written_with_routes(struct write *write,
+                                const struct request *request)
+{
+    Kontor__V1__NodeRoute **routes;
+    size_t count = routes_list(&write->master->dispatch.routes,
+                               request->subject_id, 0, &routes);
+
+    answer(write, request, routes, count);
+    free(routes);
 }
 
 static int check(const struct call *call,
@@ -85,5 +99,8 @@ void service_register_node(struct call *call, const ProtobufCMessage *message)
     operation.pod_network = network;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE;
     command.register_node = &operation;
-    service_propose(service_write(call, &request.base, &id, written), &command);
+    service_propose(
+        service_write(call, &request.base, &id,
+                      request.routes_apart ? written : written_with_routes),
+        &command);
 }

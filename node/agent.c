@@ -94,6 +94,7 @@ static void introduce(struct introduction *to, const struct agent *agent,
     to->request.labels = to->label_list;
     to->request.n_labels = count;
     to->request.version = to->version;
+    to->request.routes_apart = true;
 }
 
 static void agent_on_registered(void *data,
@@ -108,8 +109,8 @@ static void agent_on_registered(void *data,
         return;
     }
     malloc_trim(0); /* what netlink and nftables needed once */
-    log_info("registered: %s, pods in %s, %zu routes", agent->options->name,
-             answer->node->subnet, answer->n_routes);
+    log_info("registered: %s, pods in %s", agent->options->name,
+             answer->node->subnet);
 }
 
 /* What a master said last time is not said again. */

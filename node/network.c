@@ -119,8 +119,9 @@ int node_network_registered(struct node_network *network,
                             const Kontor__V1__RegisterNodeResponse *answer,
                             struct error *why)
 {
-    const Kontor__V1__NodeInfo *before =
-        network->known ? network->known->node : NULL;
+    const Kontor__V1__RegisterNodeResponse *known = network->known;
+    const Kontor__V1__NodeInfo *before = known ? known->node : NULL;
+    Kontor__V1__RegisterNodeResponse kept = *answer;
 
     if (!answer->node || !answer->node->subnet[0])
         return error_set(why, ERROR_INTERNAL,
@@ -131,10 +132,11 @@ int node_network_registered(struct node_network *network,
                          "the masters gave this node the subnet %s, but its "
                          "pods are in %s: stop them and run `knode remove`",
                          answer->node->subnet, before->subnet);
-    if (keep(network, answer, why) != 0 ||
-        open_net(network, answer->node->subnet, why) != 0)
+    kept.routes = known ? known->routes : NULL;
+    kept.n_routes = known ? known->n_routes : 0;
+    if (keep(network, &kept, why) != 0)
         return (int)why->code;
-    return apply_routes(network, answer->routes, answer->n_routes, why);
+    return open_net(network, answer->node->subnet, why);
 }
 
 static bool has_subnet(Kontor__V1__NodeRoute **routes, size_t count,

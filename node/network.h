@@ -25,8 +25,8 @@ void node_network_init(struct node_network *network, const struct home *home,
 int node_network_recall(struct node_network *network, struct error *why);
 
 /* The node was registered: keep the answer, open the network with its subnet,
- * let the pods go on, set the routes. FAILED_PRECONDITION when the subnet is
- * another than before: pods have addresses in it. */
+ * let the pods go on. Routes stay what they are. FAILED_PRECONDITION when the
+ * subnet is another than before: pods have addresses in it. */
 int node_network_registered(struct node_network *network,
                             const Kontor__V1__RegisterNodeResponse *answer,
                             struct error *why);

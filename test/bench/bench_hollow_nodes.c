@@ -130,6 +130,7 @@ static void ask(struct machine *machine)
     message.address = machine->address;
     message.capacity = &capacity;
     message.version = (char[]){KONTOR_VERSION};
+    message.routes_apart = true;
     channel_call_unary(machine->channel, &request, &message.base);
 }
 

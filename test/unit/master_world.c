@@ -103,6 +103,7 @@ void world_node_register(unsigned i, unsigned master)
     request.name = node->name;
     request.address = node->address;
     request.capacity = &capacity;
+    request.routes_apart = true;
     answer = world_call(world_channel(master, node->name), "RegisterNode",
                         &request.base, &why);
     if (!answer)

@@ -241,6 +241,40 @@ static void every_node_learns_the_routes(void **state)
     assert_true(world.nodes[0].fake.route_changes > 0);
 }
 
+/* n1 registers once more. How many routes is it answered? */
+static size_t routes_answered(bool apart)
+{
+    Kontor__V1__RegisterNodeRequest request =
+        KONTOR__V1__REGISTER_NODE_REQUEST__INIT;
+    Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__RegisterNodeResponse *answer;
+    struct error why;
+    size_t count;
+
+    capacity.cpu_milli = 4000;
+    capacity.memory_bytes = UINT64_C(4) << 30;
+    request.name = world.nodes[0].name;
+    request.address = world.nodes[0].address;
+    request.capacity = &capacity;
+    request.routes_apart = apart;
+    answer =
+        world_call(world_channel(0, "n1"), "RegisterNode", &request.base, &why);
+    assert_non_null(answer);
+    count = answer->n_routes;
+    kontor__v1__register_node_response__free_unpacked(answer, NULL);
+    return count;
+}
+
+static void a_node_of_before_is_answered_the_routes(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        node_up(i);
+    world_until(all_have_two_routes, NULL, "the routes");
+    assert_int_equal(routes_answered(false), 2);
+    assert_int_equal(routes_answered(true), 0);
+}
+
 /* ---- who may ---- */
 
 static void roles_are_kept(void **state)
@@ -562,6 +596,7 @@ int main(void)
         STORY(what_a_node_does_not_take_is_sent_ever_more_rarely),
         STORY(orders_travel_together),
         STORY(every_node_learns_the_routes),
+        STORY(a_node_of_before_is_answered_the_routes),
         STORY(roles_are_kept),
         STORY(pods_come_in_pages),
         STORY(why_goes_node_by_node),

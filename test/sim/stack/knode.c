@@ -541,6 +541,7 @@ static void ask(struct knode *knode)
     request.capacity = &capacity;
     request.labels = labels;
     request.n_labels = knows_userns(knode);
+    request.routes_apart = true;
     knode->accepted = false;
     knode->call = channel_call_unary(
         knode->channel,
