@@ -34,7 +34,8 @@ struct peer {
     struct peers *peers;
     uint32_t id; /* RAFT_NOBODY: a stranger that has not spoken */
     char name[RAFT_NAME_MAX];
-    struct channel *channel; /* NULL: a stranger */
+    char *address;           /* owned; NULL: a stranger */
+    struct channel *channel; /* to there; NULL: a stranger */
     bool connected;
     struct call *out; /* NULL: none */
     struct call *in;  /* NULL: none */
@@ -128,6 +129,7 @@ static void peer_free(struct peer *peer)
 
     assert(!peer->in && !peer->out);
     list_remove(&peer->link);
+    free(peer->address);
     free(peer);
     check_closed(peers);
 }
@@ -493,6 +495,7 @@ static void join(struct peers *peers, const Kontor__V1__RaftMember *member)
     else
         peer = peer_new(peers, member->name);
     peer->id = member->id;
+    peer->address = memory_string(member->address);
     uv_timer_init(peers->loop, &peer->timer);
     config.data = peer;
     peer->channel = channel_open(peers->loop, &config);
@@ -539,11 +542,18 @@ static void leave(struct peer *peer)
     uv_timer_start(&peer->timer, on_lingered, LINGER_MS, 0);
 }
 
-static bool is_member(const Kontor__V1__RaftConfiguration *members, uint32_t id)
+/* An addition that was taken back leaves its id to another, who may also come
+ * back with another address. */
+static bool is_member(const Kontor__V1__RaftConfiguration *members,
+                      const struct peer *peer)
 {
-    for (size_t i = 0; i < members->n_members; i++)
-        if (members->members[i]->id == id)
-            return true;
+    for (size_t i = 0; i < members->n_members; i++) {
+        const Kontor__V1__RaftMember *member = members->members[i];
+
+        if (member->id == peer->id)
+            return strcmp(member->name, peer->name) == 0 &&
+                   strcmp(member->address, peer->address) == 0;
+    }
     return false;
 }
 
@@ -555,7 +565,7 @@ void peers_set(struct peers *peers,
     {
         struct peer *peer = container_of(link, struct peer, link);
 
-        if (peer->channel && !peer->leaving && !is_member(members, peer->id))
+        if (peer->channel && !peer->leaving && !is_member(members, peer))
             leave(peer);
     }
     for (size_t i = 0; i < members->n_members; i++) {
