@@ -133,6 +133,7 @@ static void step(struct master *master)
     if (master->leading && placer_step(&master->placer))
         uv_timer_start(&master->again, on_again, 1, 0);
     service_schedule_step(master);
+    service_members_step(master);
     dispatch_step(&master->dispatch);
     watchers_step(&master->watchers);
     format_step(master);
@@ -158,6 +159,7 @@ static void open_parts(struct master *master)
     placer_init(&master->placer, master->cluster);
     watchers_init(&master->watchers, master->cluster);
     forwarder_init(&master->forwarder, master);
+    list_init(&master->changes);
     list_init(&master->transfers);
     list_init(&master->arrivals);
     dispatch_init(&master->dispatch,
@@ -255,6 +257,7 @@ static void on_server_closed(void *data)
     struct master *master = data;
 
     service_schedule_step(master);
+    service_members_step(master);
     uv_prepare_stop(&master->prepare);
     uv_check_stop(&master->check);
     watchers_end(&master->watchers);

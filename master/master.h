@@ -42,6 +42,7 @@ struct master {
     struct watchers watchers;
     struct forwarder forwarder;
     struct list arrivals;  /* writes that are to be placed */
+    struct list changes;   /* of the masters, that are to be judged */
     struct list transfers; /* calls that wait for another leader */
     unsigned backups;      /* calls that are sent one */
     struct format_raise raise;

@@ -1,5 +1,7 @@
 /* AddMaster, RemoveMaster, TransferLeadership: who the masters are, and which
- * of them leads. */
+ * of them leads. Each is judged as a read is answered, by a leader that a
+ * quorum has confirmed: one that was replaced and does not know it would say
+ * that a master is there, or is not, which was removed or added since. */
 #include "master/service.h"
 
 #include "base/memory.h"
@@ -10,15 +12,23 @@
 
 /* ---- changes ---- */
 
-/* One that is proposed; it answers with an index. */
+/* What was asked for, from when a quorum has confirmed that we lead. */
 struct change {
     struct replica_proposal proposal;
+    struct list link; /* among master->changes, until it is judged */
     struct master *master;
     struct call *call; /* NULL: the caller has gone */
+    void (*judge)(struct change *change, const ProtobufCMessage *request);
     void (*answer)(struct call *call, uint64_t index);
     size_t length;
     uint8_t request[]; /* serialised, to be brought to another leader */
 };
+
+static void change_free(struct change *change)
+{
+    list_remove(&change->link);
+    free(change);
+}
 
 static void on_changer_gone(struct call *call, const struct error *why)
 {
@@ -29,6 +39,52 @@ static void on_changer_gone(struct call *call, const struct error *why)
 }
 
 static const struct call_events changing = {.ended = on_changer_gone};
+
+/* Reads are answered in the midst of the replica's work, where nothing may be
+ * proposed. */
+static void put_off(struct call *call, const ProtobufCMessage *request,
+                    void (*judge)(struct change *change,
+                                  const ProtobufCMessage *request))
+{
+    size_t length = protobuf_c_message_get_packed_size(request);
+    struct change *change = memory_new(sizeof *change + length);
+
+    change->master = service_master(call);
+    change->call = call;
+    change->judge = judge;
+    change->length = length;
+    protobuf_c_message_pack(request, change->request);
+    list_append(&change->master->changes, &change->link);
+    call_listen(call, &changing, change);
+}
+
+static void forward(struct change *change)
+{
+    forward_bytes(&change->master->forwarder, change->call, change->request,
+                  change->length);
+}
+
+void service_members_step(struct master *master)
+{
+    struct change *change;
+
+    while ((change = list_first(&master->changes, struct change, link))) {
+        ProtobufCMessage *request;
+
+        list_remove(&change->link);
+        if (change->call && master_leads(master)) {
+            request = protobuf_c_message_unpack(
+                service_method(change->call)->request, NULL, change->length,
+                change->request);
+            change->judge(change, request);
+            protobuf_c_message_free_unpacked(request, NULL);
+            continue;
+        }
+        if (change->call)
+            forward(change);
+        change_free(change);
+    }
+}
 
 static void on_changed(struct replica_proposal *proposal, uint64_t index,
                        const struct error *why)
@@ -41,34 +97,23 @@ static void on_changed(struct replica_proposal *proposal, uint64_t index,
     else if (why->code == 0)
         change->answer(call, index);
     else if (why->code == ERROR_ABORTED || why->code == ERROR_UNAVAILABLE)
-        forward_bytes(&change->master->forwarder, call, change->request,
-                      change->length);
+        forward(change);
     else
         service_fail(call, why);
-    free(change);
+    change_free(change);
 }
 
-static void propose_change(struct call *call, const ProtobufCMessage *request,
+static void propose_change(struct change *change,
                            const struct replica_change *wanted,
                            void (*answer)(struct call *call, uint64_t index))
 {
-    size_t length = protobuf_c_message_get_packed_size(request);
-    struct change *change = memory_new(sizeof *change + length);
-    struct master *master = service_master(call);
     struct error why;
 
-    protobuf_c_message_pack(request, change->request);
-    change->length = length;
-    change->master = master;
-    change->call = call;
     change->answer = answer;
     change->proposal.done = on_changed;
-    if (replica_change(master->replica, &change->proposal, wanted, &why) == 0) {
-        call_listen(call, &changing, change);
-        return;
-    }
-    free(change);
-    service_fail(call, &why);
+    if (replica_change(change->master->replica, &change->proposal, wanted,
+                       &why) != 0)
+        on_changed(&change->proposal, 0, &why);
 }
 
 static void answer_added(struct call *call, uint64_t index)
@@ -103,41 +148,46 @@ static bool is_member(const struct master *master,
 
 /* Done before, unless that is not committed: then it may yet be lost with its
  * leader. */
-static void answer_when_settled(struct master *master, struct call *call,
-                                const ProtobufCMessage *message,
+static void answer_when_settled(struct change *change,
                                 void (*answer)(struct call *call,
                                                uint64_t index))
 {
-    size_t length = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes;
+    struct replica *replica = change->master->replica;
 
-    if (replica_members_settled(master->replica)) {
-        answer(call, replica_status(master->replica).commit_index);
-        return;
-    }
-    bytes = memory_new(length);
-    protobuf_c_message_pack(message, bytes);
-    forward_bytes(&master->forwarder, call, bytes, length);
-    free(bytes);
+    if (replica_members_settled(replica))
+        answer(change->call, replica_status(replica).commit_index);
+    else
+        forward(change);
+    change_free(change);
 }
 
-void service_add_master(struct call *call, const ProtobufCMessage *message)
+static void judge_addition(struct change *change,
+                           const ProtobufCMessage *message)
 {
     const Kontor__V1__AddMasterRequest *request =
         (const Kontor__V1__AddMasterRequest *)message;
-    struct master *master = service_master(call);
     const struct replica_change wanted = {
         .kind = REPLICA_ADD,
         .name = request->name,
         .address = request->address,
     };
 
-    if (!master_leads(master))
-        forward_call(&master->forwarder, call, message);
-    else if (is_member(master, request)) /* sent again */
-        answer_when_settled(master, call, message, answer_added);
+    if (is_member(change->master, request)) /* sent again */
+        answer_when_settled(change, answer_added);
     else
-        propose_change(call, message, &wanted, answer_added);
+        propose_change(change, &wanted, answer_added);
+}
+
+static void add_master(struct master *master, struct call *call,
+                       const ProtobufCMessage *request)
+{
+    (void)master;
+    put_off(call, request, judge_addition);
+}
+
+void service_add_master(struct call *call, const ProtobufCMessage *request)
+{
+    service_read(call, request, add_master);
 }
 
 static void answer_removed(struct call *call, uint64_t index)
@@ -172,11 +222,11 @@ static bool is_own(const struct master *master,
            (request->id == 0 || request->id == member->id);
 }
 
-void service_remove_master(struct call *call, const ProtobufCMessage *message)
+static void judge_removal(struct change *change,
+                          const ProtobufCMessage *message)
 {
     const Kontor__V1__RemoveMasterRequest *request =
         (const Kontor__V1__RemoveMasterRequest *)message;
-    struct master *master = service_master(call);
     const struct replica_change wanted = {
         .kind = REPLICA_REMOVE,
         .name = request->name,
@@ -184,18 +234,32 @@ void service_remove_master(struct call *call, const ProtobufCMessage *message)
     };
     struct error why;
 
-    if (!master_leads(master)) {
-        forward_call(&master->forwarder, call, message);
-    } else if (was_member(master, request)) { /* sent again */
-        answer_when_settled(master, call, message, answer_removed);
-    } else if (!is_own(master, request)) {
-        propose_change(call, message, &wanted, answer_removed);
-    } else if (replica_transfer(master->replica, NULL, &why) == 0) {
-        /* Us: the next leader is to do it. */
-        forward_call(&master->forwarder, call, message);
-    } else {
-        service_fail(call, &why);
+    if (was_member(change->master, request)) { /* sent again */
+        answer_when_settled(change, answer_removed);
+        return;
     }
+    if (!is_own(change->master, request)) {
+        propose_change(change, &wanted, answer_removed);
+        return;
+    }
+    /* Us: the next leader is to do it. */
+    if (replica_transfer(change->master->replica, NULL, &why) == 0)
+        forward(change);
+    else
+        service_fail(change->call, &why);
+    change_free(change);
+}
+
+static void remove_master(struct master *master, struct call *call,
+                          const ProtobufCMessage *request)
+{
+    (void)master;
+    put_off(call, request, judge_removal);
+}
+
+void service_remove_master(struct call *call, const ProtobufCMessage *request)
+{
+    service_read(call, request, remove_master);
 }
 
 /* ---- transfer ---- */
@@ -234,30 +298,47 @@ static void answer_transferred(struct call *call,
     service_reply(call, &response.base);
 }
 
-void service_transfer_leadership(struct call *call,
-                                 const ProtobufCMessage *message)
+static void await_leader(struct master *master, struct call *call,
+                         uint64_t term)
+{
+    struct transfer *transfer = memory_new(sizeof *transfer);
+
+    transfer->call = call;
+    transfer->term = term;
+    list_append(&master->transfers, &transfer->link);
+    call_listen(call, &transferring, transfer);
+}
+
+static void judge_transfer(struct change *change,
+                           const ProtobufCMessage *message)
 {
     const Kontor__V1__TransferLeadershipRequest *request =
         (const Kontor__V1__TransferLeadershipRequest *)message;
-    struct master *master = service_master(call);
+    struct master *master = change->master;
     const struct replica_status status = replica_status(master->replica);
     const char *to = request->name[0] ? request->name : NULL;
-    struct transfer *transfer;
     struct error why;
 
-    if (!master_leads(master)) {
-        forward_call(&master->forwarder, call, message);
-    } else if (to && strcmp(to, master->config.name) == 0) {
-        answer_transferred(call, &status);
-    } else if (replica_transfer(master->replica, to, &why) != 0) {
-        service_fail(call, &why);
-    } else {
-        transfer = memory_new(sizeof *transfer);
-        transfer->call = call;
-        transfer->term = status.term;
-        list_append(&master->transfers, &transfer->link);
-        call_listen(call, &transferring, transfer);
-    }
+    if (to && strcmp(to, master->config.name) == 0)
+        answer_transferred(change->call, &status);
+    else if (replica_transfer(master->replica, to, &why) != 0)
+        service_fail(change->call, &why);
+    else
+        await_leader(master, change->call, status.term);
+    change_free(change);
+}
+
+static void transfer_leadership(struct master *master, struct call *call,
+                                const ProtobufCMessage *request)
+{
+    (void)master;
+    put_off(call, request, judge_transfer);
+}
+
+void service_transfer_leadership(struct call *call,
+                                 const ProtobufCMessage *request)
+{
+    service_read(call, request, transfer_leadership);
 }
 
 void service_transfers_step(struct master *master)

@@ -48,5 +48,8 @@ int service_check_gang(const struct master *master,
 /* Place what arrived in this loop turn, all together. */
 void service_schedule_step(struct master *master);
 
+/* Judge the changes of the masters that a quorum has let through. */
+void service_members_step(struct master *master);
+
 /* Who leads may have changed: answer those who asked for it. */
 void service_transfers_step(struct master *master);
