@@ -181,6 +181,8 @@ static void arm_tick(struct replica *replica)
     uint64_t now_ms = clock_boot_ms();
     uint64_t due_ms = raft_next_tick_ms(replica->raft);
 
+    if (replica->tick_put_off)
+        return; /* it comes all the same */
     if (has_work(replica))
         due_ms = now_ms;
     if (due_ms == replica->tick_due_ms)
@@ -218,7 +220,8 @@ static void on_check(uv_check_t *check)
 }
 
 /* When the loop was held up, what the others sent meanwhile waits in the
- * sockets: read it before deciding that nobody was heard. */
+ * sockets: read it before deciding that nobody was heard. That we lead is not
+ * put off: many long turns must not add up to our silence. */
 static void on_tick(uv_timer_t *timer)
 {
     struct replica *replica = container_of(timer, struct replica, tick);
@@ -227,6 +230,8 @@ static void on_tick(uv_timer_t *timer)
     if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
         replica->tick_put_off = true;
         uv_timer_start(timer, on_tick, 1, 0);
+        raft_beat(replica->raft, now_ms, &replica->out);
+        replica->stepped = true;
         return;
     }
     replica->tick_put_off = false;

@@ -36,6 +36,15 @@ static uint64_t quorum_heard_ms(const struct raft *raft)
     return raft_quorum_value(raft, heard_ms);
 }
 
+/* A heartbeat, when one is due (section 5.2). */
+void raft_leader_beat(struct raft *raft, struct raft_output *out)
+{
+    if (raft->now_ms < raft->heartbeat_due_ms)
+        return;
+    raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
+    raft_heartbeat_all(raft, out);
+}
+
 /* CheckQuorum (chapter 6.2): a leader that nobody answers makes room, so that
  * its clients look for another one. So does one whose disk hangs: it answers
  * well and would never be replaced. And one that is no voter, once a quorum has
@@ -51,10 +60,7 @@ void raft_leader_tick(struct raft *raft, struct raft_output *out)
         return;
     }
     raft_transfer_expire(raft, out);
-    if (raft->now_ms >= raft->heartbeat_due_ms) {
-        raft->heartbeat_due_ms = raft->now_ms + raft->config.heartbeat_ms;
-        raft_heartbeat_all(raft, out);
-    }
+    raft_leader_beat(raft, out);
 }
 
 uint64_t raft_leader_next_tick_ms(const struct raft *raft)

@@ -74,6 +74,7 @@ void raft_election_check(struct raft *raft, struct raft_output *out);
 /* ---- leader.c: beginning and end of a reign ---- */
 
 void raft_become_leader(struct raft *raft, struct raft_output *out);
+void raft_leader_beat(struct raft *raft, struct raft_output *out);
 void raft_leader_tick(struct raft *raft, struct raft_output *out);
 uint64_t raft_leader_next_tick_ms(const struct raft *raft);
 

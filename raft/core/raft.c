@@ -129,6 +129,13 @@ void raft_tick(struct raft *raft, uint64_t now_ms, struct raft_output *out)
         raft_election_start(raft, out);
 }
 
+void raft_beat(struct raft *raft, uint64_t now_ms, struct raft_output *out)
+{
+    raft_pass_time(raft, now_ms);
+    if (raft->role == RAFT_LEADER)
+        raft_leader_beat(raft, out);
+}
+
 uint64_t raft_next_tick_ms(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER ? raft_leader_next_tick_ms(raft)

@@ -23,6 +23,9 @@ void raft_free(struct raft *raft);
 /* Time passes. Call it at raft_next_tick_ms() or earlier. */
 void raft_tick(struct raft *raft, uint64_t now_ms, struct raft_output *out);
 uint64_t raft_next_tick_ms(const struct raft *raft);
+/* The same for who was held up, and has yet to hear what was said meanwhile:
+ * a leader says that it is there, and nobody's silence is judged. */
+void raft_beat(struct raft *raft, uint64_t now_ms, struct raft_output *out);
 
 /* A message from another member; what makes no sense is ignored. Payloads
  * are shared: the message stays the caller's. */

@@ -307,6 +307,27 @@ static void timeouts_are_spread(void **state)
     raft_story_free(story);
 }
 
+/* A leader that was held up for longer than the others' silence may be says
+ * that it is there, and judges them only after it has read what they said. */
+static void a_leader_that_was_held_up_says_so(void **state)
+{
+    struct raft_story *story = raft_story_new(3);
+    struct raft *raft = raft_story_core(story);
+    uint64_t woken_ms;
+
+    (void)state;
+    raft_story_lead(story);
+    woken_ms = raft_story_now_ms(story) + 400;
+    raft_output_clear(raft_story_output(story));
+    raft_beat(raft, woken_ms, raft_story_output(story));
+    assert_int_equal(raft_role(raft), RAFT_LEADER);
+    assert_true(raft_story_output(story)->message_count > 0);
+    raft_output_clear(raft_story_output(story));
+    raft_tick(raft, woken_ms, raft_story_output(story));
+    assert_int_equal(raft_role(raft), RAFT_FOLLOWER);
+    raft_story_free(story);
+}
+
 /* Nobody can be in a term after which there is none. Who heard of one goes on,
  * and stands in the next of its own. */
 static void the_last_term_is_nobodys(void **state)
@@ -370,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_lost_connection_speeds_up_the_election),
         cmocka_unit_test(lost_connections_do_not_split_the_vote),
         cmocka_unit_test(timeouts_are_spread),
+        cmocka_unit_test(a_leader_that_was_held_up_says_so),
         cmocka_unit_test(the_last_term_is_nobodys),
         cmocka_unit_test(nonsense_is_ignored),
     };
