@@ -12,7 +12,8 @@
 struct tls_context;
 struct tls;
 
-/* Read `folder`/ca.crt, `folder`/`name`.crt and `folder`/`name`.key (PEM).
+/* Read `folder`/ca.crt, `folder`/`name`.crt and `folder`/`name`.key (PEM); what
+ * stands between the two certificates follows in `name`.crt.
  * UNAUTHENTICATED, or PERMISSION_DENIED for a certificate that names no role:
  * the file is named and, for a certificate outside its time, the dates. */
 int tls_context_new(struct tls_context **out, const char *folder,

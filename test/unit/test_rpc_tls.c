@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <openssl/ssl.h>
@@ -212,7 +214,8 @@ static SSL_CTX *stranger_context(const struct stranger *stranger)
     return ctx;
 }
 
-static void meet(struct side *server, const struct stranger *stranger)
+/* How many certificates the server showed. */
+static int meet(struct side *server, const struct stranger *stranger)
 {
     SSL_CTX *ctx = stranger_context(stranger);
     SSL *ssl = SSL_new(ctx);
@@ -220,6 +223,7 @@ static void meet(struct side *server, const struct stranger *stranger)
     BIO *out = BIO_new(BIO_s_mem());
     char bytes[8192];
     int length = 1;
+    int shown;
 
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
@@ -233,8 +237,10 @@ static void meet(struct side *server, const struct stranger *stranger)
                   (int)buffer_length(&server->wire));
         buffer_consume(&server->wire, buffer_length(&server->wire));
     }
+    shown = sk_X509_num(SSL_get_peer_cert_chain(ssl));
     SSL_free(ssl);
     SSL_CTX_free(ctx);
+    return shown;
 }
 
 static void strangers_stay_outside(void **state)
@@ -252,6 +258,22 @@ static void strangers_stay_outside(void **state)
             fail_msg("%s: %s", strangers[i].rule, server.why.message);
         side_fini(&server);
     }
+    tls_context_free(m1);
+}
+
+/* Whoever trusts the CA has its certificate. */
+static void the_ca_is_not_shown(void **state)
+{
+    static const struct stranger friend = {
+        .rule = "a friend", .certificate = "alice", .version = TLS1_3_VERSION};
+    struct tls_context *m1 = context_of(&pki, "m1");
+    struct side server;
+
+    (void)state;
+    side_init(&server, tls_new_server(m1));
+    assert_int_equal(meet(&server, &friend), 1);
+    assert_true(tls_ready(server.tls));
+    side_fini(&server);
     tls_context_free(m1);
 }
 
@@ -311,9 +333,28 @@ static void bad_files_are_named(void **state)
     }
 }
 
+/* A machine whose openssl.cnf allows no TLS 1.3: nobody asks it. */
+static void set_openssl_conf(void)
+{
+    char path[] = "/tmp/kontor-cnf-XXXXXX";
+    int fd = mkstemp(path);
+    struct tls_context *context = NULL;
+    struct error why;
+
+    assert_true(fd >= 0);
+    dprintf(fd, "openssl_conf = all\n[all]\nssl_conf = ssl\n"
+                "[ssl]\nsystem_default = system\n"
+                "[system]\nMaxProtocol = TLSv1.2\n");
+    close(fd);
+    setenv("OPENSSL_CONF", path, 1);
+    assert_int_not_equal(tls_context_new(&context, "/", "nobody", &why), 0);
+    unlink(path);
+}
+
 static int set_up(void **state)
 {
     (void)state;
+    set_openssl_conf();
     pki_fixture_init(&pki);
     pki_fixture_issue(&pki, "m1", "master");
     pki_fixture_issue(&pki, "n1", "node");
@@ -341,6 +382,7 @@ int main(void)
         cmocka_unit_test(both_know_each_other_in_any_split),
         cmocka_unit_test(certificates_decide),
         cmocka_unit_test(strangers_stay_outside),
+        cmocka_unit_test(the_ca_is_not_shown),
         cmocka_unit_test(what_is_no_tls_is_named),
         cmocka_unit_test(bad_files_are_named),
     };
