@@ -62,6 +62,12 @@ LIBS := $(LIBS_RPC) -lsqlite3 -lcurl -larchive -lzstd -lisal -ljansson \
 	-lseccomp -lnl-route-3 -lnl-3 -lnftables -lcap \
 	-lyaml -pthread
 
+# kctl is started for every command, and each shared library costs that a tenth
+# of a millisecond or more. OpenSSL stays one for the sake of its fixes, libc
+# because it finds names. Most of what is looked up is libcrypto's, so it is first.
+LIBS_KCTL := -lcrypto -lssl $(foreach l,uv_a nghttp2 protobuf-c jansson yaml \
+	nl-route-3 nl-3,-l:lib$l.a) -pthread
+
 # ---- sources ----------------------------------------------------------------
 
 PROTOS := $(wildcard proto/kontor/v1/*.proto proto/grpc/*/*/*.proto)
@@ -108,7 +114,7 @@ help: ## what you read
 keep = @mkdir -p $(@D); printf '%s\n' $1 | cmp -s - $@ || printf '%s\n' $1 >$@
 
 $(B)/flags: FORCE
-	$(call keep,'$(CC) $(subst ','\'',$(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) $(LIBS))')
+	$(call keep,'$(CC) $(subst ','\'',$(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) $(LIBS) $(LIBS_KCTL))')
 
 # ---- generated --------------------------------------------------------------
 
@@ -170,7 +176,7 @@ $(B)/bin/kpull: $(B)/node/image/main.o $(LIB_node) $(LIB_proto) $(LIB_base)
 
 $(B)/bin/kctl: $(B)/client/main.o $(LIBS_BELOW_client)
 	$(call say,LINK,$@)
-	$(call link,$^ $(LIBS))
+	$(call link,$^ $(LIBS_KCTL))
 
 # kpod is static: one small process a pod, independent of the node's files.
 # (The sanitizers' runtimes cannot be linked statically.)
