@@ -45,6 +45,11 @@ measure_starts() {
     figure 'local image, Schedule to running, p50' \
         "$(said 'kontor schedule to running, local image:' p50) ms" '<= 15 ms' "$peers"
     figure '  the whole of kctl, p50' "$(schedule_one_by_one | median) ms" '<= 15 ms' ''
+    test/bench/whole.py "$pods" 'whole of nothing=/bin/true' \
+        'whole of kctl version=kctl version' 'whole of kctl masters=kctl masters' >>"$log"
+    figure '  of that: a kctl that asks nobody, p50' "$(said 'whole of kctl version:' p50) ms" '' \
+        "/bin/true: $(said 'whole of nothing:' p50) ms"
+    figure '  of that: a kctl that asks a master, p50' "$(said 'whole of kctl masters:' p50) ms" '' ''
     figure '  Stop to stopped, p50' "$(said 'kontor stop to stopped:' p50) ms" '' ''
 }
 
