@@ -63,9 +63,9 @@ LIBS := $(LIBS_RPC) -lsqlite3 -lcurl -larchive -lzstd -lisal -ljansson \
 	-lyaml -pthread
 
 # kctl is started for every command, and each shared library costs that a tenth
-# of a millisecond or more. OpenSSL stays one for the sake of its fixes, libc
-# because it finds names. Most of what is looked up is libcrypto's, so it is first.
-LIBS_KCTL := -lcrypto -lssl $(foreach l,uv_a nghttp2 protobuf-c jansson yaml \
+# of a millisecond, libcrypto six. So it has all of them in it but libc, which
+# finds names: it is built anew when OpenSSL is mended.
+LIBS_KCTL := $(foreach l,ssl crypto uv_a nghttp2 protobuf-c jansson yaml \
 	nl-route-3 nl-3,-l:lib$l.a) -pthread
 
 # ---- sources ----------------------------------------------------------------
