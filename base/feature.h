@@ -9,6 +9,7 @@
 enum feature {
     FEATURE_USERNS,
     FEATURE_HEALTH, /* checks of health and readiness */
+    FEATURE_IO,     /* a limit on io */
     FEATURE_COUNT,
 };
 
@@ -22,6 +23,7 @@ static inline const char *feature_label(enum feature feature)
     static const char *const labels[FEATURE_COUNT] = {
         [FEATURE_USERNS] = FEATURE_PREFIX "userns",
         [FEATURE_HEALTH] = FEATURE_PREFIX "health",
+        [FEATURE_IO] = FEATURE_PREFIX "io",
     };
 
     return labels[feature];

@@ -60,6 +60,9 @@ static void print_spec(const Kontor__V1__PodSpec *spec)
     char policy[JSON_ENUM_MAX];
 
     describe_line("asks for", "%s", show_resources(text, spec->resources));
+    if (spec->io_bytes)
+        describe_line("io limit", "%s a second, each of read and written",
+                      quantity_format_bytes(text, spec->io_bytes));
     print_rules(spec);
     for (size_t i = 0; i < spec->n_containers; i++) {
         const Kontor__V1__ContainerSpec *container = spec->containers[i];

@@ -141,6 +141,7 @@ int schedule_request_make(struct schedule_request *out,
     out->spec.resources = &out->resources;
     out->spec.containers = out->containers;
     out->spec.n_containers = 1;
+    out->spec.io_bytes = options->io_bytes;
     out->spec.shm_bytes = options->profile.shm_bytes;
     out->spec.userns = options->profile.userns;
     out->request.spec = &out->spec;

@@ -18,6 +18,7 @@ struct schedule_options {
     uint64_t memory_bytes;
     uint64_t disk_bytes;
     uint64_t net_bits;
+    uint64_t io_bytes;
     uint64_t stop_grace_ms;
     const char *name;
     const char *node;
@@ -35,6 +36,8 @@ struct schedule_options {
         {"disk", OPTION_BYTES, &(o)->disk_bytes, "BYTES", "disk: 10G (none)"}, \
         {"net", OPTION_NET, &(o)->net_bits, "BITS",                            \
          "network, each way: 100M (no limit)"},                                \
+        {"io", OPTION_BYTES, &(o)->io_bytes, "BYTES",                          \
+         "a second, each of read from and written to disk: 50M (no limit)"},   \
         {"f|file", OPTION_STRING, &(o)->file, "FILE",                          \
          "a PodSpec in YAML or JSON instead; - is stdin"},                     \
         {"name", OPTION_STRING, &(o)->name, "APP",                             \

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define MEMORY_MIN_BYTES (UINT64_C(1) << 20)
+/* A single request may have 1 MiB, and who waits for it cannot be killed. */
+#define IO_MIN_BYTES (UINT64_C(1) << 20)
 #define MEMORY_DEFAULT_BYTES (UINT64_C(128) << 20)
 
 enum { CPU_DEFAULT_MILLI = 100, STOP_GRACE_DEFAULT_MS = 10000 };
@@ -359,6 +361,12 @@ int spec_check(const Kontor__V1__PodSpec *spec, struct checked_spec *out,
                          "spec.shm_bytes is %" PRIu64
                          ", at most 2^50 is allowed",
                          spec->shm_bytes);
+    if (spec->io_bytes &&
+        (spec->io_bytes < IO_MIN_BYTES || spec->io_bytes > SPEC_AMOUNT_MAX))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "spec.io_bytes is %" PRIu64
+                         ", 1Mi to 2^50 a second are allowed",
+                         spec->io_bytes);
     if (spec->stop_grace_ms == 0)
         out->spec.stop_grace_ms = STOP_GRACE_DEFAULT_MS;
     if (spec->stop_grace_ms > SPEC_STOP_GRACE_MAX_MS)

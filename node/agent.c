@@ -83,7 +83,7 @@ static void introduce(struct introduction *to, const struct agent *agent,
         to->labels[i].key = without_const(options->labels[i].key);
         to->labels[i].value = without_const(options->labels[i].value);
     }
-    count += features_found(to->labels + count);
+    count += features_found(options->data, to->labels + count);
     for (size_t i = 0; i < count; i++)
         to->label_list[i] = &to->labels[i];
     snprintf(to->version, sizeof to->version, "%s", KONTOR_VERSION);

@@ -2,6 +2,8 @@
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "node/cgroup/cgroup.h"
+#include "node/disk/disk.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -23,27 +25,41 @@ static bool has_user_namespaces(void)
     return some;
 }
 
-static bool found(enum feature feature)
+/* cgroup v2 without its io controller has none; a tmpfs or btrfs has no disk.
+ */
+static bool has_io_limits(const char *data)
+{
+    const struct cgroup_limits limits = {.io_bytes = 1};
+    struct error ignored;
+    dev_t device;
+
+    return disk_device(data, &device, &ignored) == 0 &&
+           cgroup_check(&limits, &ignored) == 0;
+}
+
+static bool found(enum feature feature, const char *data)
 {
     switch (feature) {
     case FEATURE_USERNS:
         return has_user_namespaces();
     case FEATURE_HEALTH:
         return true;
+    case FEATURE_IO:
+        return has_io_limits(data);
     case FEATURE_COUNT:
         break;
     }
     return false;
 }
 
-size_t features_found(Kontor__V1__Label out[FEATURE_COUNT])
+size_t features_found(const char *data, Kontor__V1__Label out[FEATURE_COUNT])
 {
     size_t count = 0;
 
     for (int i = 0; i < FEATURE_COUNT; i++) {
         Kontor__V1__Label *label = &out[count];
 
-        if (!found((enum feature)i))
+        if (!found((enum feature)i, data))
             continue;
         kontor__v1__label__init(label);
         label->key = without_const(feature_label((enum feature)i));

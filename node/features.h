@@ -6,5 +6,6 @@
 
 #include <stddef.h>
 
-/* Its labels into `out`, which borrow constants; how many. */
-size_t features_found(Kontor__V1__Label out[FEATURE_COUNT]);
+/* Its labels into `out`, which borrow constants; how many. `data` is the folder
+ * where pods are. */
+size_t features_found(const char *data, Kontor__V1__Label out[FEATURE_COUNT]);

@@ -270,6 +270,8 @@ uint32_t features_asked(const Kontor__V1__PodSpec *spec)
         return 0;
     if (spec->userns)
         asked |= 1u << FEATURE_USERNS;
+    if (spec->io_bytes)
+        asked |= 1u << FEATURE_IO;
     for (size_t i = 0; i < spec->n_containers; i++) {
         if (spec->containers[i]->health || spec->containers[i]->ready)
             asked |= 1u << FEATURE_HEALTH;
@@ -288,6 +290,7 @@ void features_ask(Kontor__V1__PodSpec *out, const Kontor__V1__PodSpec *spec)
     static Kontor__V1__ContainerSpec *containers[] = {&container};
 
     out->userns = spec->userns;
+    out->io_bytes = spec->io_bytes > 0;
     if (features_asked(spec) & 1u << FEATURE_HEALTH) {
         out->containers = containers;
         out->n_containers = 1;

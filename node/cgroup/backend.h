@@ -10,6 +10,7 @@ enum cgroup_controller {
     CGROUP_PIDS,
     CGROUP_FREEZER,
     CGROUP_CPUACCT, /* on v1, often but not always with cpu */
+    CGROUP_IO,      /* on v1 blkio, with groups for who has a limit alone */
     CGROUP_CONTROLLERS
 };
 
@@ -79,6 +80,11 @@ bool cgroup_file_read(const char *root, const char *path, const char *file,
                       char *out, size_t size);
 
 bool cgroup_file_exists(const char *root, const char *path, const char *file);
+
+/* Of each device that a file of "DEVICE ..." lines names, write "DEVICE none".
+ * A file that is not there names none. */
+void cgroup_file_lift(const char *root, const char *path, const char *file,
+                      const char *none);
 
 /* The number behind `key` in a file of "key number" lines; 0 without one. */
 uint64_t cgroup_file_number(const char *root, const char *path,

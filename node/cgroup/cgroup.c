@@ -83,6 +83,8 @@ static int check_kept(const struct cgroup_mounts *mounts,
         missing = "memory";
     if (limits->pids && !mounts->roots[CGROUP_PIDS][0])
         missing = "pids";
+    if (limits->io_bytes && !mounts->roots[CGROUP_IO][0])
+        missing = "io";
     if (missing)
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "no cgroup hierarchy with the %s controller is "
@@ -100,6 +102,8 @@ int cgroup_create_on(const struct cgroup_mounts *mounts, const char *path,
     for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
         const char *root = cgroup_distinct_root(mounts, i);
 
+        if (i == CGROUP_IO && !(limits && limits->io_bytes))
+            continue; /* v2 has none of its own for it */
         if (root && make_folders(root, path, why) != 0)
             return (int)why->code;
     }
@@ -119,12 +123,36 @@ int cgroup_create(const char *path, const struct cgroup_limits *limits,
     return cgroup_create_on(&found, path, limits, why);
 }
 
+int cgroup_check(const struct cgroup_limits *limits, struct error *why)
+{
+    return begin("any", why) == 0 ? check_kept(&found, limits, why)
+                                  : (int)why->code;
+}
+
 int cgroup_limit(const char *path, const struct cgroup_limits *limits,
                  struct error *why)
 {
     if (begin(path, why) != 0 || check_kept(&found, limits, why) != 0)
         return (int)why->code;
     return found.backend->limit(&found, path, limits, why);
+}
+
+/* v1's limits on io hold for one group and not for those beneath it, so all of
+ * a pod stands in the pod's own, if there is one. */
+static int enter_nearest(const char *root, const char *path, pid_t pid,
+                         struct error *why)
+{
+    char group[CGROUP_PATH_MAX];
+    char *slash;
+
+    snprintf(group, sizeof group, "%s", path);
+    while (!cgroup_file_exists(root, group, "cgroup.procs")) {
+        slash = strrchr(group, '/');
+        if (!slash)
+            return 0;
+        *slash = '\0';
+    }
+    return found.backend->enter(root, group, pid, why);
 }
 
 int cgroup_enter(const char *path, pid_t pid, struct error *why)
@@ -134,7 +162,9 @@ int cgroup_enter(const char *path, pid_t pid, struct error *why)
     for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
         const char *root = cgroup_distinct_root(&found, i);
 
-        if (root && found.backend->enter(root, path, pid, why) != 0)
+        if (root &&
+            (i == CGROUP_IO ? enter_nearest(root, path, pid, why)
+                            : found.backend->enter(root, path, pid, why)) != 0)
             return (int)why->code;
     }
     return 0;

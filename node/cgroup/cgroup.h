@@ -2,7 +2,8 @@
  *
  * A group is named by a path relative to each hierarchy's mount point, such
  * as "kontor/n1/pod-17". On v1 it stands in the cpu, memory, pids and freezer
- * hierarchies (those that exist), on v2 once in the unified one. Both
+ * hierarchies (those that exist), and in blkio when its io has a limit; on v2
+ * once in the unified one. Both
  * backends stand behind this header; which one is decided by what is
  * mounted. Linked into kpod too: no allocation, no logging.
  *
@@ -25,7 +26,16 @@ struct cgroup_limits {
     uint32_t cpu_milli;    /* 0: no limit */
     uint64_t memory_bytes; /* swap included where it is accounted; 0: none */
     uint64_t pids;         /* 0: no limit */
+    /* A second, each of read from and written to the whole disk `io_device`;
+     * 0: as it is. On v1 nobody is charged for what the page cache writes
+     * later: there it holds for reads, O_DIRECT, O_SYNC and fsync(2). */
+    uint64_t io_bytes;
+    dev_t io_device;
 };
+
+/* Can they be kept here? FAILED_PRECONDITION names the controller that is
+ * missing. */
+int cgroup_check(const struct cgroup_limits *limits, struct error *why);
 
 /* Create the group (and its parents) and set its limits. One that exists is
  * reused; its children can have limits, too. `limits` NULL: a plain group
@@ -57,9 +67,10 @@ struct cgroup_usage {
  * 0. */
 void cgroup_usage(const char *path, struct cgroup_usage *out);
 
-/* SIGKILL everything in the group and its children. They are dying when this
- * returns, and on v1 one may have slipped through: await cgroup_empty(), and
- * call again while it is not. A group that is not there is success. */
+/* SIGKILL everything in the group and its children, and lift the group's limit
+ * on io: who waits for it does not die. They are dying when this returns, and
+ * on v1 one may have slipped through: await cgroup_empty(), and call again
+ * while it is not. A group that is not there is success. */
 int cgroup_kill(const char *path, struct error *why);
 
 /* No living process is in the group or its children. */

@@ -55,6 +55,26 @@ bool cgroup_file_exists(const char *root, const char *path, const char *file)
     return fd >= 0;
 }
 
+void cgroup_file_lift(const char *root, const char *path, const char *file,
+                      const char *none)
+{
+    char text[CGROUP_TABLE_MAX];
+    char value[CGROUP_VALUE_MAX];
+    char *rest = text;
+    char *line;
+    struct error ignored; /* the device is gone */
+
+    if (!cgroup_file_read(root, path, file, text, sizeof text))
+        return;
+    while ((line = strsep(&rest, "\n"))) {
+        int length = (int)strcspn(line, " ");
+
+        snprintf(value, sizeof value, "%.*s %s", length, line, none);
+        if (length > 0)
+            cgroup_file_write(root, path, file, value, &ignored);
+    }
+}
+
 uint64_t cgroup_file_number(const char *root, const char *path,
                             const char *file, const char *key)
 {

@@ -16,7 +16,7 @@ enum { LINE_MAX_BYTES = 4096 };
 static const char *const controllers[CGROUP_CONTROLLERS] = {
     [CGROUP_CPU] = "cpu",         [CGROUP_MEMORY] = "memory",
     [CGROUP_PIDS] = "pids",       [CGROUP_FREEZER] = "freezer",
-    [CGROUP_CPUACCT] = "cpuacct",
+    [CGROUP_CPUACCT] = "cpuacct", [CGROUP_IO] = "blkio",
 };
 
 /* Is `word` one of `text`, whose words are divided by any of `dividers`? */
@@ -41,17 +41,21 @@ static void keep(char root[CGROUP_ROOT_MAX], const char *path)
         memcpy(root, path, strlen(path) + 1);
 }
 
-/* A unified hierarchy counts when it has what pods are limited by: systems
- * that are half v1 mount one without. */
-static bool v2_usable(const char *path)
+static bool v2_offers(const char *path, const char *controller)
 {
     char offered[CGROUP_VALUE_MAX];
 
     return cgroup_file_read(path, ".", "cgroup.controllers", offered,
                             sizeof offered) &&
-           has_word(offered, "cpu", " \n") &&
-           has_word(offered, "memory", " \n") &&
-           has_word(offered, "pids", " \n");
+           has_word(offered, controller, " \n");
+}
+
+/* A unified hierarchy counts when it has what pods are limited by: systems
+ * that are half v1 mount one without. */
+static bool v2_usable(const char *path)
+{
+    return v2_offers(path, "cpu") && v2_offers(path, "memory") &&
+           v2_offers(path, "pids");
 }
 
 /* proc_pid_mountinfo(5): id parent major:minor root MOUNT-POINT options
@@ -128,6 +132,8 @@ int cgroup_mounts_find(struct cgroup_mounts *out, const char *mountinfo,
         found.backend = &cgroup_v2;
         for (int i = 0; i < CGROUP_CONTROLLERS; i++)
             memcpy(found.roots[i], unified, sizeof unified);
+        if (!v2_offers(unified, "io"))
+            found.roots[CGROUP_IO][0] = '\0';
     }
     *out = found;
     return 0;

@@ -1,9 +1,12 @@
 /* v1.c - each controller in a hierarchy of its own. */
 #include "node/cgroup/backend.h"
 
+#include "base/lang.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +67,25 @@ static int limit_memory(const struct cgroup_mounts *mounts, const char *path,
     return swap ? cgroup_file_write(root, path, outer, text, why) : 0;
 }
 
+static const char *const io_files[] = {"blkio.throttle.read_bps_device",
+                                       "blkio.throttle.write_bps_device"};
+
+static int limit_io(const struct cgroup_mounts *mounts, const char *path,
+                    const struct cgroup_limits *limits, struct error *why)
+{
+    char text[64];
+
+    if (limits->io_bytes == 0)
+        return 0;
+    snprintf(text, sizeof text, "%u:%u %llu", major(limits->io_device),
+             minor(limits->io_device), (unsigned long long)limits->io_bytes);
+    for (size_t i = 0; i < ARRAY_LEN(io_files); i++)
+        if (cgroup_file_write(mounts->roots[CGROUP_IO], path, io_files[i], text,
+                              why) != 0)
+            return (int)why->code;
+    return 0;
+}
+
 static int v1_limit(const struct cgroup_mounts *mounts, const char *path,
                     const struct cgroup_limits *limits, struct error *why)
 {
@@ -74,6 +96,8 @@ static int v1_limit(const struct cgroup_mounts *mounts, const char *path,
         return (int)why->code;
     if (mounts->roots[CGROUP_MEMORY][0] &&
         limit_memory(mounts, path, limits->memory_bytes, why) != 0)
+        return (int)why->code;
+    if (limit_io(mounts, path, limits, why) != 0)
         return (int)why->code;
     if (!mounts->roots[CGROUP_PIDS][0])
         return 0;
@@ -165,6 +189,8 @@ static int v1_kill(const struct cgroup_mounts *mounts, const char *path,
     struct error ignored;
     int code = 0;
 
+    for (size_t i = 0; i < ARRAY_LEN(io_files); i++)
+        cgroup_file_lift(mounts->roots[CGROUP_IO], path, io_files[i], "0");
     if (freezer[0])
         freeze(freezer, path);
     for (int i = 0; i < CGROUP_CONTROLLERS && code == 0; i++) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 enum {
     PERIOD_US = 100000,
@@ -17,7 +18,8 @@ enum {
 static int v2_hand_down(const struct cgroup_mounts *mounts, const char *path,
                         struct error *why)
 {
-    static const char all[] = "+cpu +memory +pids";
+    const char *all = mounts->roots[CGROUP_IO][0] ? "+cpu +memory +pids +io"
+                                                  : "+cpu +memory +pids";
     const char *root = mounts->roots[CGROUP_MEMORY];
     char group[CGROUP_PATH_MAX];
     const char *end = path;
@@ -63,6 +65,21 @@ static int set_or_max(const char *root, const char *path, const char *file,
     return cgroup_file_write(root, path, file, text, why);
 }
 
+/* What the page cache writes later is the pod's, too: its memory is charged
+ * for, and the file system says whose pages it writes. */
+static int limit_io(const char *root, const char *path,
+                    const struct cgroup_limits *limits, struct error *why)
+{
+    unsigned long long bytes = limits->io_bytes;
+    char text[80];
+
+    if (bytes == 0)
+        return 0;
+    snprintf(text, sizeof text, "%u:%u rbps=%llu wbps=%llu",
+             major(limits->io_device), minor(limits->io_device), bytes, bytes);
+    return cgroup_file_write(root, path, "io.max", text, why);
+}
+
 static int v2_limit(const struct cgroup_mounts *mounts, const char *path,
                     const struct cgroup_limits *limits, struct error *why)
 {
@@ -75,6 +92,8 @@ static int v2_limit(const struct cgroup_mounts *mounts, const char *path,
     if (cgroup_file_exists(root, path, "memory.swap.max") &&
         cgroup_file_write(root, path, "memory.swap.max",
                           limits->memory_bytes ? "0" : "max", why) != 0)
+        return (int)why->code;
+    if (limit_io(root, path, limits, why) != 0)
         return (int)why->code;
     return set_or_max(root, path, "pids.max", limits->pids, why);
 }
@@ -117,9 +136,11 @@ static uint64_t v2_oom_kills(const struct cgroup_mounts *mounts,
 static int v2_kill(const struct cgroup_mounts *mounts, const char *path,
                    struct error *why)
 {
-    int code = cgroup_file_write(mounts->roots[CGROUP_MEMORY], path,
-                                 "cgroup.kill", "1", why);
+    const char *root = mounts->roots[CGROUP_MEMORY];
+    int code;
 
+    cgroup_file_lift(root, path, "io.max", "rbps=max wbps=max");
+    code = cgroup_file_write(root, path, "cgroup.kill", "1", why);
     if (code != ERROR_NOT_FOUND)
         return code;
     error_clear(why);

@@ -52,6 +52,18 @@ int disk_give(int dir, const char *path, uid_t owner, struct error *why);
  * (0: it has none). Walks through layers that have no disk of their own. */
 uint64_t disk_usage(const char *folder, pid_t kpod);
 
+/* ---- device.c --------------------------------------------------------------
+ */
+
+/* The whole disk beneath the file system of `path`: what io limits are for. A
+ * pod's own disk lies in a file there, and its kernel (Linux 5.13) charges the
+ * pod for what it reads and writes in it, so this one device is all of a pod's
+ * io. FAILED_PRECONDITION: there is none. */
+int disk_device(const char *path, dev_t *out, struct error *why);
+
+/* `device` itself, or the disk that it is a partition of. */
+int disk_whole(dev_t device, dev_t *out, struct error *why);
+
 /* ---- mount.c: for kpod ----------------------------------------------------
  */
 

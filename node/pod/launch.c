@@ -328,12 +328,22 @@ static int attach_finish(struct attachment *attachment, int *netns,
 
 /* ---- all of it ----------------------------------------------------------- */
 
+static int make_group(struct pod_launch *launch)
+{
+    struct cgroup_limits *limits = &launch->limits;
+    struct error *why = &launch->why;
+
+    if (limits->io_bytes &&
+        disk_device(launch->folder, &limits->io_device, why) != 0)
+        return error_wrap(why, "limit io");
+    return cgroup_create(launch->cgroup, limits, why);
+}
+
 /* launch->why tells whether it failed. */
 static void prepare(struct pod_launch *launch, struct inheritance *fds)
 {
-    if (cgroup_create(launch->cgroup, &launch->limits, &launch->why) == 0 &&
-        make_folders(launch) == 0 && make_disk(launch) == 0 &&
-        write_bundle(launch) == 0)
+    if (make_group(launch) == 0 && make_folders(launch) == 0 &&
+        make_disk(launch) == 0 && write_bundle(launch) == 0)
         gather(launch, fds);
 }
 

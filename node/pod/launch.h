@@ -21,7 +21,7 @@ struct pod_launch {
     const char *folder;
     const char *kpod;
     const char *cgroup;
-    struct cgroup_limits limits;
+    struct cgroup_limits limits; /* io_device: found out here */
     struct syscalls *filters;
     uint64_t disk_bytes; /* 0: no limit */
     struct net *net;

@@ -171,6 +171,21 @@ PY
     [ "$(node_traces n1; node_traces n2)" = "" ]
 }
 
+@test "the limit on io holds, and is told" {
+    local took
+    start slow --io 4M --disk 16M -- sleep 1000
+    kctl describe pod slow-1 | grep -Eq '^io limit +4.0Mi a second, each of read and written$'
+    kctl describe node "$(pod_field slow-1 .node)" | grep -Eq '^label +kontor.io/io=yes$'
+    took=$(kctl exec slow-1 -- sh -c 'up() { cut -d " " -f 1 /proc/uptime; }
+        t=$(up); dd if=/dev/zero of=/tmp/x bs=1M count=6 oflag=direct 2>/dev/null; echo "$(up) $t"' |
+        awk '{print $1 - $2}')
+    echo "took $took"
+    awk -v t="$took" 'BEGIN {exit !(t > 1.3 && t < 3)}'
+    kctl exec slow-1 -- dd if=/dev/zero of=/tmp/y bs=1M count=4 # left to be written
+    kctl stop slow
+    await_pod slow-1 'phase == "stopped"'
+}
+
 @test "the network limit holds in both directions" {
     on_this_machine
     start giver --net 8M --node n1 -- sh -c \

@@ -214,6 +214,8 @@ print(pod["node"], pod["spec"].get("resources"), pod["spec"].get("cap_add"))'
     says '--net: "1Gx": "Gx" is no unit'
     expect 2 schedule "$IMAGE" --disk -1
     says '--disk'
+    expect 2 schedule "$IMAGE" --io 512K
+    says 'spec.io_bytes is 524288, 1Mi to 2^50 a second are allowed'
 }
 
 @test "a name that is taken" {

@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "node/cgroup/backend.h"
+#include "node/disk/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,7 +126,8 @@ static int clean_up(void **state)
 
 static void limits_are_set_and_changed(void **state)
 {
-    struct cgroup_limits limits = {500, 64 * MIB, 32};
+    struct cgroup_limits limits = {
+        .cpu_milli = 500, .memory_bytes = 64 * MIB, .pids = 32};
     struct cgroup_mounts mounts;
     struct error why;
 
@@ -254,6 +258,115 @@ static void pids_limit_holds(void **state)
     assert_int_equal(WEXITSTATUS(status), 7); /* itself is the eighth */
 }
 
+/* ---- io ------------------------------------------------------------------ */
+
+static char file_name[80];
+
+static void child_writes(void)
+{
+    void *bytes = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int file = open(file_name, O_RDWR | O_DIRECT);
+
+    for (int i = 0; i < 4; i++)
+        if (pwrite(file, bytes, MIB, (off_t)i * MIB) != MIB)
+            _exit(1);
+}
+
+static void child_reads(void)
+{
+    void *bytes = mmap(NULL, MIB, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int file = open(file_name, O_RDWR | O_DIRECT);
+
+    for (int i = 0; i < 4; i++)
+        if (pread(file, bytes, MIB, (off_t)i * MIB) != MIB)
+            _exit(1);
+}
+
+static char process_state(pid_t pid)
+{
+    char path[32];
+    char text[64] = "";
+    char state = '?';
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
+        sscanf(text, "%*d %*s %c", &state);
+    return state;
+}
+
+/* A group with this limit and two beneath it, and a file of 4 MiB. False: the
+ * files here are on no disk. */
+static bool limit_io(uint64_t bytes, char child[2][80])
+{
+    struct cgroup_limits limits = {.io_bytes = bytes};
+    struct error why;
+    int file;
+
+    if (disk_device("/var/tmp", &limits.io_device, &why) != 0)
+        return false;
+    snprintf(file_name, sizeof file_name, "/var/tmp/%s", group);
+    file = open(file_name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(posix_fallocate(file, 0, 4 * MIB), 0);
+    assert_int_equal(fsync(file), 0);
+    close(file);
+    must(cgroup_create(group, &limits, &why));
+    for (int i = 0; i < 2; i++) {
+        snprintf(child[i], 80, "%s/c%d", group, i);
+        must(cgroup_create(child[i], NULL, &why));
+    }
+    return true;
+}
+
+static int clean_io(void **state)
+{
+    unlink(file_name);
+    return clean_up(state);
+}
+
+/* For both of a pod's containers together. */
+static void io_limit_holds(void **state)
+{
+    void (*const does[])(void) = {child_writes, child_reads};
+    char child[2][80];
+
+    (void)state;
+    if (!limit_io(8 * MIB, child))
+        skip();
+    for (size_t i = 0; i < ARRAY_LEN(does); i++) {
+        uint64_t began_ms = clock_monotonic_ms();
+        int status[2];
+
+        pid_t first = run_in(child[0], does[i]);
+        pid_t second = run_in(child[1], does[i]);
+        assert_int_equal(waitpid(first, &status[0], 0), first);
+        assert_int_equal(waitpid(second, &status[1], 0), second);
+        assert_int_equal(status[0] | status[1], 0);
+        assert_in_range(clock_monotonic_ms() - began_ms, 900, 1200);
+    }
+}
+
+/* Its requests need not be waited for. */
+static void who_waits_for_io_can_be_killed(void **state)
+{
+    uint64_t began_ms;
+    char child[2][80];
+    pid_t pid;
+
+    (void)state;
+    if (!limit_io(64 << 10, child)) /* a request waits for 16 s */
+        skip();
+    pid = run_in(child[0], child_writes);
+    began_ms = clock_monotonic_ms();
+    while (process_state(pid) != 'D' && clock_monotonic_ms() < began_ms + 1000)
+        usleep(1000);
+    kill_all(group);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_in_range(clock_monotonic_ms() - began_ms, 0, AWAIT_MS);
+}
+
 static void take_name(void *data, const char *child)
 {
     char *names = data;
@@ -342,7 +455,8 @@ static void make_group(const char *path)
                                         "cpu.weight",
                                         "memory.max",
                                         "memory.swap.max",
-                                        "pids.max"};
+                                        "pids.max",
+                                        "io.max"};
     char name[128];
 
     snprintf(name, sizeof name, "%s/%s", folder, path);
@@ -383,6 +497,10 @@ static void hierarchies_are_found(void **state)
     assert_ptr_equal(mounts.backend, &cgroup_v2);
     for (int i = 0; i < CGROUP_CONTROLLERS; i++)
         assert_string_equal(mounts.roots[i], folder);
+    put("cgroup.controllers", "cpu memory pids\n");
+    find_in(&mounts, v1_lines);
+    assert_ptr_equal(mounts.backend, &cgroup_v2);
+    assert_string_equal(mounts.roots[CGROUP_IO], "");
 
     /* v2 without what is needed is not it; cpuset is not cpu. */
     put("cgroup.controllers", "cpuset hugetlb memory pids\n");
@@ -395,7 +513,10 @@ static void hierarchies_are_found(void **state)
 
 static void v2_files_are_written(void **state)
 {
-    struct cgroup_limits limits = {1500, 64 * MIB, 0};
+    struct cgroup_limits limits = {.cpu_milli = 1500,
+                                   .memory_bytes = 64 * MIB,
+                                   .io_bytes = 5 * MIB,
+                                   .io_device = makedev(254, 3)};
     struct cgroup_mounts mounts;
     struct error why;
 
@@ -405,19 +526,31 @@ static void v2_files_are_written(void **state)
     make_group("kontor");
     make_group("kontor/pod-1");
     find_in(&mounts, "");
+    assert_int_equal(cgroup_create_on(&mounts, "kontor/pod-1", &limits, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_non_null(strstr(why.message, "the io controller"));
+    limits.io_bytes = 0;
     must(cgroup_create_on(&mounts, "kontor/pod-1", &limits, &why));
     expect("cgroup.subtree_control", "+cpu +memory +pids");
-    expect("kontor/cgroup.subtree_control", "+cpu +memory +pids");
+    put("cgroup.controllers", "cpu io memory pids\n");
+    find_in(&mounts, "");
+    limits.io_bytes = 5 * MIB;
+    must(cgroup_create_on(&mounts, "kontor/pod-1", &limits, &why));
+    expect("cgroup.subtree_control", "+cpu +memory +pids +io");
+    expect("kontor/cgroup.subtree_control", "+cpu +memory +pids +io");
+    expect("kontor/pod-1/io.max", "254:3 rbps=5242880 wbps=5242880");
     expect("kontor/pod-1/cpu.max", "150000 100000");
     expect("kontor/pod-1/cpu.weight", "150");
     expect("kontor/pod-1/memory.max", "67108864");
     expect("kontor/pod-1/memory.swap.max", "0");
     expect("kontor/pod-1/pids.max", "max");
 
+    put("kontor/pod-1/io.max", "254:3 rbps=1\n");
     put("kontor/pod-1/memory.events", "low 0\noom 3\noom_kill 2\n");
     assert_int_equal(mounts.backend->oom_kills(&mounts, "kontor/pod-1"), 2);
     must(mounts.backend->kill(&mounts, "kontor/pod-1", &why));
     expect("kontor/pod-1/cgroup.kill", "1");
+    expect("kontor/pod-1/io.max", "254:3 rbps=max wbps=max");
     /* After a machine's restart: the pods' folders are there, groups not. */
     must(mounts.backend->kill(&mounts, "kontor/gone", &why));
     assert_int_equal(why.code, ERROR_OK);
@@ -474,6 +607,8 @@ int main(void)
         cmocka_unit_test_teardown(what_is_frozen_can_be_killed, clean_up),
         cmocka_unit_test_teardown(memory_limit_kills_and_is_counted, clean_up),
         cmocka_unit_test_teardown(pids_limit_holds, clean_up),
+        cmocka_unit_test_teardown(io_limit_holds, clean_io),
+        cmocka_unit_test_teardown(who_waits_for_io_can_be_killed, clean_io),
         cmocka_unit_test_teardown(children_are_listed_once, clean_up),
         cmocka_unit_test(paths_stay_below),
         cmocka_unit_test_setup_teardown(hierarchies_are_found, make_folder,

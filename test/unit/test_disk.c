@@ -3,16 +3,22 @@
 #include "pod_world.h"
 
 #include "node/disk/disk.h"
+#include "node/disk/loop.h"
 #include "node/pod/folder.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <linux/blkpg.h>
+#include <linux/loop.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -217,6 +223,110 @@ static void what_cannot_be_is_refused(void **state)
     free_order(order);
 }
 
+/* 8 MiB of a loop device's 9, as if a table had said so. */
+static void add_partition(int loop)
+{
+    struct blkpg_partition partition = {
+        .start = MIB, .length = 8 * MIB, .pno = 1};
+    struct blkpg_ioctl_arg arg = {.op = BLKPG_ADD_PARTITION,
+                                  .datalen = sizeof partition,
+                                  .data = &partition};
+
+    assert_int_equal(ioctl(loop, BLKPG, &arg), 0);
+}
+
+static dev_t device_of(const char *name, const char *part)
+{
+    char path[96];
+    unsigned numbers[2] = {0, 0};
+
+    snprintf(path, sizeof path, "/sys/class/block/%s%s/dev", name, part);
+    FILE *file = fopen(path, "re");
+    if (!file || fscanf(file, "%u:%u", &numbers[0], &numbers[1]) != 2)
+        fail_msg("%s: cannot be read", path);
+    fclose(file);
+    return makedev(numbers[0], numbers[1]);
+}
+
+static void a_partition_is_limited_with_its_disk(void **state)
+{
+    int image = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[LOOP_PATH_MAX];
+    const char *name = path + strlen("/dev/");
+    struct error why;
+    dev_t whole;
+    int loop;
+
+    (void)state;
+    assert_int_equal(ftruncate(image, 9 * MIB), 0);
+    assert_int_equal(loop_attach(image, LO_FLAGS_PARTSCAN, path, &loop, &why),
+                     0);
+    add_partition(loop);
+    assert_int_equal(disk_whole(device_of(name, "p1"), &whole, &why), 0);
+    assert_int_equal(whole, device_of(name, ""));
+    assert_int_equal(disk_whole(whole, &whole, &why), 0);
+    assert_int_equal(whole, device_of(name, ""));
+    close(loop);
+    close(image);
+    assert_int_equal(disk_device("/proc", &whole, &why),
+                     ERROR_FAILED_PRECONDITION);
+}
+
+/* What a pod is told that it took, in seconds. */
+static double seconds_of(struct pod_world *world, uint64_t id)
+{
+    char *log = pod_world_log(world, id);
+    double began, ended;
+
+    if (sscanf(log, "%lf %*f\n%lf", &began, &ended) != 2)
+        fail_msg("it says: %s", log);
+    free(log);
+    return ended - began;
+}
+
+/* On the node's file system and on a disk of its own, past the page cache, two
+ * programs at once: together no more than was asked for. */
+static void io_is_limited(void **state)
+{
+    static const struct {
+        uint64_t disk_bytes;
+        const char *what;
+    } ways[] = {
+        {0, "dd if=/dev/zero of=/$i bs=256k count=16 oflag=direct"},
+        {0, "dd of=/dev/null if=/$i bs=256k count=16 iflag=direct"},
+        {64 * MIB, "dd if=/dev/zero of=/$i bs=256k count=16 oflag=direct"},
+        {64 * MIB, "dd of=/dev/null if=/$i bs=256k count=16 iflag=direct"},
+        {64 * MIB, "dd if=/dev/zero of=/$i bs=256k count=16 conv=fsync"},
+    };
+    struct pod_world *world = *state;
+    dev_t device;
+    struct error why;
+
+    if (disk_device(world->pods, &device, &why) != 0)
+        skip();
+    for (uint64_t i = 0; i < ARRAY_LEN(ways); i++) {
+        char *script = memory_format(
+            "for i in 1 2; do head -c 4194304 /dev/zero >/$i; done; sync; "
+            "sleep 0.2; cat /proc/uptime; for i in 1 2; do %s 2>/dev/null & "
+            "done; wait; cat /proc/uptime",
+            ways[i].what);
+        Kontor__V1__PodOrder *order =
+            order_disk(world, i + 1, ways[i].disk_bytes, script);
+        double seconds;
+
+        order->spec->io_bytes = 8 * MIB;
+        pod_world_create(world, order);
+        pod_world_await(world, i + 1, SUCCEEDED);
+        seconds = seconds_of(world, i + 1);
+        print_message("8 MiB at 8 MiB/s: %.2f s (%s, %s)\n", seconds,
+                      ways[i].disk_bytes ? "its own disk" : "the node's",
+                      ways[i].what);
+        assert_true(seconds > 0.9 && seconds < 1.3);
+        free(script);
+        free_order(order);
+    }
+}
+
 /* The logs' share: a part of the disk, between a least and the node's own. */
 static void logs_have_their_share(void **state)
 {
@@ -247,6 +357,8 @@ int main(int argc, char **argv)
         pod_test(a_disk_outlives_a_supervisor),
         pod_test(an_ended_pod_lets_its_disk_go),
         pod_test(what_cannot_be_is_refused),
+        pod_test(io_is_limited),
+        cmocka_unit_test(a_partition_is_limited_with_its_disk),
     };
 
     if (argc > 1 && strcmp(argv[1], "image-pull") == 0)

@@ -154,6 +154,8 @@ static void read_word(struct asked *asked, char *key, char *value)
         asked->spec.n_tolerations = 1;
     } else if (strcmp(key, "userns") == 0) {
         asked->spec.userns = true;
+    } else if (strcmp(key, "io") == 0) {
+        asked->spec.io_bytes = 1;
     } else if (strcmp(key, "health") == 0) {
         kontor__v1__health_check__init(&asked->health);
         kontor__v1__container_spec__init(&asked->container);
@@ -273,6 +275,12 @@ static const struct {
      0,
      {NULL, "its knode has no kontor.io/health", NULL,
       "its knode has no kontor.io/health", NULL}},
+    {"a limit that no knode knows",
+     {0},
+     "app=web io=yes",
+     0,
+     {NULL, "its knode has no kontor.io/io", NULL,
+      "its knode has no kontor.io/io", NULL}},
     {"over nodes", {"app=web", NULL}, "app=web spread=host", 2, {0}},
     {"over zones",
      {"app=web", NULL},

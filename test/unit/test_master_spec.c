@@ -21,6 +21,7 @@ static const struct {
     uint32_t cpu_milli;
     uint64_t memory_bytes;
     uint64_t net_bits;
+    uint64_t io_bytes;
     int restart;
     uint32_t stop_grace_ms;
 } specs[] = {
@@ -43,6 +44,9 @@ static const struct {
     {"memory_bytes is 512", .memory_bytes = 512},
     {"memory_bytes is", .memory_bytes = UINT64_MAX},
     {"net_bits is", .net_bits = UINT64_MAX},
+    {NULL, .image = "web", .io_bytes = 1 << 20},
+    {"spec.io_bytes is 1048575", .io_bytes = (1 << 20) - 1},
+    {"spec.io_bytes is", .io_bytes = UINT64_MAX},
     {"spec.restart 7", .restart = 7},
     {"spec.stop_grace_ms", .stop_grace_ms = 3600001},
 };
@@ -78,6 +82,7 @@ static void specs_are_checked_field_by_field(void **state)
         spec.app = app;
         spec.node = node;
         spec.resources = &resources;
+        spec.io_bytes = specs[i].io_bytes;
         spec.containers = containers;
         spec.n_containers = 1;
         spec.restart = (Kontor__V1__RestartPolicy)specs[i].restart;
