@@ -213,6 +213,31 @@ disk_is_limited() {
     kctl stop fills
 }
 
+# 8 MiB at 2 MiB/s: past the page cache, and what the kernel writes of it later.
+# Who is killed does not wait for what is left to write.
+io_is_limited() {
+    local way took began
+    # shellcheck disable=SC2086 # options are several words
+    run_pod "io$1" n1 --cpu 500m --mem 128M --io 2M $2 -- sleep 1000
+    group_file "io$1-1" io.max | grep -q ' rbps=2097152 wbps=2097152 '
+    for way in 'if=/dev/zero of=/tmp/x oflag=direct' \
+        'if=/tmp/x of=/dev/null iflag=direct' 'if=/dev/zero of=/tmp/x; sync'; do
+        took=$(kctl exec "io$1-1" -- sh -c '
+            up() { cut -d " " -f 1 /proc/uptime; }
+            t=$(up); eval "dd bs=256k count=32 $0" 2>/dev/null; echo "$(up) $t"' \
+            "$way" | awk '{print $1 - $2}')
+        note "$took for 4.0 s"
+        # Never faster; an emulated machine may be slower than its limit.
+        awk -v t="$took" 'BEGIN {exit !(t >= 3.8 && t <= 7)}'
+    done
+    kctl exec "io$1-1" -- dd if=/dev/zero of=/tmp/y bs=1M count=16
+    began=$(now_ms)
+    kctl stop "io$1"
+    await_pod "io$1-1" 'phase == "stopped"'
+    note "stopped after $(($(now_ms) - began)) ms"
+    [ $(($(now_ms) - began)) -lt 8000 ]
+}
+
 root_is_nobody() {
     local first
     run_pod nobody n2 --userns
@@ -273,6 +298,8 @@ run_checks() {
     check "a fork bomb ends in its own pod" bomb_is_held
     check "network: 20 Mbit/s of a pod to the other node" network_is_limited
     check "disk: ENOSPC at the limit, others have room" disk_is_limited
+    check "io: 2M a second, on a disk of its own" io_is_limited own "--disk 64M"
+    check "io: 2M a second, on the node's file system" io_is_limited shared ""
     check "userns: root of a pod is nobody of this kernel's" root_is_nobody
     check "systemctl restart knode: pods run on" pods_stand "systemctl restart knode"
     check "kill -9 of knode: systemd starts it, pods run on" pods_stand \
