@@ -70,11 +70,15 @@ static int logs(struct contact *contact, Kontor__V1__LogsRequest *request,
                 bool json, struct error *why)
 {
     uint64_t deadline_ms = contact_deadline(contact);
+    uint64_t since_ms = request->since_ms;
+    uint64_t began_ms = clock_monotonic_ms();
 
     for (;;) {
         Kontor__V1__LogPosition before = *request->after;
         int code = copy(contact, request, json, why);
 
+        if (since_ms) /* what is written meanwhile counts, too */
+            request->since_ms = since_ms + clock_monotonic_ms() - began_ms;
         if (!contact_may_retry(code))
             return code;
         if (request->after->file != before.file ||
@@ -92,13 +96,12 @@ static int run(struct words *words)
     struct contact_options to = {.timeout_ms = CONTACT_TIMEOUT_MS};
     const char *format = NULL;
     const char *container = "";
-    uint64_t since_ms = 0;
     bool follow = false, previous = false;
     const struct option options[] = {
         {"f|follow", OPTION_FLAG, &follow, NULL, "go on as more is written"},
         {"c|container", OPTION_STRING, &container, "NAME",
          "only of this one of the pod's"},
-        {"since", OPTION_DURATION, &since_ms, "TIME",
+        {"since", OPTION_DURATION, &request.since_ms, "TIME",
          "only what was written within the last 5m, say"},
         {"p|previous", OPTION_FLAG, &previous, NULL,
          "of the run before the present one"},
@@ -119,8 +122,8 @@ static int run(struct words *words)
     request.follow = follow;
     request.container = message_text(container);
     request.previous = previous;
-    if (since_ms > 0)
-        request.since_wall_ms = clock_wall_ms() - since_ms;
+    if (request.since_ms > 0)
+        request.since_wall_ms = clock_wall_ms() - request.since_ms;
     if (follow && previous) {
         output_line(stderr, "kctl: logs: a run that is over is not followed");
         return EXIT_CODE_USAGE;

@@ -134,6 +134,7 @@ static void logs(struct master *master, struct call *call,
         order.follow = request->follow;
         order.container = request->container;
         order.since_wall_ms = request->since_wall_ms;
+        order.since_ms = request->since_ms;
         order.previous = request->previous;
         order.tail_lines = request->tail_lines;
         order.after = request->after;

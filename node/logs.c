@@ -8,6 +8,7 @@
  * and from anywhere, when the call ended, CLOSE. */
 #include "node/logs.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/memory.h"
 #include "node/log_reader.h"
@@ -256,6 +257,8 @@ static int make_filter(const struct pod_engine *engine,
 {
     *filter = (struct log_filter){
         .container = -1, .run = -1, .since_wall_ms = request->since_wall_ms};
+    if (request->since_ms)
+        filter->since_wall_ms = clock_wall_ms() - request->since_ms;
     if (request->container[0] || request->previous)
         filter->container =
             pod_engine_container(engine, request->pod_id, request->container);

@@ -1,5 +1,6 @@
 /* test_node_service.c - a node's service as a master sees it: over TLS, with
  * an engine behind it whose pods fail before they need anything. As root. */
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -528,6 +529,7 @@ static void write_log(const struct world *world, const char *text)
     char *path = memory_format("%s/1/log", world->pods);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct log_record record = {.length = (uint32_t)strlen(text),
+                                .wall_ms = clock_wall_ms() - 60000,
                                 .stream = LOG_STREAM_STDOUT};
     struct error why;
 
@@ -557,6 +559,18 @@ static void logs_end_where_the_pod_did(void **state)
     await_end(world, &record);
     assert_int_equal(record.why.code, 0);
     assert_string_equal(record.seen, "two\nthree ");
+    /* Whoever asks has a clock that is an hour ahead. */
+    request.since_wall_ms = clock_wall_ms() + 3600 * 1000;
+    request.since_ms = 120 * 1000;
+    begin(world->master, "/kontor.v1.Node/Logs",
+          &kontor__v1__logs_chunk__descriptor, &request.base, &record);
+    await_end(world, &record);
+    assert_string_equal(record.seen, "two\nthree ");
+    request.since_ms = 30 * 1000;
+    begin(world->master, "/kontor.v1.Node/Logs",
+          &kontor__v1__logs_chunk__descriptor, &request.base, &record);
+    await_end(world, &record);
+    assert_string_equal(record.seen, "");
     assert_int_equal(delete (world, 1, 1, 1), 0);
     while (pod_engine_status(world->engine, 1))
         uv_run(&world->loop, UV_RUN_ONCE);
