@@ -129,57 +129,77 @@ int auth_challenge_parse(const char *header, struct auth_challenge *out,
 
 /* ---- the token ----------------------------------------------------------- */
 
-/* Append `text`, percent-encoded (RFC 3986 section 2.3); false: no room. */
-static bool append_escaped(char *url, const char *text)
+/* Append `divider`, "name=" and `value`, percent-encoded (RFC 3986 section
+ * 2.3), unless that is empty; false: no room. */
+static bool append_pair(char *out, size_t capacity, char divider,
+                        const char *name, const char *value)
 {
-    size_t length = strlen(url);
+    size_t length = strlen(out);
 
-    for (; *text; text++) {
+    if (value[0] == '\0')
+        return true;
+    if (length + strlen(name) + 2 >= capacity)
+        return false;
+    length += (size_t)snprintf(out + length, capacity - length,
+                               "%c%s=", divider, name);
+    for (; *value; value++) {
         bool plain = strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
                             "yz0123456789-._~",
-                            *text) != NULL;
+                            *value) != NULL;
 
-        if (length + 4 > AUTH_URL_MAX)
+        if (length + 4 > capacity)
             return false;
-        length += (size_t)snprintf(url + length, AUTH_URL_MAX - length,
+        length += (size_t)snprintf(out + length, capacity - length,
                                    plain ? "%c" : "%%%02X",
-                                   plain ? *text : (unsigned char)*text);
+                                   plain ? *value : (unsigned char)*value);
     }
     return true;
 }
 
-static bool append_query(char *url, const char *name, const char *value)
+static int check_realm(const char *realm, bool allow_http, struct error *why)
 {
-    size_t length = strlen(url);
+    bool secure = strncasecmp(realm, "https://", 8) == 0;
+    bool plain = strncasecmp(realm, "http://", 7) == 0;
 
-    if (value[0] == '\0')
-        return true;
-    if (length + strlen(name) + 2 >= AUTH_URL_MAX)
-        return false;
-    snprintf(url + length, AUTH_URL_MAX - length,
-             "%c%s=", strchr(url, '?') ? '&' : '?', name);
-    return append_escaped(url, value);
+    if (secure || (plain && allow_http))
+        return 0;
+    return error_set(why, ERROR_INVALID_ARGUMENT,
+                     "token realm \"%.200s\" is not an https URL", realm);
 }
 
 int auth_token_url(const struct auth_challenge *challenge, const char *scope,
                    bool allow_http, char url[AUTH_URL_MAX], struct error *why)
 {
-    bool secure = strncasecmp(challenge->realm, "https://", 8) == 0;
-    bool plain = strncasecmp(challenge->realm, "http://", 7) == 0;
     char text[AUTH_URL_MAX];
 
-    if (!secure && !(plain && allow_http))
-        return error_set(why, ERROR_INVALID_ARGUMENT,
-                         "token realm \"%.200s\" is not an https URL",
-                         challenge->realm);
+    if (check_realm(challenge->realm, allow_http, why) != 0)
+        return (int)why->code;
     snprintf(text, sizeof text, "%s", challenge->realm);
-    if (!append_query(text, "service", challenge->service) ||
-        !append_query(text, "scope",
-                      challenge->scope[0] ? challenge->scope : scope))
+    if (!append_pair(text, sizeof text, strchr(text, '?') ? '&' : '?',
+                     "service", challenge->service) ||
+        !append_pair(text, sizeof text, strchr(text, '?') ? '&' : '?', "scope",
+                     challenge->scope[0] ? challenge->scope : scope))
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "token realm \"%.200s\": the URL is too long",
                          challenge->realm);
     memcpy(url, text, sizeof text);
+    return 0;
+}
+
+int auth_token_form(const struct auth_challenge *challenge, const char *scope,
+                    bool allow_http, const char *identity,
+                    char form[AUTH_FORM_MAX], struct error *why)
+{
+    if (check_realm(challenge->realm, allow_http, why) != 0)
+        return (int)why->code;
+    strcpy(form, "grant_type=refresh_token&client_id=kontor");
+    if (!append_pair(form, AUTH_FORM_MAX, '&', "service", challenge->service) ||
+        !append_pair(form, AUTH_FORM_MAX, '&', "scope",
+                     challenge->scope[0] ? challenge->scope : scope) ||
+        !append_pair(form, AUTH_FORM_MAX, '&', "refresh_token", identity))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "token realm \"%.200s\": the form is too long",
+                         challenge->realm);
     return 0;
 }
 
@@ -291,19 +311,38 @@ static int join(const json_t *entry, const char *host,
     return 0;
 }
 
+static int find_identity(const json_t *entry, const char *host,
+                         char out[AUTH_CREDENTIALS_MAX], struct error *why)
+{
+    const char *token =
+        json_string_value(json_object_get(entry, "identitytoken"));
+
+    if (token && strlen(token) >= AUTH_CREDENTIALS_MAX)
+        return error_set(
+            why, ERROR_INVALID_ARGUMENT,
+            "the identity token for %.200s is longer than %d bytes", host,
+            AUTH_CREDENTIALS_MAX);
+    snprintf(out, AUTH_CREDENTIALS_MAX, "%s", token ? token : "");
+    return 0;
+}
+
 int auth_credentials_find(const void *json, size_t length, const char *host,
-                          char out[AUTH_CREDENTIALS_MAX], struct error *why)
+                          struct auth_credentials *out, struct error *why)
 {
     CLEANUP(json_drop) json_t *root = json_loadb(json, length, 0, NULL);
     const json_t *entry = find_host(json_object_get(root, "auths"), host);
     const char *auth = json_string_value(json_object_get(entry, "auth"));
+    struct auth_credentials found;
 
     if (!root)
         return error_set(why, ERROR_INVALID_ARGUMENT,
                          "registry credentials are not JSON");
-    if (auth && auth[0])
-        return decode(auth, host, out, why);
-    return join(entry, host, out, why);
+    if (find_identity(entry, host, found.identity, why) != 0 ||
+        (auth && auth[0] ? decode(auth, host, found.user, why)
+                         : join(entry, host, found.user, why)) != 0)
+        return (int)why->code;
+    *out = found;
+    return 0;
 }
 
 char *auth_basic(const char *credentials)

@@ -140,6 +140,8 @@ static CURLcode configure(struct http_request *request, const char *url)
     SET(CURLOPT_WRITEDATA, request);
     SET(CURLOPT_WRITEFUNCTION, http_on_write);
     SET(CURLOPT_RANGE, request->offset > 0 ? range : NULL);
+    if (request->form)
+        SET(CURLOPT_POSTFIELDS, request->form);
     if (is_local(url))
         SET(CURLOPT_PROXY, "");
 #undef SET
@@ -244,11 +246,11 @@ static void copy_retry_after(struct http_request *request)
     request->retry_after_ms = seconds > 0 ? (uint64_t)seconds * 1000 : 0;
 }
 
-/* Where a 3xx leads; false when the answer is none. */
+/* Where a 3xx leads; false when the answer is none, or not for a form. */
 static bool redirected(struct http_request *request, const char **url)
 {
     *url = NULL;
-    if (request->status < 300 || request->status > 399)
+    if (request->form || request->status < 300 || request->status > 399)
         return false;
     curl_easy_getinfo(request->easy, CURLINFO_REDIRECT_URL, url);
     return *url != NULL;

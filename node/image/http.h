@@ -1,8 +1,9 @@
-/* http.h - GET over libcurl, several at a time, on the caller's own loop.
+/* http.h - GET, and POST of a form, over libcurl, several at a time, on the
+ * caller's own loop.
  *
  * Redirects are followed here, one by one: at most HTTP_REDIRECTS_MAX, never
  * from https to http, and the Authorization header goes to the first origin
- * only. */
+ * only. A form is not sent on at all. */
 #pragma once
 
 #include "base/buffer.h"
@@ -32,6 +33,7 @@ struct http_request {
     const char *url;
     const char *accept;        /* or NULL */
     const char *authorization; /* or NULL: the header's value; copied */
+    const char *form;          /* or NULL: POSTed as it is */
     uint64_t offset;           /* > 0: ask for the bytes from there on */
     bool allow_http;
     size_t body_max; /* bytes; more is RESOURCE_EXHAUSTED */

@@ -11,7 +11,7 @@ enum { LOOP_WAIT_MS = 1000 };
 
 void image_registry_init(struct image_registry *registry, struct http *http,
                          const struct reference *reference, bool insecure,
-                         const char *credentials)
+                         const struct auth_credentials *credentials)
 {
     bool hub = strcmp(reference->host, "docker.io") == 0;
 
@@ -23,8 +23,7 @@ void image_registry_init(struct image_registry *registry, struct http *http,
     snprintf(registry->base, sizeof registry->base, "%s://%s/v2/%s",
              registry->allow_http ? "http" : "https",
              hub ? "registry-1.docker.io" : reference->host, reference->name);
-    snprintf(registry->credentials, sizeof registry->credentials, "%s",
-             credentials);
+    registry->credentials = *credentials;
 }
 
 void image_registry_fini(struct image_registry *registry)
@@ -107,40 +106,59 @@ static int run_until_finished(struct image_registry *registry,
     return 0;
 }
 
-static int fetch_token(struct image_registry *registry,
-                       const struct auth_challenge *challenge,
-                       struct error *why)
+static int ask_for_token(struct image_registry *registry,
+                         struct http_request *request, struct error *why)
 {
-    CLEANUP(free_pointer)
-    char *scope =
-        memory_format("repository:%s:pull", registry->reference->name);
-    CLEANUP(free_pointer)
-    char *basic =
-        registry->credentials[0] ? auth_basic(registry->credentials) : NULL;
-    CLEANUP(http_request_fini)
-    struct http_request request = {
-        .authorization = basic,
-        .allow_http = registry->allow_http,
-        .body_max = AUTH_TOKEN_MAX_BYTES,
-    };
-    char url[AUTH_URL_MAX];
+    struct buffer *body = &request->body;
     CLEANUP(buffer_fini) struct buffer token;
 
     buffer_init(&token, AUTH_TOKEN_MAX_BYTES);
-    if (auth_token_url(challenge, scope, registry->allow_http, url, why) != 0)
+    request->allow_http = registry->allow_http;
+    request->body_max = AUTH_TOKEN_MAX_BYTES;
+    if (run_until_finished(registry, request, why) != 0)
         return (int)why->code;
-    request.url = url;
-    if (run_until_finished(registry, &request, why) != 0)
-        return (int)why->code;
-    if (request.why.code != ERROR_OK || request.status != 200)
-        return image_registry_explain(registry, &request, "a token", why);
-    if (auth_token_parse(buffer_data(&request.body),
-                         buffer_length(&request.body), &token, why) != 0)
+    if (request->form && (request->status == 404 || request->status == 405))
+        return error_set(why, ERROR_UNAUTHENTICATED,
+                         "its token server takes no identity tokens");
+    if (request->why.code != ERROR_OK || request->status != 200)
+        return image_registry_explain(registry, request, "a token", why);
+    if (auth_token_parse(buffer_data(body), buffer_length(body), &token, why) !=
+        0)
         return (int)why->code;
     free(registry->authorization);
     registry->authorization =
         memory_format("Bearer %s", (const char *)buffer_data(&token));
     return 0;
+}
+
+static int fetch_token(struct image_registry *registry,
+                       const struct auth_challenge *challenge,
+                       struct error *why)
+{
+    const struct auth_credentials *credentials = &registry->credentials;
+    CLEANUP(free_pointer)
+    char *scope =
+        memory_format("repository:%s:pull", registry->reference->name);
+    CLEANUP(free_pointer)
+    char *basic = credentials->user[0] ? auth_basic(credentials->user) : NULL;
+    CLEANUP(http_request_fini) struct http_request request = {0};
+    char url[AUTH_URL_MAX];
+    char form[AUTH_FORM_MAX];
+
+    if (credentials->identity[0]) {
+        if (auth_token_form(challenge, scope, registry->allow_http,
+                            credentials->identity, form, why) != 0)
+            return (int)why->code;
+        request.url = challenge->realm;
+        request.form = form;
+    } else {
+        if (auth_token_url(challenge, scope, registry->allow_http, url, why) !=
+            0)
+            return (int)why->code;
+        request.url = url;
+        request.authorization = basic;
+    }
+    return ask_for_token(registry, &request, why);
 }
 
 int image_registry_authorize(struct image_registry *registry,
@@ -156,16 +174,16 @@ int image_registry_authorize(struct image_registry *registry,
         return (int)why->code;
     if (challenge.scheme == AUTH_BEARER)
         return fetch_token(registry, &challenge, why);
-    if (challenge.scheme == AUTH_BASIC && registry->credentials[0] &&
+    if (challenge.scheme == AUTH_BASIC && registry->credentials.user[0] &&
         !registry->authorization) {
-        registry->authorization = auth_basic(registry->credentials);
+        registry->authorization = auth_basic(registry->credentials.user);
         return 0;
     }
-    return error_set(
-        why, ERROR_UNAUTHENTICATED, "it wants %s",
-        challenge.scheme == AUTH_BASIC
-            ? (registry->credentials[0] ? "other credentials" : "credentials")
-            : "authentication of an unknown kind");
+    return error_set(why, ERROR_UNAUTHENTICATED, "it wants %s",
+                     challenge.scheme == AUTH_BASIC
+                         ? (registry->credentials.user[0] ? "other credentials"
+                                                          : "credentials")
+                         : "authentication of an unknown kind");
 }
 
 static void request_reset(struct http_request *request)

@@ -20,14 +20,13 @@ struct image_registry {
     const struct reference *reference; /* borrowed */
     bool allow_http;
     char base[REFERENCE_HOST_MAX + REFERENCE_NAME_MAX + 32]; /* .../v2/NAME */
-    char credentials[AUTH_CREDENTIALS_MAX];                  /* or "" */
+    struct auth_credentials credentials;
     char *authorization; /* owned; NULL until asked for */
 };
 
-/* `credentials` is "user:password" or "". */
 void image_registry_init(struct image_registry *registry, struct http *http,
                          const struct reference *reference, bool insecure,
-                         const char *credentials);
+                         const struct auth_credentials *credentials);
 void image_registry_fini(struct image_registry *registry);
 
 /* The manifest of a tag or digest, and its media type. NOT_FOUND names it;

@@ -33,17 +33,17 @@ static int open_registry(struct source *source,
 {
     CLEANUP(buffer_fini) struct buffer text = {.limit = AUTH_FILE_MAX_BYTES};
     const char *host = source->reference.host;
-    char credentials[AUTH_CREDENTIALS_MAX] = "";
+    struct auth_credentials credentials = {0};
 
     if (options->auth_file) {
         if (file_read(AT_FDCWD, options->auth_file, &text, why) != 0)
             return error_wrap(why, "registry credentials");
         if (auth_credentials_find(buffer_data(&text), buffer_length(&text),
-                                  host, credentials, why) != 0)
+                                  host, &credentials, why) != 0)
             return (int)why->code;
     }
     image_registry_init(&source->registry, &source->http, &source->reference,
-                        is_insecure(options, host), credentials);
+                        is_insecure(options, host), &credentials);
     return 0;
 }
 

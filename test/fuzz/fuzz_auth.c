@@ -41,11 +41,16 @@ static void token(const uint8_t *bytes, size_t length)
 
 static void credentials(const uint8_t *bytes, size_t length)
 {
-    char out[AUTH_CREDENTIALS_MAX];
+    const struct auth_challenge challenge = {AUTH_BEARER, "https://t", "s", ""};
+    struct auth_credentials out;
+    char form[AUTH_FORM_MAX];
     struct error why;
 
-    if (auth_credentials_find(bytes, length, "h", out, &why) == 0)
-        assert(out[0] == '\0' || strchr(out, ':'));
+    if (auth_credentials_find(bytes, length, "h", &out, &why) != 0)
+        return;
+    assert(out.user[0] == '\0' || strchr(out.user, ':'));
+    if (auth_token_form(&challenge, "x", false, out.identity, form, &why) == 0)
+        assert(!strpbrk(form, "\r\n "));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)

@@ -14,7 +14,17 @@ enum { REQUEST_MAX = 16384 };
 
 /* ---- one request --------------------------------------------------------- */
 
-/* Read up to the empty line; false when it never comes. */
+/* Have as many bytes as its head says come, where that is whole? */
+static bool is_whole(const char *request)
+{
+    const char *end = strstr(request, "\r\n\r\n");
+    const char *length = strstr(request, "\r\nContent-Length: ");
+    size_t body = length ? strtoul(length + 18, NULL, 10) : 0;
+
+    return end && strlen(end + 4) >= body;
+}
+
+/* Read a request; false when its end never comes. */
 static bool read_request(int fd, char request[REQUEST_MAX])
 {
     size_t length = 0;
@@ -26,7 +36,7 @@ static bool read_request(int fd, char request[REQUEST_MAX])
             return false;
         length += (size_t)got;
         request[length] = '\0';
-        if (strstr(request, "\r\n\r\n"))
+        if (is_whole(request))
             return true;
     }
     return false;
@@ -76,15 +86,19 @@ struct answer {
 };
 
 static void decide(struct fake_registry *registry, const char *path,
-                   const char *authorization, const char *range,
-                   struct answer *out)
+                   const char *request, struct answer *out)
 {
+    char authorization[1024];
+    char range[1024];
     struct fake_route *route = find_route(registry, path);
     int left = FAKE_LOG_MAX - (int)registry->log_length;
 
+    find_header(request, "\r\nAuthorization: ", authorization);
+    find_header(request, "\r\nRange: ", range);
     registry->log_length +=
         (size_t)snprintf(registry->log + registry->log_length, (size_t)left,
-                         "%s auth=%s range=%s\n", path, authorization, range);
+                         "%s auth=%s range=%s form=%s\n", path, authorization,
+                         range, strstr(request, "\r\n\r\n") + 4);
     assert(registry->log_length < FAKE_LOG_MAX);
     memset(out, 0, sizeof *out);
     out->status = 404;
@@ -148,17 +162,13 @@ static void answer_one(struct fake_registry *registry, int fd)
 {
     char request[REQUEST_MAX];
     char path[FAKE_PATH_MAX] = "";
-    char authorization[1024];
-    char range[1024];
     struct answer answer;
     struct pollfd wait[] = {{fd, POLLIN, 0}, {registry->stop[0], POLLIN, 0}};
 
-    if (!read_request(fd, request) || sscanf(request, "GET %511s", path) != 1)
+    if (!read_request(fd, request) || sscanf(request, "%*s %511s", path) != 1)
         return;
-    find_header(request, "\r\nAuthorization: ", authorization);
-    find_header(request, "\r\nRange: ", range);
     pthread_mutex_lock(&registry->lock);
-    decide(registry, path, authorization, range, &answer);
+    decide(registry, path, request, &answer);
     pthread_mutex_unlock(&registry->lock);
     send_answer(fd, &answer);
     if (answer.stall)

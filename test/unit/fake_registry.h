@@ -39,7 +39,7 @@ struct fake_registry {
     pthread_mutex_t lock; /* of all below */
     struct fake_route routes[FAKE_ROUTES_MAX];
     size_t route_count;
-    char log[FAKE_LOG_MAX]; /* "PATH auth=... range=...\n" a request */
+    char log[FAKE_LOG_MAX]; /* "PATH auth=... range=... form=...\n" each */
     size_t log_length;
 };
 

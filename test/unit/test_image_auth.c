@@ -86,6 +86,31 @@ static void token_urls_are_escaped_and_secure(void **state)
                      ERROR_INVALID_ARGUMENT);
 }
 
+static void identity_tokens_are_escaped_and_secure(void **state)
+{
+    struct auth_challenge challenge = {AUTH_BEARER, "https://a/t", "reg&x", ""};
+    char long_one[AUTH_CREDENTIALS_MAX];
+    char form[AUTH_FORM_MAX];
+    struct error why;
+
+    (void)state;
+    assert_int_equal(auth_token_form(&challenge, "repository:a:pull", false,
+                                     "a+b=&c", form, &why),
+                     0);
+    assert_string_equal(form, "grant_type=refresh_token&client_id=kontor"
+                              "&service=reg%26x&scope=repository%3Aa%3Apull"
+                              "&refresh_token=a%2Bb%3D%26c");
+    memset(long_one, '/', sizeof long_one - 1);
+    long_one[sizeof long_one - 1] = '\0';
+    assert_int_equal(
+        auth_token_form(&challenge, "s", false, long_one, form, &why), 0);
+    strcpy(challenge.realm, "http://a/t");
+    assert_int_equal(auth_token_form(&challenge, "s", false, "x", form, &why),
+                     ERROR_INVALID_ARGUMENT);
+    assert_int_equal(auth_token_form(&challenge, "s", true, "x", form, &why),
+                     0);
+}
+
 static const struct {
     const char *json;
     const char *token; /* NULL: refused */
@@ -125,34 +150,42 @@ static const char config[] =
     "\"x.io\":{\"auth\":\"!!!!\"},\"n.io\":{\"auth\":\"bm9uZQ==\"},"
     "\"https://url.io/v2/\":{\"auth\":\"dTpw\"},\"p.io\":{\"username\":\"me\","
     "\"password\":\"a:b\"},\"h.io\":{\"username\":\"me\"},"
+    "\"i.io\":{\"auth\":\"MDA6\",\"identitytoken\":\"e/y=\"},"
+    "\"j.io\":{\"identitytoken\":\"only\"},"
     "\"https://index.docker.io/v1/\":{\"auth\":\"aHViOng=\"}}}";
 
 static const struct {
     const char *host;
     const char *credentials; /* NULL: refused */
+    const char *identity;
 } lookups[] = {
-    {"a.io", "user:pass"},  {"b.io:5000", "u:p"},   {"b.io", ""},
-    {"e.io", ""},           {"x.io", NULL},         {"n.io", NULL},
-    {"docker.io", "hub:x"}, {"url.io", "u:p"},      {"p.io", "me:a:b"},
-    {"h.io", ""},           {"docker.io.evil", ""}, {"l.io", ""},
+    {"a.io", "user:pass", ""},  {"b.io:5000", "u:p", ""},
+    {"b.io", "", ""},           {"e.io", "", ""},
+    {"x.io", NULL, ""},         {"n.io", NULL, ""},
+    {"docker.io", "hub:x", ""}, {"url.io", "u:p", ""},
+    {"p.io", "me:a:b", ""},     {"h.io", "", ""},
+    {"docker.io.evil", "", ""}, {"l.io", "", ""},
+    {"i.io", "00:", "e/y="},    {"j.io", "", "only"},
 };
 
 static void credentials_are_found_by_host(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(lookups); i++) {
-        char out[AUTH_CREDENTIALS_MAX] = "untouched";
+        struct auth_credentials out = {"untouched", "untouched"};
         struct error why;
         int failed = auth_credentials_find(config, strlen(config),
-                                           lookups[i].host, out, &why);
+                                           lookups[i].host, &out, &why);
 
         if (!lookups[i].credentials) {
             assert_int_equal(failed, ERROR_INVALID_ARGUMENT);
             assert_non_null(strstr(why.message, lookups[i].host));
+            assert_string_equal(out.user, "untouched");
             continue;
         }
         assert_int_equal(failed, 0);
-        assert_string_equal(out, lookups[i].credentials);
+        assert_string_equal(out.user, lookups[i].credentials);
+        assert_string_equal(out.identity, lookups[i].identity);
     }
 }
 
@@ -171,6 +204,7 @@ int main(void)
         cmocka_unit_test(challenges_are_read),
         cmocka_unit_test(broken_challenges_are_refused),
         cmocka_unit_test(token_urls_are_escaped_and_secure),
+        cmocka_unit_test(identity_tokens_are_escaped_and_secure),
         cmocka_unit_test(tokens_are_taken_from_json),
         cmocka_unit_test(credentials_are_found_by_host),
         cmocka_unit_test(basic_is_base64),

@@ -149,6 +149,43 @@ static void a_token_is_fetched_and_shown(void **state)
     free(challenge);
 }
 
+/* With an identity token of the user's there are no other credentials. */
+static void an_identity_token_is_posted_for_another(void **state)
+{
+    struct image_world *world = *state;
+    const char *answer = "{\"access_token\":\"abc\"}";
+    struct fake_route token = {.path = "/token",
+                               .body = (const uint8_t *)answer,
+                               .length = strlen(answer)};
+    char *challenge = memory_format(
+        "Bearer realm=\"http://%s/token\",service=\"reg\"", world->host);
+    char *json = memory_format("{\"auths\":{\"%s\":{\"auth\":\"MDA6\","
+                               "\"identitytoken\":\"mine\"}}}",
+                               world->host);
+
+    image_world_put_file(world->folder, "auth.json", json, strlen(json));
+    protect(world, "Bearer abc", challenge);
+    image_world_refuses(world, "app:1", ERROR_UNAUTHENTICATED,
+                        "takes no identity tokens");
+    token.status = 307; /* nobody else gets it */
+    token.header = "Location: /v2/other\r\n";
+    fake_registry_serve(&world->registry, &token);
+    image_world_refuses(world, "app:1", ERROR_FAILED_PRECONDITION, "307");
+    assert_int_equal(fake_registry_count(&world->registry, "/v2/other"), 0);
+    token.status = 200;
+    token.header = NULL;
+    fake_registry_serve(&world->registry, &token);
+    image_world_pulls(world, "app:1");
+    assert_int_equal(
+        fake_registry_count(&world->registry,
+                            "/token auth= range= form=grant_type=refresh_token&"
+                            "client_id=kontor&service=reg&scope=repository%3A"
+                            "app%3Apull&refresh_token=mine"),
+        3);
+    free(json);
+    free(challenge);
+}
+
 static void basic_credentials_are_shown_when_asked_for(void **state)
 {
     struct image_world *world = *state;
@@ -290,6 +327,7 @@ static int run_all(void)
         PULL_TEST(a_registry_is_left_alone_for_as_long_as_it_asks),
         PULL_TEST(a_registry_that_asks_for_too_long_is_told_of),
         PULL_TEST(a_token_is_fetched_and_shown),
+        PULL_TEST(an_identity_token_is_posted_for_another),
         PULL_TEST(basic_credentials_are_shown_when_asked_for),
         PULL_TEST(wrong_credentials_are_not_tried_forever),
         PULL_TEST(credentials_stay_with_their_registry),
