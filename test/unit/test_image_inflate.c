@@ -299,6 +299,28 @@ static void a_bomb_is_stopped(void **state)
     assert_true(total <= INFLATE_FREE_BYTES);
 }
 
+/* However well it is compressed, or not at all: to the byte. */
+static void what_is_too_large_is_stopped(void **state)
+{
+    enum { PIECE_BYTES = sizeof room };
+    uint8_t *piece = memory_new(PIECE_BYTES); /* a tar of zeros */
+    uint64_t total = 0;
+    const struct inflate_out out = {sink_on_room, sink_on_bytes, &total};
+    struct inflate *inflate = inflate_new(&out);
+    struct error why = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < INFLATE_MAX_BYTES / PIECE_BYTES; i++)
+        assert_int_equal(inflate_add(inflate, piece, PIECE_BYTES, &why), 0);
+    assert_int_equal(total, INFLATE_MAX_BYTES);
+    assert_int_equal(inflate_add(inflate, piece, 1, &why),
+                     ERROR_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(why.message, "more than 64 GiB"));
+    assert_int_equal(total, INFLATE_MAX_BYTES);
+    inflate_free(inflate);
+    free(piece);
+}
+
 #define STREAM_TEST(function) \
     cmocka_unit_test_setup_teardown(function, streams_open, streams_close)
 
@@ -316,6 +338,7 @@ int main(void)
         STREAM_TEST(damaged_gzip_is_noticed),
         STREAM_TEST(bytes_after_gzip_are_refused),
         STREAM_TEST(a_bomb_is_stopped),
+        cmocka_unit_test(what_is_too_large_is_stopped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
