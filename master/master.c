@@ -43,9 +43,11 @@ static int on_save(void *data, int fd, struct error *why)
     return cluster_save(master->cluster, fd, why);
 }
 
-static int on_load(void *data, int fd, uint64_t index, struct error *why)
+/* On a thread of its own: `master` is only asked what stays as it is. */
+static int on_load(void *data, int fd, uint64_t index, void **out,
+                   struct error *why)
 {
-    struct master *master = data;
+    const struct master *master = data;
     struct cluster *loaded;
 
     if (cluster_load(&loaded, fd, why) != 0) {
@@ -63,13 +65,26 @@ static int on_load(void *data, int fd, uint64_t index, struct error *why)
         cluster_free(loaded);
         return code;
     }
-    watchers_reset(&master->watchers, loaded);
-    placer_reset(&master->placer, loaded);
-    master->dispatch.cluster = loaded;
-    master->state_replaced = true;
-    cluster_free(master->cluster);
-    master->cluster = loaded;
+    *out = loaded;
     return 0;
+}
+
+static void *on_exchange(void *data, void *loaded)
+{
+    struct master *master = data;
+    struct cluster *former = master->cluster;
+
+    master->cluster = loaded;
+    watchers_reset(&master->watchers, master->cluster);
+    placer_reset(&master->placer, master->cluster);
+    master->dispatch.cluster = master->cluster;
+    master->state_replaced = true;
+    return former;
+}
+
+static void on_drop(void *state)
+{
+    cluster_free(state);
 }
 
 static void on_changed(void *data)
@@ -190,7 +205,8 @@ static int open_replica(struct master *master, struct error *why)
         .heartbeat_ms = config->heartbeat_ms,
         .snapshot_entries = config->snapshot_entries,
         .format = master->cluster->known,
-        .machine = {on_apply, on_save, on_load, on_changed, master, format_of},
+        .machine = {on_apply, on_save, on_load, on_exchange, on_drop,
+                    on_changed, master, format_of},
     };
 
     return replica_open(&master->replica, master->loop, master->server,

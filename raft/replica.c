@@ -376,6 +376,21 @@ static int open_store(struct replica *replica,
     return code;
 }
 
+/* Nobody is there yet whom it could hold up. */
+static int load_snapshot(struct replica *replica, struct error *why)
+{
+    const struct replica_machine *machine = &replica->machine;
+    void *loaded;
+
+    if (replica->snapshot.index == 0)
+        return 0;
+    if (snapshot_load(replica->folder, &replica->snapshot, machine, &loaded,
+                      why) != 0)
+        return why->code;
+    machine->drop(machine->exchange(machine->data, loaded));
+    return 0;
+}
+
 /* What the disk holds: the store, then the snapshot that it names. */
 static int open_disk(struct replica *replica,
                      const struct replica_config *config, struct error *why)
@@ -390,8 +405,7 @@ static int open_disk(struct replica *replica,
     memcpy(snapshot->sha256, content.snapshot_sha256, sizeof snapshot->sha256);
     snapshot->configuration = raft_payload_take(content.configuration);
     if (snapshot_clean(replica->folder, snapshot->index, why) != 0 ||
-        (snapshot->index && snapshot_restore(replica->folder, snapshot,
-                                             &replica->machine, why) != 0)) {
+        load_snapshot(replica, why) != 0) {
         store_content_fini(&content);
         store_free(replica->store);
         return why->code;

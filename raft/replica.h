@@ -32,8 +32,15 @@ struct replica_machine {
                   size_t length);
     /* Runs in a forked child: nothing but reading memory and writing `fd`. */
     int (*save)(void *data, int fd, struct error *why);
-    /* Replace the state by what `fd` holds; unchanged when it fails. */
-    int (*load)(void *data, int fd, uint64_t index, struct error *why);
+    /* Make a state of what `fd` holds, as of entry `index`, beside the one in
+     * use, which it does not touch: it runs on a thread of its own while the
+     * others go on. */
+    int (*load)(void *data, int fd, uint64_t index, void **loaded,
+                struct error *why);
+    /* `loaded` takes the place of the state in use, which is returned. */
+    void *(*exchange)(void *data, void *loaded);
+    /* Free a state that is not in use; on any thread. */
+    void (*drop)(void *state);
     /* Role, term, leader, readiness or members changed. */
     void (*changed)(void *data);
     void *data;

@@ -3,8 +3,15 @@
  *   made    enough applied -> snapshot_save (child) -> store_compact
  *           -> raft_compact, the older file removed
  *   sent    the core asks -> install_send -> raft_snapshot_sent
- *   taken   install_receive -> machine.load, raft_installed, store_compact in
- *           one turn -> answered when durable */
+ *   taken   install_receive -> snapshot_load (worker thread)
+ *           -> machine.exchange, raft_installed, store_compact in one turn
+ *           -> answered when durable
+ *
+ * Loading takes seconds when the state is large. The core does not know of it:
+ * it goes on as a follower whose log lacks what the snapshot holds, and is
+ * asked again whether the snapshot is wanted when it is loaded. So whoever
+ * counts a snapshot, by its answer, has it on the disk and in use, and may lead
+ * at once. */
 #include "raft/replica_parts.h"
 
 #include "base/clock.h"
@@ -367,36 +374,64 @@ static void install(struct replica *replica, struct install_receive *receive,
     replica_perform(replica);
 }
 
-static int load(struct replica *replica, const struct snapshot *snapshot,
-                struct error *why)
-{
-    CLEANUP(fd_close) int fd = -1;
-    const struct replica_machine *machine = &replica->machine;
+/* A snapshot that came, read on a thread of its own. `receive` stays, and with
+ * it the replica, until it is answered. */
+struct loading {
+    uv_work_t work;
+    struct replica *replica;
+    struct install_receive *receive;
+    const struct snapshot *snapshot; /* borrowed from `receive` */
+    void *state;                     /* owned, when it could be loaded */
+    struct error why;
+};
 
-    if (snapshot_open(replica->folder, snapshot->index, &fd, why) != 0)
-        return why->code;
-    return machine->load(machine->data, fd, snapshot->index, why);
+static void load(uv_work_t *work)
+{
+    struct loading *loading = container_of(work, struct loading, work);
+    const struct replica *replica = loading->replica; /* what is constant */
+
+    (void)snapshot_load(replica->folder, loading->snapshot, &replica->machine,
+                        &loading->state, &loading->why);
+}
+
+/* An answer frees `receive`, and the last of it the replica. */
+static void on_loaded(uv_work_t *work, int status)
+{
+    struct loading *loading = container_of(work, struct loading, work);
+    struct replica *replica = loading->replica;
+    const struct replica_machine *machine = &replica->machine;
+    const struct snapshot *snapshot = loading->snapshot;
+    uint64_t settled = 0;
+
+    (void)status; /* nobody cancels it */
+    if (!replica->closing)
+        replica_perform(replica); /* raft_installed() wants it empty */
+    if (loading->why.code) {
+        log_error("raft: install snapshot %" PRIu64 ": %s", snapshot->index,
+                  loading->why.message);
+        install_receive_fail(loading->receive, &loading->why);
+    } else if (is_wanted(replica, snapshot, &settled)) {
+        snapshot_drop(replica->loop, machine,
+                      machine->exchange(machine->data, loading->state));
+        install(replica, loading->receive, snapshot);
+    } else {
+        snapshot_drop(replica->loop, machine, loading->state);
+        snapshot_remove(replica->loop, replica->folder, snapshot->index);
+        install_receive_answer(loading->receive, settled);
+    }
+    free(loading);
 }
 
 static void on_ready(void *data, struct install_receive *receive,
                      const struct snapshot *snapshot)
 {
     struct replica *replica = data;
-    uint64_t settled = 0;
-    struct error why;
+    struct loading *loading = memory_new(sizeof *loading);
 
-    if (!replica->closing)
-        replica_perform(replica); /* raft_installed() wants it empty */
-    if (!is_wanted(replica, snapshot, &settled)) {
-        snapshot_remove(replica->loop, replica->folder, snapshot->index);
-        install_receive_answer(receive, settled);
-    } else if (load(replica, snapshot, &why) != 0) {
-        log_error("raft: install snapshot %" PRIu64 ": %s", snapshot->index,
-                  why.message);
-        install_receive_fail(receive, &why);
-    } else {
-        install(replica, receive, snapshot);
-    }
+    loading->replica = replica;
+    loading->receive = receive;
+    loading->snapshot = snapshot;
+    uv_queue_work(replica->loop, &loading->work, load, on_loaded);
 }
 
 static void on_receive_ended(void *data, struct install_receive *receive)

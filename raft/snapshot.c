@@ -111,8 +111,9 @@ int snapshot_open(const char *folder, uint64_t index, int *fd,
     return 0;
 }
 
-int snapshot_restore(const char *folder, const struct snapshot *snapshot,
-                     const struct replica_machine *machine, struct error *why)
+int snapshot_load(const char *folder, const struct snapshot *snapshot,
+                  const struct replica_machine *machine, void **loaded,
+                  struct error *why)
 {
     CLEANUP(free_pointer)
     char *path = snapshot_path(folder, snapshot->index, "");
@@ -128,9 +129,41 @@ int snapshot_restore(const char *folder, const struct snapshot *snapshot,
         return error_wrap(why, "%s", path);
     if (memcmp(sha256, snapshot->sha256, sizeof sha256) != 0)
         return error_set(why, ERROR_DATA_LOSS, "%s has a wrong checksum", path);
-    if (machine->load(machine->data, fd, snapshot->index, why) != 0)
+    if (machine->load(machine->data, fd, snapshot->index, loaded, why) != 0)
         return error_wrap(why, "load %s", path);
     return 0;
+}
+
+struct unused_state {
+    uv_work_t work;
+    void (*drop)(void *state);
+    void *state;
+};
+
+static void drop_unused(uv_work_t *work)
+{
+    struct unused_state *unused = container_of(work, struct unused_state, work);
+
+    unused->drop(unused->state);
+}
+
+static void on_dropped(uv_work_t *work, int status)
+{
+    (void)status; /* nobody cancels it */
+    free(container_of(work, struct unused_state, work));
+}
+
+void snapshot_drop(uv_loop_t *loop, const struct replica_machine *machine,
+                   void *state)
+{
+    struct unused_state *unused;
+
+    if (!state)
+        return;
+    unused = memory_new(sizeof *unused);
+    unused->drop = machine->drop;
+    unused->state = state;
+    uv_queue_work(loop, &unused->work, drop_unused, on_dropped);
 }
 
 static void close_dir(DIR **stream)

@@ -30,9 +30,15 @@ int snapshot_open(const char *folder, uint64_t index, int *fd,
                   struct error *why);
 
 /* Read the file whole, compare its SHA-256, then let `machine` load it.
- * DATA_LOSS names the file. Blocks: for the start only. */
-int snapshot_restore(const char *folder, const struct snapshot *snapshot,
-                     const struct replica_machine *machine, struct error *why);
+ * *loaded is the caller's: to exchange or drop. DATA_LOSS names the file.
+ * Takes seconds for a large state; on any thread. */
+int snapshot_load(const char *folder, const struct snapshot *snapshot,
+                  const struct replica_machine *machine, void **loaded,
+                  struct error *why);
+
+/* Free a state that is not in use, off the loop's thread. NULL is none. */
+void snapshot_drop(uv_loop_t *loop, const struct replica_machine *machine,
+                   void *state);
 
 /* Write what `machine` saves, durably, and its SHA-256. Blocks; see below. */
 int snapshot_write(const char *folder, uint64_t index,

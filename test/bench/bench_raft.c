@@ -73,13 +73,21 @@ static int machine_save(void *data, int fd, struct error *why)
     return fd_write_all(fd, "state", 5, why);
 }
 
-static int machine_load(void *data, int fd, uint64_t index, struct error *why)
+static int machine_load(void *data, int fd, uint64_t index, void **loaded,
+                        struct error *why)
 {
     (void)data;
     (void)fd;
     (void)index;
     (void)why;
+    *loaded = NULL;
     return 0;
+}
+
+static void *machine_exchange(void *data, void *loaded)
+{
+    (void)data;
+    return loaded;
 }
 
 static void tell(const struct node *node, int what)
@@ -213,8 +221,8 @@ static _Noreturn void run_member(int id, bool measure)
         .folder = place,
         .members = all,
         .member_count = MEMBERS,
-        .machine = {machine_apply, machine_save, machine_load, machine_changed,
-                    node},
+        .machine = {machine_apply, machine_save, machine_load, machine_exchange,
+                    free, machine_changed, node},
     };
     struct server *server;
     uv_loop_t loop;

@@ -222,6 +222,7 @@ static void begin_anew(void)
     struct master *master = the_master();
     struct replica *replica = master->replica;
     const struct replica_machine *machine = &replica->machine;
+    void *loaded;
     struct error why;
 
     dispatch_follow(&master->dispatch);
@@ -229,9 +230,10 @@ static void begin_anew(void)
     master->leading = false;
     master->role_changed = true;
     lseek(all.state, 0, SEEK_SET);
-    if (machine->load(machine->data, all.state, replica->applied_index, &why) !=
-        0)
+    if (machine->load(machine->data, all.state, replica->applied_index, &loaded,
+                      &why) != 0)
         abort();
+    machine->drop(machine->exchange(machine->data, loaded));
     uv_run(&world.loop, UV_RUN_NOWAIT);
 }
 

@@ -116,7 +116,8 @@ static int save_state(void *data, int fd, struct error *why)
     return fd_write_all(fd, state, sizeof state, why);
 }
 
-static int load_state(void *data, int fd, uint64_t index, struct error *why)
+static int load_state(void *data, int fd, uint64_t index, void **loaded,
+                      struct error *why)
 {
     uint8_t state[STATE_BYTES + 1];
 
@@ -126,6 +127,7 @@ static int load_state(void *data, int fd, uint64_t index, struct error *why)
     assert(read(fd, state, sizeof state) == STATE_BYTES);
     for (unsigned i = 0; i < STATE_BYTES; i++)
         assert(state[i] == 'x');
+    *loaded = NULL;
     return 0;
 }
 
@@ -155,11 +157,12 @@ static void compact(struct store_file *file)
 static int restore(const struct store_content *content, struct error *why)
 {
     struct snapshot snapshot = {.index = content->snapshot_index};
+    void *loaded;
 
     memcpy(snapshot.sha256, content->snapshot_sha256, sizeof snapshot.sha256);
     if (snapshot_clean(folder, snapshot.index, why) != 0)
         return why->code;
-    return snapshot_restore(folder, &snapshot, &machine, why);
+    return snapshot_load(folder, &snapshot, &machine, &loaded, why);
 }
 
 /* ---- what a crash left ---- */

@@ -48,22 +48,35 @@ static int machine_save(void *data, int fd, struct error *why)
     return fd_write_all(fd, filler, FILLER_BYTES, why);
 }
 
-static int machine_load(void *data, int fd, uint64_t index, struct error *why)
+static int machine_load(void *data, int fd, uint64_t index, void **loaded,
+                        struct error *why)
 {
-    struct member *member = data;
+    const struct member *member = data;
     struct member_state state;
     struct stat info;
 
-    assert_int_equal(fstat(fd, &info), 0);
-    if (info.st_size != sizeof state + FILLER_BYTES)
+    if (member->load_gate)
+        save_gate_pass(member->load_gate);
+    if (fstat(fd, &info) != 0 || info.st_size != sizeof state + FILLER_BYTES)
         return error_set(why, ERROR_INVALID_ARGUMENT, "not a state");
     if (fd_read_exact(fd, &state, sizeof state, why) != 0)
         return why->code;
-    assert_true(state.index <= index);
-    member->state = state;
-    member->state.index = index;
-    member->loads++;
+    if (state.index > index)
+        return error_set(why, ERROR_INVALID_ARGUMENT, "of another index");
+    state.index = index;
+    *loaded = memory_copy(&state, sizeof state);
     return 0;
+}
+
+static void *machine_exchange(void *data, void *loaded)
+{
+    struct member *member = data;
+    void *former = memory_copy(&member->state, sizeof member->state);
+
+    memcpy(&member->state, loaded, sizeof member->state);
+    free(loaded);
+    member->loads++;
+    return former;
 }
 
 static void machine_changed(void *data)
@@ -81,9 +94,10 @@ static uint32_t machine_format(const void *data)
 
 struct replica_machine member_machine(struct member *member)
 {
-    return (struct replica_machine){machine_apply, machine_save,
-                                    machine_load,  machine_changed,
-                                    member,        machine_format};
+    return (struct replica_machine){
+        machine_apply, machine_save,    machine_load, machine_exchange,
+        free,          machine_changed, member,       machine_format,
+    };
 }
 
 /* ---- members ---- */

@@ -39,7 +39,8 @@ struct member {
     unsigned changes;       /* machine.changed */
     bool saving_fails;      /* snapshots cannot be saved */
     struct save_gate *gate; /* that saving waits at; NULL: none. Borrowed */
-    uint32_t format;        /* that its program knows */
+    struct save_gate *load_gate; /* and loading */
+    uint32_t format;             /* that its program knows */
 };
 
 /* The one cluster of a test program. */

@@ -463,7 +463,7 @@ static bool moves_pods(const struct raft_entry *entry)
     return moves;
 }
 
-static void on_proposed(void *data, uint64_t lives)
+static void on_worst(void *data, uint64_t lives)
 {
     struct kmaster *kmaster = data;
 
@@ -482,8 +482,20 @@ void fault_on_submitted(struct host *host, const struct store_write *write)
     for (size_t i = 0; i < write->entry_count; i++)
         moves |= moves_pods(&write->entries[i]);
     if (moves && kmaster_leader() == host->data && world_chance(30))
-        world_after(world_between(0, 2 * world.traits.sync_us), on_proposed,
+        world_after(world_between(0, 2 * world.traits.sync_us), on_worst,
                     host->data, host->lives);
+}
+
+/* A snapshot is being loaded, and another leader may have in its log what the
+ * snapshot is for. */
+void fault_on_loading(uint64_t within_us)
+{
+    const struct kmaster *leader = kmaster_leader();
+
+    if (leader && !world.healed && world.traits.fault_every_us &&
+        world_chance(30))
+        world_after(world_between(0, within_us), on_worst, leader->host->data,
+                    leader->host->lives);
 }
 
 void fault_start(void)

@@ -1,6 +1,8 @@
 /* fault.h - what goes wrong: processes, machines, links, disks, clocks. */
 #pragma once
 
+#include <stdint.h>
+
 struct host;
 struct store_write;
 
@@ -9,3 +11,5 @@ void fault_start(void);
 void fault_heal(void);
 /* Entries were handed to a master's store. */
 void fault_on_submitted(struct host *host, const struct store_write *write);
+/* A snapshot is being loaded, or the state that it replaced freed. */
+void fault_on_loading(uint64_t within_us);

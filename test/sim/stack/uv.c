@@ -5,6 +5,7 @@
 #include "test/sim/stack/uv.h"
 
 #include "base/memory.h"
+#include "test/sim/stack/fault.h"
 #include "test/sim/stack/world.h"
 
 #include <assert.h>
@@ -314,6 +315,42 @@ int uv_fs_fsync(uv_loop_t *loop, uv_fs_t *request, uv_file fd, uv_fs_cb done)
 void uv_fs_req_cleanup(uv_fs_t *request)
 {
     (void)request;
+}
+
+/* ---- work on a thread: done all at once, when it has had its time ---- */
+
+/* A snapshot takes longer to load than to save. */
+enum { WORK_PER_SAVE = 4 };
+
+struct work_errand {
+    struct errand errand;
+    uv_work_t *request;
+    uv_work_cb work;
+    uv_after_work_cb done;
+};
+
+static void on_work(struct errand *errand, bool lost)
+{
+    struct work_errand *work = container_of(errand, struct work_errand, errand);
+
+    (void)lost; /* what was begun is to be freed */
+    work->work(work->request);
+    work->done(work->request, 0);
+    free(work);
+}
+
+int uv_queue_work(uv_loop_t *loop, uv_work_t *request, uv_work_cb work,
+                  uv_after_work_cb done)
+{
+    struct work_errand *started = memory_new(sizeof *started);
+    uint64_t takes_us = world_between(1, WORK_PER_SAVE * world.traits.save_us);
+
+    started->request = request;
+    started->work = work;
+    started->done = done;
+    errand_start(&started->errand, process_of(loop), takes_us, on_work);
+    fault_on_loading(takes_us);
+    return 0;
 }
 
 /* ---- what nobody in this world uses: backups ---- */
