@@ -308,6 +308,90 @@ static void follower_left_behind_gets_a_snapshot(void **state)
     cluster_wait(cluster_agrees, NULL, "agreement");
 }
 
+static bool is_loading(void *data)
+{
+    return save_gate_child(data) != 0;
+}
+
+/* Commands that one of them lacks, and no log has any more. Returns it: it has
+ * begun to load them, and waits at the gate. */
+static struct member *leave_loading(struct save_gate *gate)
+{
+    struct member *leading;
+    struct member *behind;
+
+    cluster.snapshot_entries = 100;
+    cluster_start();
+    leading = cluster_wait_leader();
+    behind = cluster_follower(leading);
+    member_stop(behind);
+    for (int i = 0; i < 3; i++)
+        member_commit_many(leading, 100);
+    cluster_wait(member_has_last_snapshot, leading, "a snapshot");
+    behind->load_gate = gate;
+    member_start(behind);
+    cluster_wait(is_loading, gate, "a snapshot to be loaded");
+    return behind;
+}
+
+/* The leader has it alone, and goes on to lead: the answers to heartbeats
+ * confirm it. Only what is to be committed waits. */
+static void who_loads_a_snapshot_answers(void **state)
+{
+    struct save_gate *gate = save_gate_new();
+    struct member *loading = leave_loading(gate);
+    struct member *leading = cluster_wait_leader();
+    uint64_t term = replica_status(leading->replica).term;
+    struct asked asked;
+
+    (void)state;
+    member_stop(cluster_follower(loading) == leading
+                    ? cluster_follower(leading)
+                    : cluster_follower(loading));
+    member_ask(leading, &asked, "more");
+    for (int i = 0; i < 20; i++) {
+        struct asked read = {.read.done = asked_on_read};
+
+        replica_read(leading->replica, &read.read);
+        cluster_wait(asked_is_done, &read, "a read");
+        assert_int_equal(read.why.code, 0);
+    }
+    assert_int_equal(loading->loads, 0);
+    assert_false(asked.done);
+    save_gate_open(gate);
+    cluster_wait(asked_is_done, &asked, "a command");
+    assert_int_equal(asked.why.code, 0);
+    assert_int_equal(replica_status(leading->replica).term, term);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(loading->loads, 1);
+    loading->load_gate = NULL;
+    save_gate_free(gate);
+}
+
+static bool is_closing(void *data)
+{
+    return !((const struct member *)data)->server;
+}
+
+/* What is loaded then is freed; the next start begins with the older state. */
+static void who_loads_a_snapshot_can_close(void **state)
+{
+    struct save_gate *gate = save_gate_new();
+    struct member *loading = leave_loading(gate);
+
+    (void)state;
+    member_begin_stop(loading);
+    cluster_wait(is_closing, loading, "a member to begin to close");
+    save_gate_open(gate);
+    cluster_wait(member_is_down, loading, "a member to close");
+    assert_int_equal(loading->loads, 0);
+    loading->load_gate = NULL;
+    member_start(loading);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+    assert_int_equal(loading->loads, 1);
+    save_gate_free(gate);
+}
+
 /* The log keeps a tail for who is only a little behind. */
 static void follower_a_little_behind_needs_no_snapshot(void **state)
 {
@@ -419,6 +503,8 @@ int main(void)
         STORY(all_restart_from_their_logs),
         STORY(restarts_from_a_snapshot),
         STORY(follower_left_behind_gets_a_snapshot),
+        STORY(who_loads_a_snapshot_answers),
+        STORY(who_loads_a_snapshot_can_close),
         STORY(follower_a_little_behind_needs_no_snapshot),
         STORY(damaged_snapshot_is_refused),
         STORY(cluster_of_one),
