@@ -34,11 +34,12 @@ enum { LATE_MS = 20 };
 /* ---- the end of a turn ---- */
 
 /* What keeps us from taking a command. Returns the code, 0 for nothing. */
-static int check_command(const struct replica *replica,
+static int check_command(struct replica *replica,
                          const struct replica_command *command,
                          struct error *why)
 {
-    uint64_t free_bytes = store_free_bytes(replica->store);
+    uint64_t reserve_bytes = replica_reserve_bytes(replica);
+    uint64_t free_bytes = store_free_bytes(replica->store, reserve_bytes);
     uint32_t leader = raft_leader(replica->raft);
 
     if (raft_role(replica->raft) != RAFT_LEADER)
@@ -56,12 +57,12 @@ static int check_command(const struct replica *replica,
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "commands of %d MiB are under way",
                          REPLICA_PROPOSALS_MAX_BYTES >> 20);
-    if (free_bytes < STORE_RESERVE_BYTES)
+    if (free_bytes < reserve_bytes)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
-                         "the disk of %s:%s has %" PRIu64
-                         " KiB left, %d MiB are kept in reserve",
+                         "the disk of %s:%s has %" PRIu64 " KiB left, %" PRIu64
+                         " MiB are kept in reserve",
                          replica->name, replica->folder, free_bytes >> 10,
-                         STORE_RESERVE_BYTES >> 20);
+                         reserve_bytes >> 20);
     if (replica->pending.count >= REPLICA_PROPOSALS_MAX)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "%d commands are under way", REPLICA_PROPOSALS_MAX);
@@ -76,8 +77,9 @@ static void propose(struct replica *replica)
     struct raft_payload **payloads = memory_array(count, sizeof(void *));
     size_t taken = 0;
     uint64_t first = raft_last_index(replica->raft) + 1;
+    uint64_t reserve_bytes = replica_reserve_bytes(replica);
 
-    if (store_free_bytes(replica->store) < STORE_RESERVE_BYTES)
+    if (store_free_bytes(replica->store, reserve_bytes) < reserve_bytes)
         replica_make_way(replica);
     replica->commands = NULL; /* a callback may bring new ones */
     replica->command_count = 0;

@@ -38,6 +38,9 @@ void replica_fail_reads(struct replica_reads *reads, const char *text);
 
 /* ---- replica_snapshot.c ---- */
 
+/* What is to stay free on the disk: room for the next one, too, which is
+ * written before the last is removed. */
+uint64_t replica_reserve_bytes(struct replica *replica);
 /* Begin one when enough was applied since the last. */
 void replica_snapshot_check(struct replica *replica);
 /* Stream the newest one to each of the members. */

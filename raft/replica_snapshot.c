@@ -155,6 +155,11 @@ static uint64_t snapshot_size(struct replica *replica)
     return replica->sized_bytes;
 }
 
+uint64_t replica_reserve_bytes(struct replica *replica)
+{
+    return STORE_RESERVE_BYTES + snapshot_size(replica);
+}
+
 /* Cheap enough to be written whenever it is asked for. */
 enum { SNAPSHOT_SMALL_BYTES = 4 << 20 };
 

@@ -301,10 +301,10 @@ void store_compact(struct store *store, struct store_compaction *compaction)
                                     .compaction = compaction});
 }
 
-uint64_t store_free_bytes(struct store *store)
+uint64_t store_free_bytes(struct store *store, uint64_t reserve_bytes)
 {
     /* While commands are refused nothing is written, and nothing measured. */
-    if (atomic_load(&store->free_bytes) < STORE_RESERVE_BYTES)
+    if (atomic_load(&store->free_bytes) < reserve_bytes)
         measure_free(store);
     return atomic_load(&store->free_bytes);
 }

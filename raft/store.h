@@ -15,8 +15,9 @@ struct store;
 
 enum { STORE_SHA256_BYTES = 32 };
 
-/* Kept free on the disk, so that a full one refuses new commands while what
- * is under way and compaction still go through. */
+/* Kept free on the disk, and as much as a snapshot takes, so that a full one
+ * refuses new commands while what is under way and compaction still go
+ * through. */
 enum { STORE_RESERVE_BYTES = 16 << 20 };
 
 /* What a store held when it was opened. */
@@ -103,8 +104,8 @@ struct store_compaction {
 void store_compact(struct store *store, struct store_compaction *compaction);
 
 /* Bytes left on the store's disk, as of the last transaction or, where they
- * are fewer than the reserve, as of now. */
-uint64_t store_free_bytes(struct store *store);
+ * were fewer than the reserve then, as of now. */
+uint64_t store_free_bytes(struct store *store, uint64_t reserve_bytes);
 
 /* Finish what was submitted, then close one that was started. */
 void store_close(struct store *store, void (*closed)(void *data), void *data);

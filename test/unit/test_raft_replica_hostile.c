@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "kontor/v1/raft.pb-c.h"
 #include "raft/core/message.h"
+#include "raft/replica_state.h"
 #include "rpc/channel.h"
 
 #include <dirent.h>
@@ -608,13 +609,20 @@ static void nearly_full_disk_refuses_commands(void **state)
     memset(large, 'x', REPLICA_COMMAND_MAX_BYTES / 2);
     member_start_of(alone, 1);
     cluster_wait_leader();
-    for (i = 0; i < COMMANDS_MAX && !asked.why.code; i++)
+    member_commit(alone, "one");
+    alone->replica->sized_bytes = 20 << 20; /* as if a snapshot had them */
+    asked = member_propose(alone, "two");
+    assert_int_equal(asked.why.code, ERROR_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(asked.why.message, "36 MiB are kept in reserve"));
+    alone->replica->sized_bytes = 0;
+    asked.why.code = 0;
+    for (i = 1; i < COMMANDS_MAX && !asked.why.code; i++)
         asked = member_propose(alone, large);
     free(large);
     assert_true(i > 1);
     assert_int_equal(asked.why.code, ERROR_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(asked.why.message, alone->folder));
-    assert_non_null(strstr(asked.why.message, "kept in reserve"));
+    assert_non_null(strstr(asked.why.message, "16 MiB are kept in reserve"));
 
     /* Nothing is lost, and it can be read. */
     assert_int_equal(alone->state.count, i - 1);

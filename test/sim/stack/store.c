@@ -87,8 +87,9 @@ void store_free(struct store *store)
     free(store);
 }
 
-uint64_t store_free_bytes(struct store *store)
+uint64_t store_free_bytes(struct store *store, uint64_t reserve_bytes)
 {
+    (void)reserve_bytes;
     return store->process->host->disk_free_bytes;
 }
 
