@@ -1,8 +1,7 @@
 /* replica.h - one member of the cluster: core, store and network together.
  *
  * The state machine is the caller's: it is told of each committed entry in
- * order, writes itself to a file in a forked child for a snapshot, and reads
- * such a file back. */
+ * order, is written to a file in a forked child, and read from one. */
 #pragma once
 
 #include "base/error.h"
@@ -32,15 +31,11 @@ struct replica_machine {
                   size_t length);
     /* Runs in a forked child: nothing but reading memory and writing `fd`. */
     int (*save)(void *data, int fd, struct error *why);
-    /* Make a state of what `fd` holds, as of entry `index`, beside the one in
-     * use, which it does not touch: it runs on a thread of its own while the
-     * others go on. */
-    int (*load)(void *data, int fd, uint64_t index, void **loaded,
-                struct error *why);
-    /* `loaded` takes the place of the state in use, which is returned. */
-    void *(*exchange)(void *data, void *loaded);
-    /* Free a state that is not in use; on any thread. */
-    void (*drop)(void *state);
+    /* Make a state of what `fd` holds, beside the one in use; on any thread. */
+    int (*load)(void *, int fd, uint64_t index, void **out, struct error *why);
+    /* Take `state` into use; returns the one that was. */
+    void *(*exchange)(void *data, void *state);
+    void (*drop)(void *state); /* one that is not in use; on any thread */
     /* Role, term, leader, readiness or members changed. */
     void (*changed)(void *data);
     void *data;
@@ -59,18 +54,16 @@ struct replica_config {
     unsigned lease_drift_permille; /* see raft.h; 0: reads ask a quorum */
     uint64_t election_timeout_ms;  /* 0: 150 */
     uint64_t heartbeat_ms;         /* 0: 50 */
-    /* Between snapshots; 0: 50,000. A fifth of it stays in the log after one;
-     * more when the snapshot is larger. */
+    /* Between snapshots, more when they are large; 0: 50,000. A fifth stays. */
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes; /* or bytes of entries; 0: 64 MiB */
     uint32_t format;         /* of commands that the machine can apply */
     struct replica_machine machine;
 };
 
-/* Opens the store, loads the newest snapshot, adds the Raft service to
- * `server` (which is not yet serving) and connects to the other members.
- * INVALID_ARGUMENT names what is wrong with the members; else what the store
- * or the snapshot says. Blocks while it reads the disk. */
+/* Opens the store, loads the newest snapshot, adds the Raft service to `server`
+ * (not yet serving), connects to the others. INVALID_ARGUMENT names what is
+ * wrong with the members; else what the store or the snapshot says. Blocks. */
 int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
                  const struct replica_config *config, struct error *why);
 
