@@ -268,7 +268,7 @@ test: deps ## everything: unit tests, corpora, simulator, end to end
 
 .PHONY: tests
 SIMULATORS := $(B)/test/sim/sim $(B)/test/sim/disk/disk $(B)/test/sim/stack/stack
-tests: $(UNIT_TESTS) $(REPLAYS) $(SIMULATORS) $(B)/test/linear/check
+tests: $(UNIT_TESTS) $(REPLAYS) $(SIMULATORS) $(B)/test/linear/check $(B)/test/upgrade/writer
 
 unit: all $(UNIT_TESTS) ## the unit tests alone
 	$(Q)B=$(B) test/run unit
@@ -294,7 +294,7 @@ HOURS ?= 1
 soak: $(SIMULATORS) ## the simulators for HOURS=1, with seeds of their own
 	$(Q)B=$(B) test/sim/soak $(HOURS)
 
-e2e: all $(B)/test/linear/check ## the end-to-end tests alone
+e2e: all $(B)/test/linear/check $(B)/test/upgrade/writer ## the end-to-end tests alone
 	$(Q)B=$(B) test/run e2e
 
 # Not of `make test`: it needs the history, and builds another one.

@@ -112,3 +112,51 @@ join() { # NAME PORT
     expect 2 masters add m5
     expect 2 masters rm
 }
+
+# What it takes is written down for test/upgrade/figures.py: `step WHAT CMD...`.
+step() {
+    local from
+    from=$(now_ns)
+    "${@:2}"
+    echo "$from $(now_ns) $1" >>"$WORK/steps"
+}
+
+now_ns() {
+    python3 -c 'import time; print(time.monotonic_ns())'
+}
+
+kill_and_see() { # NAME
+    kill -9 "$(pid_of "$1")"
+    await 5 is "$1" role down
+}
+
+add() { # NAME
+    local port
+    port=$(free_port)
+    join "$1" "$port"
+    await 5 grep -q "waiting to be added" "$WORK/$1.log"
+    kctl masters add "$1" "127.0.0.1:$port"
+    await 5 is "$1" role follower
+}
+
+@test "a leader that died is replaced while clients write: nothing lost, nothing twice" {
+    local dead said figures
+    step "m5 added" add m5
+    mkfifo "$WORK/said"
+    "$B/test/upgrade/writer" "$WORK/history" >"$WORK/said" 3>&- &
+    echo $! >"$WORK/writer.pid"
+    exec 4<"$WORK/said"
+    read -r -t 20 -u 4 said && [ "$said" = writing ]
+    : >"$WORK/steps"
+    dead=$(leader)
+    step "$dead killed" kill_and_see "$dead"
+    step "m6 added" add m6
+    step "$dead removed" kctl masters rm "$dead"
+    [ "$(kctl masters | tail -n 1)" = "quorum 2 of 3; tolerates 1 further failure" ]
+    kill -INT "$(cat "$WORK/writer.pid")"
+    read -r -t 60 -u 4 said
+    exec 4<&-
+    figures=$(python3 test/upgrade/figures.py "$WORK/history" "$WORK/steps" "$said")
+    "$B/test/linear/check" "$WORK/history"
+    sed 's/^/#/' <<<"$figures" >&3
+}
