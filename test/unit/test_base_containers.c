@@ -1,8 +1,9 @@
-/* buffer, list and map: their invariants through many random steps. */
+/* buffer, list, map and series: their invariants through many random steps. */
 #include "base/buffer.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/random.h"
+#include "base/series.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,12 +116,69 @@ static void map_finds_what_is_in(void **state)
     map_fini(&map);
 }
 
+enum { SERIES_SPAN = 3000 };
+
+/* The neighbours of `number`, found by looking at each. */
+static void check_series(const struct series *series, char *const in,
+                         uint64_t number)
+{
+    uint64_t below = number;
+    uint64_t above = number + 1;
+
+    while (below > 0 && !in[below - 1])
+        below--;
+    while (above < SERIES_SPAN && !in[above])
+        above++;
+    assert_ptr_equal(series_find(series, number),
+                     in[number] ? &in[number] : NULL);
+    assert_ptr_equal(series_before(series, number),
+                     below > 0 ? &in[below - 1] : NULL);
+    assert_ptr_equal(series_after(series, number),
+                     above < SERIES_SPAN ? &in[above] : NULL);
+}
+
+/* Things come with growing numbers and leave in any order, the first or the
+ * last more than others. */
+static void series_is_in_order(void **state)
+{
+    static char in[SERIES_SPAN];
+    struct random random = {.state = 3};
+    struct series series = {0};
+    uint64_t next = 1;
+
+    (void)state;
+    while (next + 3 < SERIES_SPAN) {
+        uint64_t number = random_below(&random, next + 1);
+        const char *thing;
+        uint32_t count = 0;
+
+        if (random_below(&random, 4) == 0 && series_after(&series, 0))
+            number = (uint64_t)((char *)series_after(&series, 0) - in);
+        if (random_below(&random, 2) == 0) {
+            next += random_below(&random, 3);
+            in[next] = 1;
+            series_append(&series, next, &in[next]);
+            next++;
+        } else if (number < next && in[number]) {
+            in[number] = 0;
+            series_remove(&series, number);
+        }
+        check_series(&series, in, random_below(&random, SERIES_SPAN));
+        for (uint32_t at = 0; (thing = series_walk(&series, &at)); count++)
+            assert_int_equal(*thing, 1);
+        assert_int_equal(count, series_count(&series));
+        assert_true(series.holes <= count);
+    }
+    series_fini(&series);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffer_keeps_order),
         cmocka_unit_test(buffer_refuses_past_its_limit),
         cmocka_unit_test(map_finds_what_is_in),
+        cmocka_unit_test(series_is_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
