@@ -336,9 +336,10 @@ bench-raft: deps ## how fast the masters agree and are back, beside etcd
 TRACES ?=
 bench-placement: deps ## the placement engine; TRACES=DIR: on real traces
 	$(Q)$(MAKE) --no-print-directory $(B)/test/bench/bench_placement \
-		$(B)/test/bench/bench_plans
+		$(B)/test/bench/bench_plans $(B)/test/bench/bench_memory
 	$(Q)$(B)/test/bench/bench_placement $(TRACES)
 	$(Q)$(B)/test/bench/bench_plans
+	$(Q)$(B)/test/bench/bench_memory
 
 bench-scale: deps ## what the masters bear: NODES=5000 hollow nodes, PODS=1000000
 	$(Q)$(MAKE) --no-print-directory all benches

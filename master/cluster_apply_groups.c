@@ -158,7 +158,7 @@ static bool is_outdated(const struct cluster *cluster,
 static void make_more(struct apply *apply, const struct app *app,
                       const Kontor__V1__ScaleApp *in, size_t count)
 {
-    const struct pod *newest = container_of(app->pods.prev, struct pod, of_app);
+    const struct pod *newest = app_newest_pod(app);
     struct making making = {.spec = newest->facts.spec,
                             .count = count,
                             .node_ids = in->node_ids,
@@ -179,11 +179,10 @@ static void make_more(struct apply *apply, const struct app *app,
 static void stop_some(struct apply *apply, const struct app *app, size_t count)
 {
     struct pod **pods = memory_array(count, sizeof(struct pod *));
-    struct list *link = app->pods.prev;
+    struct pod *pod = app_newest_pod(app);
 
-    for (size_t i = 0; i < count; link = link->prev) {
-        struct pod *pod = container_of(link, struct pod, of_app);
-
+    for (size_t i = 0; i < count;
+         pod = series_before(&app->pods, pod->number)) {
         if (!pod_ended(pod) && !pod->facts.stop_requested)
             pods[i++] = pod;
     }

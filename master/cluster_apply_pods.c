@@ -24,7 +24,8 @@ uint32_t pods_admit(const struct pods *pods, const Kontor__V1__PodSpec *spec,
                   name);
         return 0;
     }
-    if (pods->by_id.count - pods->ended_count + count > PODS_LIVING_MAX) {
+    if (series_count(&pods->all) - pods->ended_count + count >
+        PODS_LIVING_MAX) {
         error_set(why, ERROR_RESOURCE_EXHAUSTED,
                   "the cluster holds %d pods, there is no room for more",
                   PODS_LIVING_MAX);

@@ -33,7 +33,7 @@ static void yield(struct apply *apply, struct pod *pod, struct node *node,
         departure_begin(&node->leaving, node->id, pod, pod->facts.generation);
     pod_unplace(apply, pod, node,
                 text_format("preempted on %s by %s", text_string(node->name),
-                            text_string(winner->facts.name)));
+                            winner->name));
 }
 
 void apply_preempt_pods(struct apply *apply, const Kontor__V1__PreemptPods *in)

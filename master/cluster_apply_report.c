@@ -49,11 +49,9 @@ struct text *pod_status_text(const struct cluster *cluster,
     char exit[64];
 
     if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING) {
-        const char *address = text_string(facts->address);
-
         return text_format("running on %s%s%s",
                            node ? text_string(node->name) : "-",
-                           address[0] ? ", " : "", address);
+                           facts->address[0] ? ", " : "", facts->address);
     }
     if (reason[0]) /* says how it ended, where it did */
         return text_format("%s: %s", phase_text(facts->phase), reason);
@@ -69,7 +67,7 @@ static bool take_over(struct pod_facts *facts,
     struct pod_facts before = *facts;
     bool changed = text_replace(&facts->reason, status->reason);
 
-    changed |= text_replace(&facts->address, status->address);
+    changed |= pod_set_address(facts, status->address);
     changed |= details_replace(&facts->details, status);
     facts->pid = status->pid;
     facts->restarts = status->restarts;
@@ -106,7 +104,7 @@ static void take_status(struct apply *apply, struct pod *pod,
         phase = KONTOR__V1__POD_PHASE__POD_STOPPING;
     if (!changed && phase == pod->facts.phase)
         return;
-    pod->facts.phase = phase;
+    pod->facts.phase = (uint8_t)phase;
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_STATUS,
               pod_status_text(apply->cluster, &pod->facts));
 }

@@ -15,7 +15,7 @@ void pod_event(struct apply *apply, struct pod *pod, int32_t kind,
                    .index = apply->index,
                    .time_ms = apply->time_ms,
                    .kind = kind,
-                   .subject = text_take(pod->facts.name),
+                   .subject = text_new(pod->name),
                    .message = message,
                    .pod = pod_facts_copy(&pod->facts),
                });
@@ -40,7 +40,7 @@ void node_event(struct apply *apply, const struct node *node, int32_t kind,
 static void forget_run(struct pod_facts *facts)
 {
     text_replace(&facts->reason, "");
-    text_replace(&facts->address, "");
+    pod_set_address(facts, "");
     details_drop(facts->details);
     facts->details = NULL;
     facts->pid = 0;
@@ -180,7 +180,7 @@ void pod_end(struct apply *apply, struct pod *pod, int32_t phase)
     cluster->pods.ended_count++;
     pod->app->living--;
     pod->gang = 0;
-    facts->phase = phase;
+    facts->phase = (uint8_t)phase;
     facts->pid = 0;
     pod_event(apply, pod, KONTOR__V1__EVENT_KIND__EVENT_POD_ENDED,
               pod_status_text(cluster, facts));

@@ -2,14 +2,11 @@
 
 size_t app_staying(const struct app *app)
 {
+    const struct pod *pod;
     size_t count = 0;
 
-    list_for_each(link, next, &app->pods)
-    {
-        const struct pod *pod = container_of(link, struct pod, of_app);
-
+    for (uint32_t at = 0; (pod = series_walk(&app->pods, &at));)
         count += !pod_ended(pod) && !pod->facts.stop_requested;
-    }
     return count;
 }
 

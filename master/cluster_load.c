@@ -184,11 +184,11 @@ static void take_facts(struct pod_facts *facts, const Kontor__V1__Pod *pod,
     facts->started_at_ms = status->started_at_ms;
     facts->finished_at_ms = status->finished_at_ms;
     facts->reason = text_new(status->reason);
-    facts->address = text_new(status->address);
+    pod_set_address(facts, status->address);
     facts->details = details_new(status);
     facts->generation = status->generation;
     facts->restarts = status->restarts;
-    facts->phase = (int32_t)status->phase;
+    facts->phase = (uint8_t)status->phase;
     facts->pid = status->pid;
     facts->exit_code = status->exit_code;
     facts->signal = status->signal;
@@ -203,38 +203,19 @@ static bool phase_valid(const Kontor__V1__Pod *pod)
            pod->status->phase <= KONTOR__V1__POD_PHASE__POD_STOPPED;
 }
 
-/* N of "app-N"; 0 when the name is not of that form. */
-static uint32_t number_of(const char *name, const char *app)
-{
-    size_t length = strlen(app);
-    uint64_t number = 0;
-
-    if (strncmp(name, app, length) != 0 || name[length] != '-' ||
-        name[length + 1] == '0' || strlen(name) > POD_NAME_MAX)
-        return 0;
-    for (const char *at = name + length + 1; *at; at++) {
-        if (*at < '0' || *at > '9' || number > UINT32_MAX)
-            return 0;
-        number = number * 10 + (uint64_t)(*at - '0');
-    }
-    return number > UINT32_MAX ? 0 : (uint32_t)number;
-}
-
 static bool pod_valid(const struct cluster *cluster,
                       const Kontor__V1__PodRecord *record, const char *app)
 {
     const Kontor__V1__Pod *pod = record->pod;
-    struct list *last = cluster->pods.all.prev;
-    bool first = list_empty(&cluster->pods.all);
+    const struct pod *last = series_before(&cluster->pods.all, UINT64_MAX);
     bool pending, ended;
     uint32_t number, least;
 
     if (!pod || !phase_valid(pod) || pod->id == 0 ||
         pod->id >= cluster->next_pod_id ||
-        (!first && pod->id <= container_of(last, struct pod, all)->facts.id) ||
-        !app_name_valid(app))
+        (last && pod->id <= last->facts.id) || !app_name_valid(app))
         return false;
-    number = number_of(pod->name, app);
+    number = pod_name_number(pod->name, app);
     least = pods_next_number(&cluster->pods, app);
     if (number == 0 || least == 0 || number < least)
         return false;
@@ -305,7 +286,7 @@ static int load_pods(struct load *load, struct error *why)
             return error_set(why, ERROR_DATA_LOSS,
                              "snapshot's pod record %u is not valid", i);
         pod = pods_add(&cluster->pods, record->pod->id, spec->message->app,
-                       number_of(record->pod->name, spec->message->app),
+                       pod_name_number(record->pod->name, spec->message->app),
                        spec_take(spec));
         pod->gang = record->gang;
         take_facts(&pod->facts, record->pod, record->node_id);
@@ -412,7 +393,6 @@ static int load_events(struct load *load, struct error *why)
         event.message = text_new(record->event->message);
         if (record->event->pod) {
             take_facts(&event.pod, record->event->pod, record->node_id);
-            event.pod.name = text_new(record->event->pod->name);
             event.pod.spec =
                 spec_take(spec_numbered(load, record->spec_number));
         }

@@ -84,3 +84,19 @@ void app_name_of_image(const char *image, char name[APP_NAME_MAX + 1])
     if (used == 0)
         memcpy(name, "pod", sizeof "pod");
 }
+
+uint32_t pod_name_number(const char *name, const char *app)
+{
+    size_t length = strlen(app);
+    uint64_t number = 0;
+
+    if (strncmp(name, app, length) != 0 || name[length] != '-' ||
+        name[length + 1] == '0' || strlen(name) > POD_NAME_MAX)
+        return 0;
+    for (const char *at = name + length + 1; *at; at++) {
+        if (*at < '0' || *at > '9' || number > UINT32_MAX)
+            return 0;
+        number = number * 10 + (uint64_t)(*at - '0');
+    }
+    return number > UINT32_MAX ? 0 : (uint32_t)number;
+}

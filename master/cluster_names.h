@@ -21,6 +21,9 @@ bool app_name_valid(const char *name);
 /* A-Z too, and "." and "_" inside. */
 bool node_name_valid(const char *name);
 
+/* N of the pod's name "app-N"; 0 when it is not of that form. */
+uint32_t pod_name_number(const char *name, const char *app);
+
 /* What else a node says of itself: UTF-8 of NODE_TEXT_MAX bytes at most. */
 bool node_text_valid(const char *text);
 

@@ -1,6 +1,7 @@
 #include "master/cluster_pods.h"
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "master/cluster_departures.h"
 
 #include <assert.h>
@@ -9,10 +10,8 @@
 
 void pods_init(struct pods *pods)
 {
-    map_init(&pods->by_id);
-    map_init(&pods->by_name);
+    pods->all = (struct series){0};
     map_init(&pods->apps);
-    list_init(&pods->all);
     waiting_init(&pods->waiting);
     list_init(&pods->ended);
     pods->ended_count = 0;
@@ -20,38 +19,35 @@ void pods_init(struct pods *pods)
 
 void pods_fini(struct pods *pods, struct specs *specs)
 {
-    list_for_each(link, next, &pods->all)
-        pods_remove(pods, specs, container_of(link, struct pod, all));
+    struct pod *pod;
+
+    while ((pod = series_before(&pods->all, UINT64_MAX)))
+        pods_remove(pods, specs, pod);
     assert(pods->apps.count == 0 && pods->ended_count == 0);
     waiting_fini(&pods->waiting);
-    map_fini(&pods->by_id);
-    map_fini(&pods->by_name);
+    series_fini(&pods->all);
     map_fini(&pods->apps);
 }
 
 struct pod *pods_find(const struct pods *pods, uint64_t id)
 {
-    uint64_t hash = map_hash_id(id);
-    struct map_link *link = map_chain(&pods->by_id, hash);
-
-    while (link && link->hash != hash) /* distinct ids, distinct hashes */
-        link = link->next;
-    return link ? container_of(link, struct pod, by_id) : NULL;
+    return series_find(&pods->all, id);
 }
 
 struct pod *pods_find_name(const struct pods *pods, const char *name)
 {
-    uint64_t hash = map_hash_bytes(name, strlen(name));
-    struct map_link *link = map_chain(&pods->by_name, hash);
+    const char *dash = strrchr(name, '-');
+    size_t length = dash ? (size_t)(dash - name) : 0;
+    char app_name[APP_NAME_MAX + 1];
+    const struct app *app;
 
-    for (; link; link = link->next) {
-        struct pod *pod = container_of(link, struct pod, by_name);
-
-        if (link->hash == hash &&
-            strcmp(text_string(pod->facts.name), name) == 0)
-            return pod;
-    }
-    return NULL;
+    if (!dash || length > APP_NAME_MAX)
+        return NULL;
+    memcpy(app_name, name, length);
+    app_name[length] = '\0';
+    app = pods_find_app(pods, app_name);
+    return app ? series_find(&app->pods, pod_name_number(name, app_name))
+               : NULL;
 }
 
 struct app *pods_find_app(const struct pods *pods, const char *name)
@@ -70,30 +66,28 @@ struct app *pods_find_app(const struct pods *pods, const char *name)
 
 struct pod *pods_after(const struct pods *pods, uint64_t id)
 {
-    struct pod *pod = pods_find(pods, id);
-    struct list *link = pod ? pod->all.next : pods->all.next;
+    return series_after(&pods->all, id);
+}
 
-    while (link != &pods->all &&
-           container_of(link, struct pod, all)->facts.id <= id)
-        link = link->next;
-    return link == &pods->all ? NULL : container_of(link, struct pod, all);
+struct pod *app_newest_pod(const struct app *app)
+{
+    return series_before(&app->pods, UINT64_MAX);
 }
 
 struct pod *app_living_pod(const struct app *app)
 {
-    struct list *link = app->pods.prev;
+    struct pod *pod = app_newest_pod(app);
 
     assert(app->living == 1);
-    while (pod_ended(container_of(link, struct pod, of_app)))
-        link = link->prev;
-    return container_of(link, struct pod, of_app);
+    while (pod_ended(pod))
+        pod = series_before(&app->pods, pod->number);
+    return pod;
 }
 
 uint32_t pods_next_number(const struct pods *pods, const char *app_name)
 {
     const struct app *app = pods_find_app(pods, app_name);
-    uint32_t greatest =
-        app ? container_of(app->pods.prev, struct pod, of_app)->number : 0;
+    uint32_t greatest = app ? app_newest_pod(app)->number : 0;
 
     return greatest == UINT32_MAX ? 0 : greatest + 1;
 }
@@ -107,7 +101,6 @@ static struct app *app_of(struct pods *pods, const char *name)
         return app;
     app = memory_new(sizeof *app + length + 1);
     memcpy(app->name, name, length);
-    list_init(&app->pods);
     map_insert(&pods->apps, &app->by_name, map_hash_bytes(name, length));
     return app;
 }
@@ -115,22 +108,21 @@ static struct app *app_of(struct pods *pods, const char *name)
 struct pod *pods_add(struct pods *pods, uint64_t id, const char *app_name,
                      uint32_t number, struct spec *spec)
 {
-    struct pod *pod = memory_new(sizeof *pod);
-    const struct text *name;
+    char name[POD_NAME_MAX + 1];
+    int length = snprintf(name, sizeof name, "%s-%u", app_name, number);
+    struct pod *pod;
 
+    assert(length > 0 && (size_t)length < sizeof name);
+    pod = memory_new(sizeof *pod + (size_t)length + 1);
+    memcpy(pod->name, name, (size_t)length);
     pod->facts.id = id;
     pod->facts.spec = spec;
-    pod->facts.name = text_format("%s-%u", app_name, number);
-    name = pod->facts.name;
     pod->number = number;
     pod->app = app_of(pods, app_name);
     pod->app->living++;
     list_init(&pod->queue);
-    list_append(&pod->app->pods, &pod->of_app);
-    list_append(&pods->all, &pod->all);
-    map_insert(&pods->by_id, &pod->by_id, map_hash_id(id));
-    map_insert(&pods->by_name, &pod->by_name,
-               map_hash_bytes(name->bytes, name->length));
+    series_append(&pod->app->pods, number, pod);
+    series_append(&pods->all, id, pod);
     return pod;
 }
 
@@ -144,14 +136,13 @@ void pods_remove(struct pods *pods, struct specs *specs, struct pod *pod)
         app->living--;
     departure_end(pod);
     list_remove(&pod->queue);
-    list_remove(&pod->all);
-    list_remove(&pod->of_app);
-    map_remove(&pods->by_id, &pod->by_id);
-    map_remove(&pods->by_name, &pod->by_name);
+    series_remove(&pods->all, pod->facts.id);
+    series_remove(&app->pods, pod->number);
     pod_facts_fini(&pod->facts, specs);
     free(pod);
-    if (list_empty(&app->pods)) {
+    if (series_count(&app->pods) == 0) {
         map_remove(&pods->apps, &app->by_name);
+        series_fini(&app->pods);
         free(app);
     }
 }
@@ -161,6 +152,30 @@ bool pod_phase_ended(int32_t phase)
     return phase == KONTOR__V1__POD_PHASE__POD_SUCCEEDED ||
            phase == KONTOR__V1__POD_PHASE__POD_FAILED ||
            phase == KONTOR__V1__POD_PHASE__POD_STOPPED;
+}
+
+/* What is kept of an address that a node tells. */
+static void clean_address(char clean[POD_ADDRESS_MAX + 1], const char *address)
+{
+    bool fits = strlen(address) <= POD_ADDRESS_MAX;
+
+    utf8_clean(clean, POD_ADDRESS_MAX + 1, fits ? address : "");
+}
+
+bool pod_has_address(const struct pod_facts *facts, const char *address)
+{
+    char clean[POD_ADDRESS_MAX + 1];
+
+    clean_address(clean, address);
+    return strcmp(facts->address, clean) == 0;
+}
+
+bool pod_set_address(struct pod_facts *facts, const char *address)
+{
+    if (pod_has_address(facts, address))
+        return false;
+    clean_address(facts->address, address);
+    return true;
 }
 
 bool pod_runs_once(const struct pod *pod)
@@ -173,9 +188,7 @@ struct pod_facts pod_facts_copy(const struct pod_facts *facts)
 {
     struct pod_facts copy = *facts;
 
-    text_take(copy.name);
     text_take(copy.reason);
-    text_take(copy.address);
     details_take(copy.details);
     spec_take(copy.spec);
     return copy;
@@ -183,9 +196,7 @@ struct pod_facts pod_facts_copy(const struct pod_facts *facts)
 
 void pod_facts_fini(struct pod_facts *facts, struct specs *specs)
 {
-    text_drop(facts->name);
     text_drop(facts->reason);
-    text_drop(facts->address);
     details_drop(facts->details);
     specs_drop(specs, facts->spec);
 }

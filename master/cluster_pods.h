@@ -3,11 +3,15 @@
  * Pure. A pod lives until it has ended for good; ended ones are kept, the
  * oldest forgotten beyond PODS_ENDED_MAX. Ids never return.
  *
- * Invariants: `all` is in order of id. A pod is on exactly one of the queues
- * (of a group that waits, ended) or on its node's list, through `queue`. */
+ * A million of them make most of a master's memory: a field here is as many
+ * megabytes as it has bytes (make bench-placement).
+ *
+ * Invariant: a pod is on exactly one of the queues (of a group that waits,
+ * ended) or on its node's list, through `queue`. */
 #pragma once
 
 #include "base/list.h"
+#include "base/series.h"
 #include "master/cluster_details.h"
 #include "master/cluster_names.h"
 #include "master/cluster_spec.h"
@@ -17,9 +21,10 @@
 enum {
     PODS_LIVING_MAX = 1000000,
     PODS_ENDED_MAX = 4096,
+    POD_ADDRESS_MAX = 15, /* as long as an IPv4 address is */
 };
 
-/* All that is told about a pod; copied into events. */
+/* All that is told about a pod but its name; copied into events. */
 struct pod_facts {
     uint64_t id;
     uint64_t node_id; /* 0: pending; an ended pod keeps its last */
@@ -27,17 +32,16 @@ struct pod_facts {
     uint64_t changed_index;
     uint64_t started_at_ms;
     uint64_t finished_at_ms;
-    struct text *name; /* these five are counted */
-    struct text *reason;
-    struct text *address;
+    struct text *reason; /* these three are counted */
     struct details *details;
     struct spec *spec;
+    char address[POD_ADDRESS_MAX + 1]; /* terminated */
     uint32_t generation; /* grows with each placement; 0: never placed */
     uint32_t restarts;
-    int32_t phase; /* Kontor__V1__PodPhase */
     int32_t pid;
     int32_t exit_code;
     int32_t signal;
+    uint8_t phase; /* Kontor__V1__PodPhase */
     bool oom_killed;
     bool stop_requested;
 };
@@ -45,29 +49,24 @@ struct pod_facts {
 /* The pods with one app's name. */
 struct app {
     struct map_link by_name;
-    struct list pods; /* numbers ascend; empty: the app is forgotten */
-    unsigned living;
+    struct series pods; /* by their numbers; empty: the app is forgotten */
+    uint32_t living;
     char name[]; /* terminated */
 };
 
 struct pod {
     struct pod_facts facts;
-    struct map_link by_id;
-    struct map_link by_name;
-    struct list all;
     struct list queue;
-    struct list of_app;
     struct app *app;
     struct departure *departure; /* owned; NULL: none */
-    uint32_t number;             /* the name is app-number */
+    uint32_t number;
     uint32_t gang; /* that of the first it waits with; 0: with none */
+    char name[];   /* app-number, terminated */
 };
 
 struct pods {
-    struct map by_id;
-    struct map by_name;
+    struct series all; /* by id */
     struct map apps;
-    struct list all;
     struct waiting waiting; /* the pending ones */
     struct list ended;      /* oldest first */
     size_t ended_count;
@@ -80,8 +79,11 @@ struct pod *pods_find(const struct pods *pods, uint64_t id);
 struct pod *pods_find_name(const struct pods *pods, const char *name);
 struct app *pods_find_app(const struct pods *pods, const char *name);
 
-/* The first pod with a greater id, or NULL. O(1) while pod `id` is there. */
+/* The first pod with a greater id, or NULL. */
 struct pod *pods_after(const struct pods *pods, uint64_t id);
+
+/* The one with the greatest number. */
+struct pod *app_newest_pod(const struct app *app);
 
 /* The only one of the app's pods that lives; app->living is 1. */
 struct pod *app_living_pod(const struct app *app);
@@ -111,6 +113,12 @@ static inline bool pod_is_placed(const struct pod *pod, uint64_t node_id,
     return pod && pod->facts.node_id == node_id &&
            pod->facts.generation == generation;
 }
+
+/* Is it the address that pod_set_address() makes of `address`? */
+bool pod_has_address(const struct pod_facts *facts, const char *address);
+
+/* True when it changed. One that is too long is taken as none. */
+bool pod_set_address(struct pod_facts *facts, const char *address);
 
 /* One that must not run twice. */
 bool pod_runs_once(const struct pod *pod);

@@ -15,10 +15,10 @@ struct save {
 static void unnumber(struct cluster *cluster)
 {
     const struct events *events = &cluster->events;
+    const struct pod *pod;
 
-    list_for_each(link, next, &cluster->pods.all)
-        container_of(link, struct pod, all)
-            ->facts.spec->number = 0;
+    for (uint32_t at = 0; (pod = series_walk(&cluster->pods.all, &at));)
+        pod->facts.spec->number = 0;
     for (uint64_t at = events->first; at < events->next; at++) {
         struct spec *spec = events_at(events, at)->pod.spec;
 
@@ -39,12 +39,13 @@ static void number_specs(struct save *save)
 {
     struct cluster *cluster = save->cluster;
     const struct events *events = &cluster->events;
+    const struct pod *pod;
 
     save->specs =
         memory_array(cluster->specs.map.count + 1, sizeof(struct spec *));
     unnumber(cluster);
-    list_for_each(link, next, &cluster->pods.all)
-        number_one(save, container_of(link, struct pod, all)->facts.spec);
+    for (uint32_t at = 0; (pod = series_walk(&cluster->pods.all, &at));)
+        number_one(save, pod->facts.spec);
     for (uint64_t at = events->first; at < events->next; at++) {
         struct spec *spec = events_at(events, at)->pod.spec;
 
@@ -81,7 +82,7 @@ static int save_header(struct save *save, struct error *why)
     header.dropped_index = cluster->events.dropped_index;
     header.specs = save->spec_count;
     header.nodes = (uint32_t)cluster->nodes.count;
-    header.pods = (uint32_t)cluster->pods.by_id.count;
+    header.pods = series_count(&cluster->pods.all);
     header.requests =
         (uint32_t)(cluster->requests.next - cluster->requests.first);
     header.events = (uint32_t)(cluster->events.next - cluster->events.first);
@@ -142,15 +143,14 @@ static int save_pods(struct save *save, struct error *why)
 {
     Kontor__V1__SnapshotRecord out =
         record_of(KONTOR__V1__SNAPSHOT_RECORD__RECORD_POD);
+    const struct pod *pod;
 
-    list_for_each(link, next, &save->cluster->pods.all)
-    {
-        const struct pod *pod = container_of(link, struct pod, all);
+    for (uint32_t at = 0; (pod = series_walk(&save->cluster->pods.all, &at));) {
         const struct pod_facts *facts = &pod->facts;
         Kontor__V1__PodRecord record = KONTOR__V1__POD_RECORD__INIT;
         struct pod_view view;
 
-        pod_view_fill(&view, save->cluster, facts);
+        pod_view_fill(&view, save->cluster, pod);
         strip(&view);
         record.pod = &view.pod;
         record.node_id = facts->node_id;

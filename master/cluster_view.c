@@ -7,8 +7,8 @@ static void borrow(char **field, struct text *text)
         *field = text->bytes;
 }
 
-void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
-                   const struct pod_facts *facts)
+static void fill_pod(struct pod_view *view, const struct cluster *cluster,
+                     const struct pod_facts *facts, const char *name)
 {
     const struct node *node = nodes_find(&cluster->nodes, facts->node_id);
     Kontor__V1__Pod *pod = &view->pod;
@@ -17,7 +17,7 @@ void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
     kontor__v1__pod__init(pod);
     kontor__v1__pod_status__init(status);
     pod->id = facts->id;
-    borrow(&pod->name, facts->name);
+    pod->name = without_const(name);
     pod->spec = facts->spec->message;
     pod->status = status;
     if (node)
@@ -30,7 +30,7 @@ void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
     status->generation = facts->generation;
     status->phase = (Kontor__V1__PodPhase)facts->phase;
     borrow(&status->reason, facts->reason);
-    borrow(&status->address, facts->address);
+    status->address = without_const(facts->address);
     status->pid = facts->pid;
     status->restarts = facts->restarts;
     status->exit_code = facts->exit_code;
@@ -39,6 +39,12 @@ void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
     status->started_at_ms = facts->started_at_ms;
     status->finished_at_ms = facts->finished_at_ms;
     details_tell(facts->details, status);
+}
+
+void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
+                   const struct pod *pod)
+{
+    fill_pod(view, cluster, &pod->facts, pod->name);
 }
 
 void node_view_fill(struct node_view *view, const struct cluster *cluster,
@@ -82,7 +88,7 @@ void event_view_fill(struct event_view *view, const struct cluster *cluster,
     borrow(&view->event.subject, event->subject);
     borrow(&view->event.message, event->message);
     if (event->pod.spec) {
-        pod_view_fill(&view->pod, cluster, &event->pod);
+        fill_pod(&view->pod, cluster, &event->pod, text_string(event->subject));
         view->event.pod = &view->pod.pod;
     }
 }

@@ -25,7 +25,7 @@ struct event_view {
 };
 
 void pod_view_fill(struct pod_view *view, const struct cluster *cluster,
-                   const struct pod_facts *facts);
+                   const struct pod *pod);
 void node_view_fill(struct node_view *view, const struct cluster *cluster,
                     const struct node *node);
 void event_view_fill(struct event_view *view, const struct cluster *cluster,

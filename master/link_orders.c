@@ -333,7 +333,7 @@ static void send_creates(struct link *link)
         kontor__v1__pod_order__init(message);
         message->pod_id = pod->facts.id;
         message->generation = pod->facts.generation;
-        message->name = pod->facts.name->bytes;
+        message->name = pod->name;
         message->spec = pod->facts.spec->message;
         pointers[request.n_pods++] = message;
         bytes += pod->facts.spec->length;

@@ -62,9 +62,9 @@ static Kontor__V1__PodStatus *copy_of(const Kontor__V1__PodStatus *status)
 static bool is_news(const struct pod_facts *facts,
                     const Kontor__V1__PodStatus *status)
 {
-    return facts->phase != (int32_t)status->phase ||
+    return facts->phase != status->phase ||
            !text_is(facts->reason, status->reason) ||
-           !text_is(facts->address, status->address) ||
+           !pod_has_address(facts, status->address) ||
            !details_are(facts->details, status) || facts->pid != status->pid ||
            facts->restarts != status->restarts ||
            facts->exit_code != status->exit_code ||

@@ -43,14 +43,13 @@ static bool is_awaited(const struct placer *placer, const char *app)
 static void app_left(struct placer *placer, const char *name)
 {
     const struct pods *pods = &placer->cluster->pods;
+    const struct pod *pod;
     const struct app *app;
 
     if (!is_awaited(placer, name) || placement_has_app(placer->view, name))
         return;
     app = pods_find_app(pods, name);
-    for (struct list *link = app ? app->pods.next : NULL;
-         link && link != &app->pods; link = link->next) {
-        const struct pod *pod = container_of(link, struct pod, of_app);
+    for (uint32_t at = 0; app && (pod = series_walk(&app->pods, &at));) {
         struct seeker *seeker;
 
         if (pod->facts.phase != KONTOR__V1__POD_PHASE__POD_PENDING)

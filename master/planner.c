@@ -294,7 +294,7 @@ void plan_add(struct plan *plan, const struct plan_nodes *nodes)
     struct placement_node node = {
         .name = "new", .capacity = nodes->capacity, .free = nodes->capacity};
     struct plan_pod *pending =
-        memory_array(pods->by_id.count + 1, sizeof *pending);
+        memory_array(series_count(&pods->all) + 1, sizeof *pending);
     size_t count = list_pending(&pods->waiting, pending);
 
     label_as_new(nodes, &labels);

@@ -15,7 +15,7 @@ static void stop_written(struct write *write, const struct request *request)
 
     response.index = request->index;
     if (pod) {
-        pod_view_fill(&view, cluster, &pod->facts);
+        pod_view_fill(&view, cluster, pod);
         response.pod = &view.pod;
     }
     service_reply(write->call, &response.base);

@@ -107,7 +107,7 @@ static int to_node(struct passage *passage, Kontor__V1__ExecStart *start,
     node = nodes_find(&master->cluster->nodes, pod->facts.node_id);
     if (!node || pod_ended(pod))
         return error_set(why, ERROR_FAILED_PRECONDITION, "pod %s does not run",
-                         text_string(pod->facts.name));
+                         pod->name);
     channel = dispatch_channel(&master->dispatch, pod->facts.node_id);
     if (!channel || !channel_connected(channel))
         return error_set(

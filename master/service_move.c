@@ -80,7 +80,7 @@ static void drained(struct write *write, const struct request *request)
         const struct node *to = nodes_find(&cluster->nodes, facts->node_id);
 
         kontor__v1__planned_move__init(&moves[i]);
-        moves[i].pod = facts->name->bytes;
+        moves[i].pod = without_const(pods[i]->name);
         moves[i].from = node->name->bytes;
         if (to && !pod_ended(pods[i]))
             moves[i].to = to->name->bytes;

@@ -83,12 +83,12 @@ static void tell(struct telling *telling, const struct plan_pod *pod,
     static char stays[] = "may run only once: it stays until it has ended";
 
     kontor__v1__planned_move__init(out);
-    out->pod = pod->pod ? pod->pod->facts.name->bytes
+    out->pod = pod->pod ? without_const(pod->pod->name)
                         : name_of_new(telling, pod->number);
     if (pod->from_id)
         out->from = name_of_node(telling, pod->from_id);
     if (pod->for_whom)
-        out->winner = pod->for_whom->facts.name->bytes;
+        out->winner = without_const(pod->for_whom->name);
     else if (pod->winner)
         out->winner = name_of_new(telling, pod->winner);
     switch (pod->fate) {

@@ -20,7 +20,7 @@ static void view_pod(const struct master *master, const struct pod *pod,
 {
     struct placement_request request;
 
-    pod_view_fill(view, master->cluster, &pod->facts);
+    pod_view_fill(view, master->cluster, pod);
     if (pod->facts.phase != KONTOR__V1__POD_PHASE__POD_PENDING)
         return;
     if (reasons->spec != pod->facts.spec) {

@@ -13,13 +13,12 @@ static void written(struct write *write, const struct request *request)
         kontor__v1__scale_request__unpack(NULL, write->length, write->request);
     const struct app *app = pods_find_app(&cluster->pods, asked->app);
     Kontor__V1__ScaleResponse response = KONTOR__V1__SCALE_RESPONSE__INIT;
+    const struct pod *pod;
 
     response.index = request->index;
     response.term = replica_status(write->master->replica).term;
     if (app) {
-        list_for_each(link, next, &app->pods)
-        {
-            const struct pod *pod = container_of(link, struct pod, of_app);
+        for (uint32_t at = 0; (pod = series_walk(&app->pods, &at));) {
             bool stays = !pod_ended(pod) && !pod->facts.stop_requested;
 
             response.placed += stays && pod->facts.node_id != 0;
@@ -63,8 +62,7 @@ static void propose_scale(struct call *call,
 
     if (request->replicas > staying &&
         request->replicas - staying <= PODS_PER_COMMAND_MAX) {
-        const struct pod *newest =
-            container_of(app->pods.prev, struct pod, of_app);
+        const struct pod *newest = app_newest_pod(app);
 
         place_more(write, newest, request->replicas - staying, reason);
         operation.like_pod_id = newest->facts.id;

@@ -41,9 +41,9 @@ static void written(struct write *write, const struct request *request)
     response.term = replica_status(master->replica).term;
     response.placed = count_placed(cluster, request->subject_id, write->pods);
     if (last)
-        response.last_pod = last->facts.name->bytes;
+        response.last_pod = without_const(last->name);
     if (pod) {
-        pod_view_fill(&view, cluster, &pod->facts);
+        pod_view_fill(&view, cluster, pod);
         response.pod = &view.pod;
     }
     service_reply(write->call, &response.base);

@@ -126,8 +126,7 @@ static void logs(struct master *master, struct call *call,
     node = nodes_find(&cluster->nodes, pod->facts.node_id);
     if (!node) {
         error_set(&why, ERROR_FAILED_PRECONDITION,
-                  "pod %s is on no node: there is no output yet",
-                  text_string(pod->facts.name));
+                  "pod %s is on no node: there is no output yet", pod->name);
         service_fail(call, &why);
     } else {
         order.pod_id = pod->facts.id;

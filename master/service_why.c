@@ -93,7 +93,7 @@ static void answer(struct master *master, struct call *call,
     summary = summary_of(master, pod, placing);
     if (summary)
         response.summary = summary->bytes;
-    pod_view_fill(&view, cluster, &pod->facts);
+    pod_view_fill(&view, cluster, pod);
     response.pod = &view.pod;
     service_reply(call, &response.base);
     text_drop(summary);

@@ -172,7 +172,7 @@ void watchers_progress(struct watchers *watchers, const struct pod *pod,
     struct pod_view view;
     char message[] = "pulling";
 
-    pod_view_fill(&view, watchers->cluster, &pod->facts);
+    pod_view_fill(&view, watchers->cluster, pod);
     view.status.phase = KONTOR__V1__POD_PHASE__POD_PULLING;
     view.status.pulled_bytes = status->pulled_bytes;
     view.status.pull_total_bytes = status->pull_total_bytes;

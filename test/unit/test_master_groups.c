@@ -30,7 +30,7 @@ static void expect(const struct cluster *cluster, const char *pods)
     for (const struct pod *pod = pods_after(&cluster->pods, 0); pod;
          pod = pods_after(&cluster->pods, pod->facts.id)) {
         used += (size_t)snprintf(&text[used], sizeof text - used, "%s%s",
-                                 used ? " " : "", text_string(pod->facts.name));
+                                 used ? " " : "", pod->name);
         if (pod->facts.node_id)
             used += (size_t)snprintf(&text[used], sizeof text - used, "@%u",
                                      (unsigned)pod->facts.node_id);
@@ -118,7 +118,7 @@ static void all_are_made_or_none(void **state)
     expect(c, "web-1@1 web-2@1");
     do_create_many(c, (struct create){0},
                    (struct nodes_chosen){many, PODS_PER_COMMAND_MAX, 0}, false);
-    assert_int_equal(c->pods.by_id.count, 2 + PODS_PER_COMMAND_MAX);
+    assert_int_equal(series_count(&c->pods.all), 2 + PODS_PER_COMMAND_MAX);
     free(many);
     cluster_free(c);
 }
@@ -256,7 +256,7 @@ static void more_are_stopped_than_are_remembered(void **state)
     do_create_many(c, (struct create){0},
                    (struct nodes_chosen){many, PODS_PER_COMMAND_MAX, 0}, true);
     do_scale(c, "web", 0, no_nodes, NO_REQUEST);
-    assert_int_equal(c->pods.by_id.count, PODS_ENDED_MAX);
+    assert_int_equal(series_count(&c->pods.all), PODS_ENDED_MAX);
     free(many);
     cluster_free(loaded(c));
 }

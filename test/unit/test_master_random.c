@@ -322,8 +322,7 @@ static void check_pods(const struct cluster *cluster)
         assert_false(list_empty(&pod->queue));
         if (!pod_ended(pod))
             assert_true(pending == (pod->facts.node_id == 0));
-        assert_ptr_equal(
-            pods_find_name(&cluster->pods, text_string(pod->facts.name)), pod);
+        assert_ptr_equal(pods_find_name(&cluster->pods, pod->name), pod);
     }
     assert_int_equal(ended, cluster->pods.ended_count);
     assert_true(last < cluster->next_pod_id);

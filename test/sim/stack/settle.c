@@ -82,32 +82,29 @@ static const char *pod_missing(struct placer *placer, const struct pod *pod)
     if (pod_ended(pod))
         return NULL;
     if (facts->stop_requested || check_is_stopped(facts->id))
-        return MISSING("%s has not stopped", facts->name->bytes);
+        return MISSING("%s has not stopped", pod->name);
     if (facts->phase == KONTOR__V1__POD_PHASE__POD_RUNNING)
         return NULL;
     if (pod->gang && placer_gang_room(placer, pod, &size) < size)
         return NULL;
     if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
         could_preempt(placer, &request))
-        return MISSING("%s waits where others could make room",
-                       facts->name->bytes);
+        return MISSING("%s waits where others could make room", pod->name);
     if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
         placement_choose(placer->view, &request) == 0)
         return NULL;
-    return MISSING("%s is in phase %d", facts->name->bytes, facts->phase);
+    return MISSING("%s is in phase %d", pod->name, facts->phase);
 }
 
 static const char *pods_missing(struct master *master)
 {
     const struct cluster *cluster = master->cluster;
+    const struct pod *pod;
     const char *text = NULL;
 
-    list_for_each(link, next, &cluster->pods.all)
-    {
-        if (!text)
-            text = pod_missing(&master->placer,
-                               container_of(link, struct pod, all));
-    }
+    for (uint32_t at = 0;
+         !text && (pod = series_walk(&cluster->pods.all, &at));)
+        text = pod_missing(&master->placer, pod);
     if (!text && master->placer.keeper.count > 0 &&
         !master->placer.pending.favoured)
         text = MISSING("room is kept for nobody");
