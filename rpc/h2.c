@@ -5,15 +5,16 @@
  * `sink` is set only inside h2_send(). */
 #include "rpc/h2.h"
 
-#include "base/memory.h"
-
 #include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+enum { SESSION_MAX_BYTES = 3 << 10, FRAMES_MAX_BYTES = 20 << 10 };
+
 struct h2 {
     nghttp2_session *session;
-    void *frames;                   /* nghttp2's, see frames_map() */
     const struct h2_events *events; /* borrowed */
     void *data;
     bool server;
@@ -22,6 +23,12 @@ struct h2 {
     struct buffer *sink;  /* borrowed: where h2_send() puts the bytes */
     size_t target;        /* h2_send()'s */
     char trouble[128];    /* nghttp2's words for what went wrong */
+
+    /* Two pieces of memory for nghttp2, see "memory" below. */
+    bool session_taken;
+    bool frames_taken;
+    _Alignas(max_align_t) uint8_t session_room[SESSION_MAX_BYTES];
+    _Alignas(max_align_t) uint8_t frames_room[FRAMES_MAX_BYTES];
 };
 
 /* The stream that an event is for; NULL when it has left. */
@@ -242,19 +249,29 @@ static void demand(int result)
 
 /* ---- memory -------------------------------------------------------------
  *
- * Each session has a buffer for the greatest frame, and of most connections no
- * frame ever fills its first page: on pages of its own, the others are never
- * touched. With thousands of connections these are most of their memory. */
+ * nghttp2 has a buffer for the greatest frame, and of most connections no frame
+ * is ever greater than a few hundred bytes. A `struct h2` is on pages of its
+ * own: the first holds itself, nghttp2's session, which is the first that is
+ * allocated, and the beginning of that buffer; the others are not touched.
+ * With thousands of connections these are much of their memory. */
 
-enum { FRAMES_MIN_BYTES = 16 << 10, FRAMES_MAP_BYTES = 20 << 10 };
+enum { FRAMES_MIN_BYTES = 16 << 10 };
 
-static void *frames_map(struct h2 *h2)
+static struct h2 *h2_map(void)
 {
-    void *pages = mmap(NULL, FRAMES_MAP_BYTES, PROT_READ | PROT_WRITE,
+    void *pages = mmap(NULL, sizeof(struct h2), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    h2->frames = pages == MAP_FAILED ? NULL : pages;
-    return h2->frames;
+    if (pages == MAP_FAILED)
+        abort(); /* out of memory */
+    return pages;
+}
+
+static bool is_within(const struct h2 *h2, const void *pointer)
+{
+    uintptr_t at = (uintptr_t)pointer;
+
+    return at >= (uintptr_t)h2 && at < (uintptr_t)(h2 + 1);
 }
 
 static void *on_malloc(size_t size, void *data)
@@ -265,20 +282,18 @@ static void *on_malloc(size_t size, void *data)
 
 static void *on_calloc(size_t count, size_t size, void *data)
 {
-    (void)data;
-    return calloc(count, size);
+    struct h2 *h2 = data;
+
+    if (h2->session_taken || count != 1 || size > SESSION_MAX_BYTES)
+        return calloc(count, size);
+    h2->session_taken = true;
+    return h2->session_room;
 }
 
 static void on_free(void *pointer, void *data)
 {
-    struct h2 *h2 = data;
-
-    if (pointer && pointer == h2->frames) {
-        munmap(pointer, FRAMES_MAP_BYTES);
-        h2->frames = NULL;
-    } else {
+    if (!is_within(data, pointer))
         free(pointer);
-    }
 }
 
 static void *on_realloc(void *pointer, size_t size, void *data)
@@ -286,18 +301,18 @@ static void *on_realloc(void *pointer, size_t size, void *data)
     struct h2 *h2 = data;
     void *larger;
 
-    if (!pointer && !h2->frames && size >= FRAMES_MIN_BYTES &&
-        size <= FRAMES_MAP_BYTES)
-        return frames_map(h2);
-    if (!pointer || pointer != h2->frames)
+    if (!pointer && !h2->frames_taken && size >= FRAMES_MIN_BYTES &&
+        size <= FRAMES_MAX_BYTES) {
+        h2->frames_taken = true;
+        return h2->frames_room;
+    }
+    if (pointer != h2->frames_room)
         return realloc(pointer, size);
-    if (size <= FRAMES_MAP_BYTES)
+    if (size <= FRAMES_MAX_BYTES)
         return pointer;
     larger = malloc(size);
-    if (larger) {
-        memcpy(larger, pointer, FRAMES_MAP_BYTES);
-        on_free(pointer, h2);
-    }
+    if (larger)
+        memcpy(larger, pointer, FRAMES_MAX_BYTES);
     return larger;
 }
 
@@ -327,6 +342,8 @@ static nghttp2_option *new_options(void)
     demand(nghttp2_option_new(&option));
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_deflate_dynamic_table_size(option,
+                                                      H2_HEADERS_KNOWN_BYTES);
     nghttp2_option_set_max_outbound_ack(option, H2_ACKS_QUEUED_MAX);
     nghttp2_option_set_max_settings(option, H2_SETTINGS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_BURST,
@@ -338,7 +355,7 @@ static nghttp2_option *new_options(void)
 static struct h2 *h2_new(const struct h2_events *events, void *data,
                          bool server, unsigned streams_max)
 {
-    struct h2 *h2 = memory_new(sizeof *h2);
+    struct h2 *h2 = h2_map();
     nghttp2_mem memory = {h2, on_malloc, on_free, on_calloc, on_realloc};
     nghttp2_session_callbacks *callbacks = new_callbacks();
     nghttp2_option *option = new_options();
@@ -380,7 +397,7 @@ void h2_free(struct h2 *h2)
     if (!h2)
         return;
     nghttp2_session_del(h2->session);
-    free(h2);
+    munmap(h2, sizeof *h2);
 }
 
 int h2_receive(struct h2 *h2, const uint8_t *bytes, size_t length,
