@@ -27,7 +27,7 @@ struct tls {
     bool server;
     bool ready;
     struct rpc_identity peer;
-    struct error trouble; /* found while verifying; code 0 if nothing */
+    struct error *trouble; /* found while verifying; owned; NULL: nothing */
 };
 
 static int bio_read(BIO *bio, char *bytes, size_t length, size_t *read)
@@ -100,18 +100,19 @@ static int on_verify(int good, X509_STORE_CTX *store)
     int error = X509_STORE_CTX_get_error(store);
     char subject[256] = "the peer";
 
-    if (good || tls->trouble.code)
+    if (good || tls->trouble)
         return good;
+    tls->trouble = memory_new(sizeof *tls->trouble);
     if (certificate)
         X509_NAME_oneline(X509_get_subject_name(certificate), subject,
                           sizeof subject);
     if (certificate && (error == X509_V_ERR_CERT_HAS_EXPIRED ||
                         error == X509_V_ERR_CERT_NOT_YET_VALID))
-        tls_certificate_in_time(certificate, subject, &tls->trouble);
-    if (tls->trouble.code)
-        tls->trouble.code = ERROR_UNAUTHENTICATED;
+        tls_certificate_in_time(certificate, subject, tls->trouble);
+    if (tls->trouble->code)
+        tls->trouble->code = ERROR_UNAUTHENTICATED;
     else
-        error_set(&tls->trouble, ERROR_UNAUTHENTICATED, "%s: %s", subject,
+        error_set(tls->trouble, ERROR_UNAUTHENTICATED, "%s: %s", subject,
                   X509_verify_cert_error_string(error));
     return 0;
 }
@@ -168,6 +169,7 @@ void tls_free(struct tls *tls)
     if (!tls)
         return;
     SSL_free(tls->ssl);
+    free(tls->trouble);
     free(tls);
 }
 
@@ -179,8 +181,8 @@ static int explain(struct tls *tls, struct error *why)
     const char *text = ERR_reason_error_string(code);
 
     ERR_clear_error();
-    if (tls->trouble.code) {
-        *why = tls->trouble;
+    if (tls->trouble) {
+        *why = *tls->trouble;
         return (int)why->code;
     }
     if (reason > SSL_AD_REASON_OFFSET)
