@@ -3,9 +3,6 @@
  * Pure. A pod lives until it has ended for good; ended ones are kept, the
  * oldest forgotten beyond PODS_ENDED_MAX. Ids never return.
  *
- * A million of them make most of a master's memory: a field here is as many
- * megabytes as it has bytes (make bench-placement).
- *
  * Invariant: a pod is on exactly one of the queues (of a group that waits,
  * ended) or on its node's list, through `queue`. */
 #pragma once
@@ -75,17 +72,14 @@ struct pods {
 void pods_init(struct pods *pods);
 void pods_fini(struct pods *pods, struct specs *specs);
 
+/* NULL: there is none. pods_after(): the first with a greater id. */
 struct pod *pods_find(const struct pods *pods, uint64_t id);
 struct pod *pods_find_name(const struct pods *pods, const char *name);
 struct app *pods_find_app(const struct pods *pods, const char *name);
-
-/* The first pod with a greater id, or NULL. */
 struct pod *pods_after(const struct pods *pods, uint64_t id);
 
-/* The one with the greatest number. */
+/* The one with the greatest number; the only one that lives. */
 struct pod *app_newest_pod(const struct app *app);
-
-/* The only one of the app's pods that lives; app->living is 1. */
 struct pod *app_living_pod(const struct app *app);
 
 /* The number that the app's next pod gets: one more than the greatest that is
@@ -114,10 +108,8 @@ static inline bool pod_is_placed(const struct pod *pod, uint64_t node_id,
            pod->facts.generation == generation;
 }
 
-/* Is it the address that pod_set_address() makes of `address`? */
-bool pod_has_address(const struct pod_facts *facts, const char *address);
-
 /* True when it changed. One that is too long is taken as none. */
+bool pod_has_address(const struct pod_facts *facts, const char *address);
 bool pod_set_address(struct pod_facts *facts, const char *address);
 
 /* One that must not run twice. */

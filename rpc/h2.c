@@ -255,7 +255,7 @@ static void demand(int result)
  * allocated, and the beginning of that buffer; the others are not touched.
  * With thousands of connections these are much of their memory. */
 
-enum { FRAMES_MIN_BYTES = 16 << 10 };
+enum { FRAMES_MIN_BYTES = 16 << 10, HEADERS_KNOWN_BYTES = 1 << 10 };
 
 static struct h2 *h2_map(void)
 {
@@ -343,7 +343,7 @@ static nghttp2_option *new_options(void)
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_deflate_dynamic_table_size(option,
-                                                      H2_HEADERS_KNOWN_BYTES);
+                                                      HEADERS_KNOWN_BYTES);
     nghttp2_option_set_max_outbound_ack(option, H2_ACKS_QUEUED_MAX);
     nghttp2_option_set_max_settings(option, H2_SETTINGS_MAX);
     nghttp2_option_set_stream_reset_rate_limit(option, H2_RESETS_BURST,

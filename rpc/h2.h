@@ -18,7 +18,6 @@ enum {
     H2_CONNECTION_WINDOW_BYTES = 4 << 20,
     H2_HEADERS_MAX_BYTES = 16 << 10,      /* one block; the rest is cut */
     H2_HEADERS_HARD_MAX_BYTES = 64 << 10, /* then the connection is closed */
-    H2_HEADERS_KNOWN_BYTES = 1 << 10,     /* kept to be sent shorter */
     H2_CONTINUATIONS_MAX = 8,             /* frames of one block */
     H2_SETTINGS_MAX = 32,                 /* entries in one frame */
     H2_ACKS_QUEUED_MAX = 1000,            /* answers to PING and SETTINGS */
