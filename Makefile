@@ -280,14 +280,22 @@ corpora: $(REPLAYS) ## what is known to be worth fuzzing, replayed
 sim: $(SIMULATORS) ## the simulators alone
 	$(Q)B=$(B) test/run sim
 
+# Known mistakes, linked before what was built (test/mutants.sh).
 MUTANTS ?=
-.PHONY: mutants
+COMPILE_MUTANT = $(CC) $(subst ',,$(CPPFLAGS)) $(CFLAGS) -Wl,--gc-sections
+.PHONY: mutants mutants-escapes
 mutants: $(SIMULATORS) ## known mistakes, put in one by one, are noticed
 	$(Q)B=$(B) OBJECTS_sim='$(SIM_OBJECTS)' LIBS_sim='$(SIM_LIBS) $(LIBS)' \
 		OBJECTS_disk='$(DISK_OBJECTS)' LIBS_disk='$(DISK_LIBS)' \
 		OBJECTS_stack='$(STACK_OBJECTS)' LIBS_stack='$(STACK_LIBS)' \
-		COMPILE='$(CC) $(filter-out -DKONTOR%,$(CPPFLAGS)) $(CFLAGS)' \
-		test/sim/mutants/run $(MUTANTS)
+		COMPILE='$(COMPILE_MUTANT)' test/sim/mutants/run $(MUTANTS)
+
+mutants-escapes: all $(UNIT_TESTS) ## each class of escape is noticed without its defence
+	$(Q)B=$(B) OBJECTS_unit='$(UNIT_HELPERS) $(LIBS_ALL)' \
+		LIBS_unit='-lcmocka $(LIBS)' \
+		OBJECTS_kpod='$(B)/node/supervisor/main.o $(LIB_node) $(LIB_proto) $(LIB_base)' \
+		LIBS_kpod='-l:libprotobuf-c.a' \
+		COMPILE='$(COMPILE_MUTANT)' test/unit/mutants/run $(MUTANTS)
 
 HOURS ?= 1
 .PHONY: soak
