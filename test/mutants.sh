@@ -31,11 +31,13 @@ compile() { # tree patch
     done
 }
 
-# What was patched stands before all others.
+# What was patched stands before all others; another program's main.c is not
+# this one's.
 link() { # tree output program [flag]
     local file objects=OBJECTS_$3 libs=LIBS_$3
     objects=" ${!objects} "
     for file in $patched; do
+        [[ $file == */main.o && $objects != *" $B/$file "* ]] && continue
         objects=" $1/$file${objects/ $B\/$file / }"
     done
     mkdir -p "$(dirname "$1/$2")"
