@@ -1,8 +1,7 @@
-#include "master/placement/rebalance.h"
+#include "master/placement/rebalance_parts.h"
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "master/placement/index.h"
 
 #include <string.h>
 
@@ -13,42 +12,10 @@ enum {
     TOLERATED_PART = 128,
     UNLIKE_MAX = 128,  /* shapes in what is repacked at once, or else ... */
     TOGETHER_MIN = 32, /* ... fewer nodes are taken, down to so many */
-    SORT_STEPS = 32,   /* what a pod costs that is sorted and moved */
-    CHOOSE_STEPS = 64, /* and one for which a node is chosen */
-};
-
-/* Pods of one shape that wait for a node. */
-struct pile {
-    struct resources want;
-    uint64_t awkward;
-    size_t count;
-    size_t first; /* in pods[]: they stand together, by shape */
-};
-
-struct loose_pod {
-    struct resources want;
-    uint64_t pod_id;
-    uint64_t from_id;
-};
-
-struct rebalance {
-    struct placement *placement;
-    struct placement_moves moves;
-    size_t moves_max;
-    uint64_t steps_left;
-    size_t together; /* nodes that are repacked at once, at most */
-    struct placement_entry **candidates;
-    size_t candidate_count;
-    struct loose_pod *pods; /* of the nodes that are emptied now */
-    size_t pod_count;
-    struct pile *piles; /* the most awkward first */
-    size_t pile_count;
-    struct placement_move *trial; /* moves of this round */
-    size_t trial_count;
 };
 
 /* False: there are no more. */
-static bool spend(struct rebalance *work, uint64_t steps)
+bool rebalance_spend(struct rebalance *work, uint64_t steps)
 {
     bool enough = steps <= work->steps_left;
 
@@ -56,7 +23,7 @@ static bool spend(struct rebalance *work, uint64_t steps)
     return enough;
 }
 
-static bool is_free(const struct placement_entry *entry)
+bool rebalance_is_free(const struct placement_entry *entry)
 {
     static const struct resources none;
 
@@ -64,8 +31,7 @@ static bool is_free(const struct placement_entry *entry)
            memcmp(&entry->reserved, &none, sizeof none) == 0;
 }
 
-/* What was tried is done: the moves of it count. */
-static void keep_trial(struct rebalance *work)
+void rebalance_keep_trial(struct rebalance *work)
 {
     work->moves.moves = memory_resize(work->moves.moves,
                                       (work->moves.count + work->trial_count) *
@@ -75,133 +41,14 @@ static void keep_trial(struct rebalance *work)
     work->moves.count += work->trial_count;
 }
 
-struct spot {
-    uint64_t key; /* that lists are sorted by */
-    struct placement_entry *entry;
-};
-
-static int by_key(const void *left, const void *right)
+int rebalance_by_key(const void *left, const void *right)
 {
-    const struct spot *a = left;
-    const struct spot *b = right;
+    const struct rebalance_spot *a = left;
+    const struct rebalance_spot *b = right;
 
     if (a->key != b->key)
         return a->key < b->key ? -1 : 1;
     return a->entry->node.id < b->entry->node.id ? -1 : 1;
-}
-
-/* ---- the emptiest, into what others have left ---- */
-
-/* Where a pod may go does not depend on who is where; or for `anti`, which is
- * looked at, only to its gain. */
-static bool stands_alone(const Kontor__V1__PodSpec *spec)
-{
-    return spec->spread[0] == '\0' && spec->n_with == 0;
-}
-
-static bool may_drain(const struct placement_entry *entry)
-{
-    for (uint32_t i = 0; i < entry->resident_count; i++)
-        if (!stands_alone(entry->residents[i].spec))
-            return false;
-    return is_free(entry) && entry->resident_count > 0;
-}
-
-static void set_closed(struct rebalance *work, struct placement_entry *entry,
-                       enum placement_closed closed)
-{
-    entry->node.closed = closed;
-    placement_touch(work->placement, entry);
-}
-
-static uint64_t awkwardness(const struct rebalance *work,
-                            const struct resident *pod)
-{
-    struct resources want = resources_of(pod->spec->resources);
-
-    return demand_awkwardness(&work->placement->demand, &want);
-}
-
-/* For which it is hardest to find a place; there is one. */
-static const struct resident *most_awkward(const struct rebalance *work,
-                                           const struct placement_entry *entry)
-{
-    const struct resident *first = &entry->residents[0];
-
-    for (uint32_t i = 1; i < entry->resident_count; i++)
-        if (awkwardness(work, &entry->residents[i]) > awkwardness(work, first))
-            first = &entry->residents[i];
-    return first;
-}
-
-/* Move what is on a node, which is closed, to open ones; or nothing. */
-static bool drain(struct rebalance *work, struct placement_entry *entry)
-{
-    struct placement *placement = work->placement;
-
-    work->trial_count = 0;
-    while (entry->resident_count > 0) {
-        const struct resident *pod = most_awkward(work, entry);
-        const struct placement_request request = {
-            resources_of(pod->spec->resources), pod->spec->node, pod->spec};
-        struct placement_move move = {pod->pod_id, entry->node.id,
-                                      placement_choose(placement, &request)};
-
-        if (!move.to_id || !spend(work, CHOOSE_STEPS))
-            break;
-        placement_move(placement, &move);
-        work->trial[work->trial_count++] = move;
-    }
-    if (entry->resident_count == 0) {
-        keep_trial(work);
-        return true;
-    }
-    while (work->trial_count > 0) {
-        const struct placement_move *move = &work->trial[--work->trial_count];
-
-        placement_move(
-            placement,
-            &(struct placement_move){move->pod_id, move->to_id, move->from_id});
-    }
-    return false;
-}
-
-/* Those with the fewest pods first. Empty ones are not moved to. */
-static void drain_emptiest(struct rebalance *work, struct spot *spots,
-                           struct placement_entry **empty)
-{
-    struct placement *placement = work->placement;
-    size_t empty_count = 0;
-    size_t count = 0;
-
-    for (size_t i = 0; i < placement->count; i++) {
-        struct placement_entry *entry = placement->nodes[i];
-
-        if (may_drain(entry))
-            spots[count++] = (struct spot){entry->resident_count, entry};
-        else if (entry->resident_count == 0 &&
-                 entry->node.closed == PLACEMENT_OPEN)
-            empty[empty_count++] = entry;
-    }
-    qsort(spots, count, sizeof *spots, by_key);
-    for (size_t i = 0; i < empty_count; i++)
-        set_closed(work, empty[i], PLACEMENT_CORDONED);
-    for (size_t i = 0; i < count; i++) {
-        struct placement_entry *entry = spots[i].entry;
-
-        if (entry->resident_count > spots[i].key || /* some of the others' */
-            work->moves.count + entry->resident_count > work->moves_max)
-            continue;
-        if (!spend(work, 1))
-            break;
-        set_closed(work, entry, PLACEMENT_CORDONED);
-        if (drain(work, entry))
-            empty[empty_count++] = entry;
-        else
-            set_closed(work, entry, PLACEMENT_OPEN);
-    }
-    while (empty_count > 0)
-        set_closed(work, empty[--empty_count], PLACEMENT_OPEN);
 }
 
 /* ---- one node, as full as it goes ---- */
@@ -232,7 +79,7 @@ static void fill(struct filling *filling, const struct resources *room,
         struct resources rest;
 
         if (filling->least <= filling->tolerated || filling->tries == 0 ||
-            !spend(work, 1))
+            !rebalance_spend(work, 1))
             return;
         if (pile->count == 0 || !resources_fit(room, &pile->want))
             continue;
@@ -324,7 +171,7 @@ static void pile_up(struct rebalance *work)
 
 /* Pack the pods of `full` into some of `empty`; keep it if that takes fewer. */
 static bool repack(struct rebalance *work, struct placement_entry **full,
-                   size_t full_count, const struct spot *empty,
+                   size_t full_count, const struct rebalance_spot *empty,
                    size_t empty_count)
 {
     size_t used = 0;
@@ -340,7 +187,7 @@ static bool repack(struct rebalance *work, struct placement_entry **full,
                                    pod->pod_id, full[i]->node.id};
         }
     }
-    if (!spend(work, work->pod_count * SORT_STEPS))
+    if (!rebalance_spend(work, work->pod_count * REBALANCE_SORT_STEPS))
         return false;
     pile_up(work);
     if (work->pile_count > UNLIKE_MAX && full_count > TOGETHER_MIN) {
@@ -355,7 +202,7 @@ static bool repack(struct rebalance *work, struct placement_entry **full,
         return false;
     for (size_t i = 0; i < work->trial_count; i++)
         placement_move(work->placement, &work->trial[i]);
-    keep_trial(work);
+    rebalance_keep_trial(work);
     return true;
 }
 
@@ -381,7 +228,8 @@ static bool may_empty(const struct placement_entry *entry, uint32_t lacking)
 }
 
 /* Empty nodes, the largest first. */
-static size_t list_empty_nodes(struct rebalance *work, struct spot *out)
+static size_t list_empty_nodes(struct rebalance *work,
+                               struct rebalance_spot *out)
 {
     const struct placement *placement = work->placement;
     size_t count = 0;
@@ -389,14 +237,14 @@ static size_t list_empty_nodes(struct rebalance *work, struct spot *out)
     for (size_t i = 0; i < placement->count; i++) {
         struct placement_entry *entry = placement->nodes[i];
 
-        if (is_free(entry) && entry->resident_count == 0 &&
+        if (rebalance_is_free(entry) && entry->resident_count == 0 &&
             entry->kind->taint_count == 0)
-            out[count++] = (struct spot){
+            out[count++] = (struct rebalance_spot){
                 UINT64_MAX - placement_rank(placement, &entry->node.capacity),
                 entry};
     }
-    qsort(out, count, sizeof *out, by_key);
-    spend(work, placement->count + count * SORT_STEPS);
+    qsort(out, count, sizeof *out, rebalance_by_key);
+    rebalance_spend(work, placement->count + count * REBALANCE_SORT_STEPS);
     return count;
 }
 
@@ -407,7 +255,7 @@ static void list_candidates(struct rebalance *work)
     uint32_t lacking = kinds_lacking(&placement->kinds);
 
     for (size_t i = 0; i < placement->count; i++)
-        if (is_free(placement->nodes[i]) &&
+        if (rebalance_is_free(placement->nodes[i]) &&
             may_empty(placement->nodes[i], lacking))
             work->candidates[work->candidate_count++] = placement->nodes[i];
 }
@@ -435,7 +283,7 @@ static size_t list_full_nodes(struct rebalance *work, unsigned pass,
         out[count++] = out[at];
         out[at] = entry;
     }
-    spend(work, work->candidate_count);
+    rebalance_spend(work, work->candidate_count);
     return count;
 }
 
@@ -454,7 +302,8 @@ static size_t affordable(const struct rebalance *work,
 
 /* True when something was gained. */
 static bool one_pass(struct rebalance *work, unsigned pass,
-                     struct placement_entry **full, struct spot *empty)
+                     struct placement_entry **full,
+                     struct rebalance_spot *empty)
 {
     size_t full_count = list_full_nodes(work, pass, full);
     size_t empty_count = list_empty_nodes(work, empty);
@@ -467,7 +316,7 @@ static bool one_pass(struct rebalance *work, unsigned pass,
         if (part > work->together)
             part = work->together;
         part = affordable(work, full + at, part);
-        if (!spend(work, 1))
+        if (!rebalance_spend(work, 1))
             break;
         if (part == 0)
             part = 1; /* another one may have fewer pods */
@@ -491,7 +340,8 @@ placement_rebalance(struct placement *placement,
                              .steps_left = limits->steps};
     struct placement_entry **full =
         memory_array(placement->count + 1, sizeof(struct placement_entry *));
-    struct spot *empty = memory_array(placement->count + 1, sizeof *empty);
+    struct rebalance_spot *empty =
+        memory_array(placement->count + 1, sizeof *empty);
     unsigned idle = 0; /* passes without a gain */
     size_t pods = 0;
 
@@ -502,10 +352,10 @@ placement_rebalance(struct placement *placement,
     work.pods = memory_array(pods + 1, sizeof *work.pods);
     work.piles = memory_array(pods + 1, sizeof *work.piles);
     work.trial = memory_array(pods + 1, sizeof *work.trial);
-    drain_emptiest(&work, empty, full);
+    rebalance_drain_emptiest(&work);
     list_candidates(&work);
-    for (unsigned pass = 0; pass < PASSES_MAX && idle < 2 && spend(&work, 1);
-         pass++)
+    for (unsigned pass = 0;
+         pass < PASSES_MAX && idle < 2 && rebalance_spend(&work, 1); pass++)
         idle = one_pass(&work, pass, full, empty) ? 0 : idle + 1;
     free(work.candidates);
     free(work.pods);

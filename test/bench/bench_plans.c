@@ -13,6 +13,9 @@
 enum { NODES = 10000, PODS = 100000, APPS = 100, WAITING = 1000, TURNS = 5 };
 enum { NODE_MILLI = 32000 };
 
+/* Dense ones: a thousand pods on each, and next to nothing left. */
+enum { DENSE_NODES = 250, DENSE_MILLI = 20, DENSE_LEFT_MILLI = 100 };
+
 struct world {
     struct cluster *cluster;
     struct placer placer;
@@ -77,14 +80,33 @@ static void create_pods(struct world *world)
         create_pod(world, APPS + i % 10, NODE_MILLI + 1000 * (1 + i % 10), 0);
 }
 
-static void world_init(struct world *world)
+/* A thousand pods a node, of many sizes. */
+static void create_dense_pods(struct world *world)
+{
+    struct random random = {12};
+
+    for (uint64_t node_id = 1; node_id <= DENSE_NODES; node_id++) {
+        uint64_t left_milli = NODE_MILLI;
+
+        while (left_milli > DENSE_LEFT_MILLI) {
+            uint32_t cpu_milli =
+                DENSE_MILLI + (uint32_t)random_below(&random, DENSE_MILLI);
+
+            create_pod(world, cpu_milli, cpu_milli, node_id);
+            left_milli -= cpu_milli;
+        }
+    }
+}
+
+static void world_init(struct world *world, unsigned nodes,
+                       void (*fill)(struct world *world))
 {
     world->cluster = cluster_new();
-    for (unsigned i = 1; i <= NODES; i++)
+    for (unsigned i = 1; i <= nodes; i++)
         register_node(world->cluster, i);
     placer_init(&world->placer, world->cluster);
     placer_refresh(&world->placer);
-    create_pods(world);
+    fill(world);
 }
 
 static void world_fini(struct world *world)
@@ -180,13 +202,16 @@ int main(void)
            "  which the leader does nothing else; the median of %d.\n\n",
            NODES, PODS, TURNS);
     figure_head();
-    world_init(&world);
+    world_init(&world, NODES, create_pods);
     measure(&world, "plan schedule --replicas 1000", schedule);
     measure(&world, "plan drain", drain);
     measure(&world, "plan lose", lose);
     measure(&world, "plan add --count 100", add);
     measure(&world, "rebalance --dry-run", rebalance);
     measure(&world, "rebalance --even --dry-run", even);
+    world_fini(&world);
+    world_init(&world, DENSE_NODES, create_dense_pods);
+    measure(&world, "rebalance, 250 nodes of 1,000 pods", rebalance);
     world_fini(&world);
     return 0;
 }
