@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { ONE_NODE_STEPS_MAX = 1000 };
+enum { ONE_NODE_STEPS_MAX = 1000, COMPARED_A_STEP = 8 };
 
 /* Pods of one node that are alike as far as making room goes. */
 struct group {
@@ -137,8 +137,8 @@ static bool cut_groups(struct search *search)
 
 /* ---- the fewest of them ---- */
 
-/* What tells sets apart that need not be looked at. */
-static void compare_groups(struct search *search)
+/* What a set from each group on could free at most. */
+static void measure_reach(struct search *search)
 {
     struct reach reach = {0};
 
@@ -149,6 +149,20 @@ static void compare_groups(struct search *search)
             reach_add(&reach, &group->want);
         search->reach[i] = reach;
         group->better = i;
+    }
+}
+
+/* What tells sets of several pods apart that need not be looked at, as far as
+ * there is time to find it out. */
+static void compare_groups(struct search *search)
+{
+    for (size_t i = 0; i < search->group_count; i++) {
+        struct group *group = &search->groups[i];
+        uint64_t steps = i / COMPARED_A_STEP;
+
+        if (steps > search->steps_left)
+            return;
+        search->steps_left -= steps;
         for (size_t k = i; k-- > 0 && group->better == i;) {
             if (resources_fit(&search->groups[k].want, &group->want))
                 group->better = k;
@@ -240,11 +254,13 @@ static bool search_node(struct search *search,
     if (!cut_groups(search) || search->best.greatest > search->bound.greatest)
         return false;
     level = search->best.greatest == search->bound.greatest;
-    compare_groups(search);
+    measure_reach(search);
     for (uint32_t size = 1;
          size <= PREEMPT_EXACT_MAX && search->best.count == 0; size++) {
         if (level && size > search->bound.count)
             return false;
+        if (size == 2)
+            compare_groups(search);
         search->size = size;
         search->sum_below = level && size == search->bound.count
                                 ? search->bound.sum
@@ -343,6 +359,8 @@ placement_preempt(struct placement *placement,
         struct placement_entry *entry = placement->nodes[i];
 
         out.looks++;
+        if (out.count > 0 && out.looks > PREEMPT_LOOKS_MAX)
+            break; /* it will do */
         if (entry->node.closed != PLACEMENT_OPEN ||
             !may_undercut(entry, request, &search.bound) ||
             !resources_fit(&entry->node.capacity, &request->want) ||

@@ -8,7 +8,8 @@
  *
  * Exact up to PREEMPT_EXACT_MAX pods. Beyond that, and on the nodes that are
  * left when PREEMPT_STEPS_MAX sets were looked at, the set is one of which none
- * can be left out, and whose greatest priority is still the lowest. */
+ * can be left out, and whose greatest priority is still the lowest. When
+ * PREEMPT_LOOKS_MAX pods were looked at, the best until then is the answer. */
 #pragma once
 
 #include "master/placement/placement.h"
@@ -17,6 +18,7 @@
 enum {
     PREEMPT_EXACT_MAX = REACH_MAX,
     PREEMPT_STEPS_MAX = 200000, /* some 5 ms */
+    PREEMPT_LOOKS_MAX = 300000, /* some 20 ms */
 };
 
 struct placement_victims {
