@@ -155,14 +155,14 @@ static void ask(const char *path, const ProtobufCMessageDescriptor *response,
                        request);
 }
 
-/* Others follow a later leader, and this one has yet to hear of it. */
+/* Others followed a later leader, though they may be down now, and this one has
+ * yet to hear of it. */
 static bool is_deposed(const struct kmaster *leader)
 {
     uint64_t term = raft_term(leader->master->replica->raft);
 
     for (unsigned i = 0; i < MASTERS_MAX; i++)
-        if (kmasters[i].host->life && !kmasters[i].closing &&
-            raft_term(kmasters[i].master->replica->raft) > term)
+        if (kmasters[i].checked_term > term)
             return true;
     return false;
 }
