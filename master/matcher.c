@@ -326,7 +326,15 @@ static void look_at_kept(struct pass *pass)
 
 /* ---- a turn ---- */
 
-/* So much may be looked at, by the time since it was last counted. */
+static void earn(int64_t *looks_left, uint64_t earned)
+{
+    *looks_left += (int64_t)earned;
+    if (*looks_left > LOOKS_SAVED_MAX)
+        *looks_left = LOOKS_SAVED_MAX;
+}
+
+/* So much may be looked at, by the time since it was last counted; whose room
+ * could be taken apart from the rest, as one search is long. */
 static void count_looks(struct placer *placer)
 {
     uint64_t now_ms = clock_monotonic_ms();
@@ -336,9 +344,8 @@ static void count_looks(struct placer *placer)
     placer->pending.now_ms = now_ms;
     if (earned > LOOKS_SAVED_MAX)
         earned = LOOKS_SAVED_MAX;
-    placer->looks_left += (int64_t)earned;
-    if (placer->looks_left > LOOKS_SAVED_MAX)
-        placer->looks_left = LOOKS_SAVED_MAX;
+    earn(&placer->looks_left, earned);
+    earn(&placer->preempt_looks_left, earned);
 }
 
 static bool is_idle(const struct placer *placer)

@@ -24,6 +24,7 @@ struct placer {
     size_t batch_count;
     struct placer_preemption *preemption; /* the PreemptPods, or NULL */
     int64_t looks_left;                   /* see matcher.c */
+    int64_t preempt_looks_left;           /* for room that others have */
     uint64_t counted_ms;
 };
 

@@ -117,7 +117,7 @@ static bool try_for(struct placer *placer, struct seeker *seeker)
         propose_preemption(placer, winner, &victims);
         pending_fly(&placer->pending, seeker);
     }
-    placer->looks_left -=
+    placer->preempt_looks_left -=
         (int64_t)(found ? placer->cluster->nodes.count : victims.looks + 1);
     free(victims.pod_ids);
     return found;
@@ -134,7 +134,7 @@ void preempt_next(struct placer *placer)
 {
     struct seeker *seeker;
 
-    while (placer->looks_left > 0 && (seeker = preempt_whom(placer))) {
+    while (placer->preempt_looks_left > 0 && (seeker = preempt_whom(placer))) {
         if (placer->pending.favoured &&
             seeker_priority(placer->pending.favoured) < seeker_priority(seeker))
             keeper_release(placer);
