@@ -38,12 +38,16 @@ static struct placement_verdict judge(const struct placement_entry *entry,
     return verdict;
 }
 
-enum class { FITS, SHORT, BREAKS_RULES, CLOSED, ELSEWHERE };
+enum closeness { FITS, SHORT, BREAKS_RULES, CLOSED, ELSEWHERE };
 
-static enum class class_of(const struct placement_verdict *verdict) {
-    if (verdict->breach == PLACEMENT_ELSEWHERE) return ELSEWHERE;
-    if (verdict->node->closed != PLACEMENT_OPEN) return CLOSED;
-    if (verdict->breach != PLACEMENT_KEEPS_RULES) return BREAKS_RULES;
+static enum closeness closeness_of(const struct placement_verdict *verdict)
+{
+    if (verdict->breach == PLACEMENT_ELSEWHERE)
+        return ELSEWHERE;
+    if (verdict->node->closed != PLACEMENT_OPEN)
+        return CLOSED;
+    if (verdict->breach != PLACEMENT_KEEPS_RULES)
+        return BREAKS_RULES;
     return verdict->distance > 0 ? SHORT : FITS;
 }
 
@@ -51,7 +55,7 @@ static int compare(const void *left, const void *right)
 {
     const struct placement_verdict *a = left;
     const struct placement_verdict *b = right;
-    enum class of_a = class_of(a), of_b = class_of(b);
+    enum closeness of_a = closeness_of(a), of_b = closeness_of(b);
 
     if ((of_a == ELSEWHERE) != (of_b == ELSEWHERE))
         return of_b == ELSEWHERE ? -1 : 1;

@@ -264,7 +264,7 @@ struct syscalls {
         int fd;                /* owned */
     } kept[SYSCALLS_KEPT_MAX];
     size_t count;
-    size_t oldest; /* of a full table: the next to go */
+    size_t oldest; /* of a full table: the next to go, beside the first */
 };
 
 struct syscalls *syscalls_new(void)
@@ -285,20 +285,44 @@ void syscalls_free(struct syscalls *filters)
     free(filters);
 }
 
+/* The place of what is kept for these; the count when nothing is. */
+static size_t place_of(const struct syscalls *filters, uint64_t capabilities)
+{
+    size_t at = 0;
+
+    while (at < filters->count &&
+           filters->kept[at].capabilities != capabilities)
+        at++;
+    return at;
+}
+
 /* A copy of the descriptor of what is kept, or -1. */
 static int find(struct syscalls *filters, uint64_t capabilities)
 {
     int fd = -1;
+    size_t at;
 
     pthread_mutex_lock(&filters->lock);
-    for (size_t i = 0; i < filters->count && fd < 0; i++)
-        if (filters->kept[i].capabilities == capabilities)
-            fd = fcntl(filters->kept[i].fd, F_DUPFD_CLOEXEC, 0);
+    at = place_of(filters, capabilities);
+    if (at < filters->count)
+        fd = fcntl(filters->kept[at].fd, F_DUPFD_CLOEXEC, 0);
     pthread_mutex_unlock(&filters->lock);
     return fd;
 }
 
-/* Two threads may have compiled the same: then it is kept twice. */
+/* Where there is room for one more. The first stays: nearly all pods use it. */
+static size_t make_room(struct syscalls *filters)
+{
+    size_t at;
+
+    if (filters->count < SYSCALLS_KEPT_MAX)
+        return filters->count++;
+    at = 1 + filters->oldest++ % (SYSCALLS_KEPT_MAX - 1);
+    close(filters->kept[at].fd);
+    return at;
+}
+
+/* `fd` is kept, or closed where another thread has compiled the same. */
 static void keep(struct syscalls *filters, uint64_t capabilities, int fd)
 {
     size_t at;
@@ -306,14 +330,13 @@ static void keep(struct syscalls *filters, uint64_t capabilities, int fd)
     if (fd < 0)
         return; /* no descriptor is left: it goes without */
     pthread_mutex_lock(&filters->lock);
-    if (filters->count < SYSCALLS_KEPT_MAX) {
-        at = filters->count++;
+    if (place_of(filters, capabilities) < filters->count) {
+        close(fd);
     } else {
-        at = filters->oldest++ % SYSCALLS_KEPT_MAX;
-        close(filters->kept[at].fd);
+        at = make_room(filters);
+        filters->kept[at].capabilities = capabilities;
+        filters->kept[at].fd = fd;
     }
-    filters->kept[at].capabilities = capabilities;
-    filters->kept[at].fd = fd;
     pthread_mutex_unlock(&filters->lock);
 }
 
