@@ -136,6 +136,16 @@ static bool has_work(const struct replica *replica)
            replica->new_reads.first;
 }
 
+/* Why we step down though nobody else is known to lead. */
+static const char *why_not(const struct replica *replica)
+{
+    if (raft_disk_hangs(replica->raft))
+        return "its disk takes too long to write";
+    if (!raft_votes(replica->raft))
+        return "it was removed";
+    return "too few of the others have answered in time";
+}
+
 static void log_role(const struct replica *replica)
 {
     const char *self = replica->name;
@@ -147,6 +157,9 @@ static void log_role(const struct replica *replica)
     else if (leader != RAFT_NOBODY)
         log_info("raft: %s follows %s, term %" PRIu64, self,
                  replica_name(replica, leader), term);
+    else if (replica->known.role == RAFT_LEADER && replica->known.term == term)
+        log_warn("raft: %s leads no more, term %" PRIu64 ": %s", self, term,
+                 why_not(replica));
     else
         log_info("raft: %s knows no leader, term %" PRIu64, self, term);
 }

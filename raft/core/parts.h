@@ -22,8 +22,6 @@ void raft_pass_time(struct raft *raft, uint64_t now_ms);
 /* The peer of `member`; NULL for a stranger. */
 struct raft_peer *raft_peer_of(struct raft *raft, uint32_t member);
 bool raft_is_self(const struct raft *raft, const struct raft_peer *peer);
-/* Does this member count? */
-bool raft_votes(const struct raft *raft);
 /* What the quorum-th best voter has of what `values` says by peer. */
 uint64_t raft_quorum_value(const struct raft *raft,
                            const uint64_t values[RAFT_MEMBERS_MAX]);
@@ -48,7 +46,6 @@ void raft_store_entries(struct raft *raft, uint64_t from,
 /* The log was truncated to `last_index`. */
 void raft_store_truncated(struct raft *raft, uint64_t last_index);
 bool raft_state_durable(const struct raft *raft);
-bool raft_disk_hangs(const struct raft *raft);
 
 /* ---- election.c (section 5.2, chapters 6.2 and 9.6) ---- */
 

@@ -36,6 +36,10 @@ const struct raft_configuration *raft_configuration(const struct raft *raft);
 /* In effect at `index`, not before the snapshot. Borrowed. */
 const struct raft_configuration *raft_configuration_at(const struct raft *raft,
                                                        uint64_t index);
+/* Is this member a voter, as it knows? */
+bool raft_votes(const struct raft *raft);
+/* Its oldest write is under way for so long that it may not lead. */
+bool raft_disk_hangs(const struct raft *raft);
 /* As leader: was the member heard within an election timeout? */
 bool raft_hears(const struct raft *raft, uint32_t member);
 /* Borrowed until the next event; first_index <= index <= last_index. */
