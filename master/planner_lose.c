@@ -5,6 +5,9 @@
 #include "base/memory.h"
 #include "master/placement/single.h"
 
+/* What a choice costs, told in looks. */
+enum { LOOKS_A_CHOICE = 64 };
+
 /* One that waits, as the placer sees it: all of one spec stand where the first
  * of them does, in the order they came. */
 struct waiter {
@@ -17,6 +20,7 @@ struct waiter {
 
 struct waiters {
     struct plan *plan;
+    uint64_t lost_id;
     struct waiter *all; /* owned */
     size_t count;
     size_t came; /* in all */
@@ -94,6 +98,7 @@ static bool hold(struct waiters *waiters, struct waiter *waiter)
     struct placement_request request = request_of(waiter);
     uint64_t to_id = placement_choose(waiters->plan->copy, &request);
 
+    waiters->looks += LOOKS_A_CHOICE;
     if (to_id)
         waiter->hold = placement_hold(waiters->plan->copy, to_id, &request);
     return to_id != 0;
@@ -224,7 +229,8 @@ static uint64_t take_back(struct plan *plan, uint64_t pod_id, uint64_t from_id)
     return from_id;
 }
 
-/* One for which others made room is there, and they wait. */
+/* One for which others made room is there, and they wait. Those that the lost
+ * node had were only to go there. */
 static void make_way(struct waiters *waiters, size_t at,
                      const struct placement_victims *victims)
 {
@@ -233,15 +239,17 @@ static void make_way(struct waiters *waiters, size_t at,
 
     waiters->all[at] = waiters->all[--waiters->count];
     land(waiters, &winner, victims->node_id);
-    for (size_t i = 0; i < victims->count; i++)
-        begin_to_wait(
-            waiters,
-            (struct plan_pod){
-                .pod = pods_find(&plan->cluster->pods, victims->pod_ids[i]),
-                .for_whom = winner.told.pod,
-                .from_id =
-                    take_back(plan, victims->pod_ids[i], victims->node_id),
-            });
+    for (size_t i = 0; i < victims->count; i++) {
+        uint64_t pod_id = victims->pod_ids[i];
+        struct plan_pod victim = {
+            .pod = pods_find(&plan->cluster->pods, pod_id),
+            .from_id = take_back(plan, pod_id, victims->node_id),
+        };
+
+        if (victim.from_id != waiters->lost_id)
+            victim.for_whom = winner.told.pod;
+        begin_to_wait(waiters, victim);
+    }
 }
 
 /* The first for which others can. */
@@ -270,6 +278,14 @@ static void make_room_for_one(struct waiters *waiters)
     }
 }
 
+/* Each once, however often it made room. */
+static void count_preempted(struct plan *plan)
+{
+    plan->preempted = 0;
+    for (size_t i = 0; i < plan->count; i++)
+        plan->preempted += plan->pods[i].for_whom != NULL;
+}
+
 static void place_waiters(struct waiters *waiters)
 {
     do {
@@ -281,6 +297,7 @@ static void place_waiters(struct waiters *waiters)
         waiters->all[i].told.fate = PLAN_PENDING;
         plan_note(waiters->plan, waiters->all[i].told);
     }
+    count_preempted(waiters->plan);
     free(waiters->all);
     free(waiters->changed);
 }
@@ -288,7 +305,7 @@ static void place_waiters(struct waiters *waiters)
 void plan_lose(struct plan *plan, const struct node *node)
 {
     struct placement_node seen = node_placement(node);
-    struct waiters waiters = {.plan = plan};
+    struct waiters waiters = {.plan = plan, .lost_id = node->id};
     size_t count;
     struct pod **pods = node_pods(node, &count);
 
