@@ -8,7 +8,7 @@ enum {
     OPENED_TOGETHER_MAX = 32, /* in a turn */
     LISTING_MAX = 128,        /* asked for their lists at the same time */
     OPEN_EVERY_MS = 1,
-    OPEN_PATIENCE_MS = 10, /* with those that do not answer */
+    OPEN_PATIENCE_MS = 10,    /* with those that do not answer */
     ROUTES_TICK_MAX = 100000, /* told to all nodes, some 20 ms of our time */
 };
 

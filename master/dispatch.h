@@ -27,16 +27,16 @@ struct dispatch {
     struct replica *replica; /* borrowed */
     struct map links;        /* struct link, by the node's id */
     struct list all;
-    struct list busy;        /* links with something to send */
-    struct list due;         /* links whose lists are to be asked for */
-    size_t listing;          /* links whose lists were asked for */
-    uint64_t opened_at_ms;   /* the last of them */
-    uint64_t cursor;         /* the next event to look at */
-    struct routes routes;    /* to all nodes' pods */
-    size_t routes_left;      /* that may be told until the next tick */
-    size_t silent;           /* nodes, when the tick last looked */
-    uint64_t term;           /* that we lead in; 0: we do not */
-    uint64_t sessions;       /* begun so far, with all nodes */
+    struct list busy;      /* links with something to send */
+    struct list due;       /* links whose lists are to be asked for */
+    size_t listing;        /* links whose lists were asked for */
+    uint64_t opened_at_ms; /* the last of them */
+    uint64_t cursor;       /* the next event to look at */
+    struct routes routes;  /* to all nodes' pods */
+    size_t routes_left;    /* that may be told until the next tick */
+    size_t silent;         /* nodes, when the tick last looked */
+    uint64_t term;         /* that we lead in; 0: we do not */
+    uint64_t sessions;     /* begun so far, with all nodes */
     uint64_t ticked_at_ms;
     uv_timer_t tick;
     uv_timer_t opener; /* runs while some are due */

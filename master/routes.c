@@ -76,8 +76,8 @@ static void put_in(struct routes *routes, struct route *route)
 
     if (routes->count == routes->capacity) {
         routes->capacity = routes->capacity ? routes->capacity * 2 : 16;
-        routes->all = memory_resize(routes->all, routes->capacity *
-                                                     sizeof(struct route *));
+        routes->all = memory_resize(routes->all,
+                                    routes->capacity * sizeof(struct route *));
     }
     memmove(routes->all + at + 1, routes->all + at,
             (routes->count - at) * sizeof(struct route *));
