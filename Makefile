@@ -43,7 +43,7 @@ LDFLAGS := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed \
 	-Wl,--gc-sections
 ifneq ($(FUZZ),)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fPIE \
-	-fsanitize=fuzzer-no-link,address,undefined
+	-fsanitize=fuzzer-no-link,address,undefined -D__SANITIZE_ADDRESS__
 LDFLAGS := -pie
 WERROR :=
 endif
