@@ -204,6 +204,7 @@ static int open_replica(struct master *master, struct error *why)
         .election_timeout_ms = config->election_timeout_ms,
         .heartbeat_ms = config->heartbeat_ms,
         .snapshot_entries = config->snapshot_entries,
+        .apply_entries = config->apply_entries,
         .format = master->cluster->known,
         .machine = {on_apply, on_save, on_load, on_exchange, on_drop,
                     on_changed, master, format_of},

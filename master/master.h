@@ -28,6 +28,7 @@ struct master_config {
     uint64_t suspect_after_ms;
     uint64_t lost_after_ms;
     uint64_t snapshot_entries; /* between snapshots; 0: raft's default */
+    unsigned apply_entries;    /* in a turn; 0: raft's default */
     struct pod_network pod_network;
 };
 

@@ -133,7 +133,8 @@ static void ask_reads(struct replica *replica)
 static bool has_work(const struct replica *replica)
 {
     return replica->stepped || replica->command_count > 0 ||
-           replica->new_reads.first;
+           replica->new_reads.first ||
+           replica->applied_index < replica->commit_index;
 }
 
 /* Why we step down though nobody else is known to lead. */
@@ -310,6 +311,7 @@ void replica_read(struct replica *replica, struct replica_read *read)
 {
     assert(!replica->closing);
     read->next = NULL;
+    read->index = 0;
     *replica->new_reads.last = read;
     replica->new_reads.last = &read->next;
 }
@@ -481,6 +483,7 @@ int replica_open(struct replica **out, uv_loop_t *loop, struct server *server,
         config->snapshot_entries ? config->snapshot_entries : SNAPSHOT_ENTRIES;
     replica->snapshot_bytes =
         config->snapshot_bytes ? config->snapshot_bytes : SNAPSHOT_BYTES;
+    replica->apply_entries = config->apply_entries;
     replica->format = config->format;
     replica->pending.last = &replica->pending.first;
     replica->new_reads.last = &replica->new_reads.first;

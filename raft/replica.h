@@ -57,7 +57,10 @@ struct replica_config {
     /* Between snapshots, more when they are large; 0: 50,000. A fifth stays. */
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes; /* or bytes of entries; 0: 64 MiB */
-    uint32_t format;         /* of commands that the machine can apply */
+    /* Entries that are applied in one turn of the loop; 0: those for which it
+     * has some milliseconds. */
+    unsigned apply_entries;
+    uint32_t format; /* of commands that the machine can apply */
     struct replica_machine machine;
 };
 
@@ -92,6 +95,7 @@ struct replica_read {
     void (*done)(struct replica_read *read, const struct error *why);
     struct replica_read *next;
     uint64_t id;
+    uint64_t index; /* to be applied first; 0: not confirmed yet */
 };
 
 void replica_read(struct replica *replica, struct replica_read *read);

@@ -1,12 +1,15 @@
 /* replica_output.c - what the core wants done, and what waits for it. */
 #include "raft/replica_parts.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <string.h>
+
+enum { APPLY_NS = 8000000, APPLY_CLOCK_ENTRIES = 16 };
 
 /* ---- the store ---- */
 
@@ -153,9 +156,24 @@ static void complete(struct replica *replica, uint64_t index, uint64_t term)
     proposal->done(proposal, index, &fine);
 }
 
-static void apply(struct replica *replica, uint64_t commit_index)
+/* Followers must not take a long turn for our silence, nor a leader for theirs:
+ * what others have committed meanwhile may be seconds of work. */
+static bool is_enough(const struct replica *replica, unsigned entries,
+                      uint64_t began_ns)
 {
-    while (replica->applied_index < commit_index) {
+    if (replica->apply_entries)
+        return entries >= replica->apply_entries;
+    return entries % APPLY_CLOCK_ENTRIES == 0 && entries > 0 &&
+           clock_monotonic_ns() - began_ns >= APPLY_NS;
+}
+
+static void apply(struct replica *replica)
+{
+    uint64_t began_ns = clock_monotonic_ns();
+
+    for (unsigned entries = 0; replica->applied_index < replica->commit_index &&
+                               !is_enough(replica, entries, began_ns);
+         entries++) {
         uint64_t index = replica->applied_index + 1;
         const struct raft_entry *entry = raft_entry_at(replica->raft, index);
         const struct raft_payload *payload = entry->payload;
@@ -207,11 +225,17 @@ void replica_fail_reads(struct replica_reads *reads, const char *text)
         pop_read(reads, &why);
 }
 
+/* A read sees what was committed when it was confirmed. */
 static void serve_reads(struct replica *replica, uint64_t ready)
 {
     static const struct error fine;
+    struct replica_read *read = replica->reads.first;
 
-    while (replica->reads.first && replica->reads.first->id <= ready)
+    for (; read && read->id <= ready; read = read->next)
+        if (read->index == 0)
+            read->index = replica->commit_index;
+    while ((read = replica->reads.first) && read->index > 0 &&
+           read->index <= replica->applied_index)
         pop_read(&replica->reads, &fine);
 }
 
@@ -225,6 +249,9 @@ static void lose_proposals(struct replica *replica)
     if (raft_role(replica->raft) == RAFT_LEADER &&
         oldest->term == raft_term(replica->raft))
         return;
+    if (oldest->index > replica->applied_index &&
+        oldest->index <= replica->commit_index)
+        return; /* its turn comes */
     replica_fail_proposals(replica, ERROR_ABORTED,
                            "leadership was lost before this was committed");
 }
@@ -259,8 +286,9 @@ void replica_perform(struct replica *replica)
     if (out->store_id)
         submit(replica, out);
     send_messages(replica, out);
-    if (out->commit_index)
-        apply(replica, out->commit_index);
+    if (replica->commit_index < out->commit_index)
+        replica->commit_index = out->commit_index;
+    apply(replica);
     serve_reads(replica, out->reads_ready);
     if (out->reads_lost)
         replica_fail_reads(&replica->reads, "leadership was lost");

@@ -50,6 +50,7 @@ struct replica {
     struct replica_machine machine;
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes;
+    unsigned apply_entries;
     uint32_t format;
     uint32_t self;
     char name[RAFT_NAME_MAX];               /* our own */
@@ -84,6 +85,7 @@ struct replica {
     struct replica_reads new_reads; /* of this turn */
     struct replica_reads reads;     /* that the core knows */
 
+    uint64_t commit_index; /* what is to be applied, maybe not at once */
     uint64_t applied_index;
     uint64_t applied_bytes; /* since the last snapshot */
     struct snapshot snapshot;

@@ -73,6 +73,7 @@ static struct master_config config_of(struct kmaster *kmaster)
         .suspect_after_ms = world.traits.suspect_after_ms,
         .lost_after_ms = world.traits.lost_after_ms,
         .snapshot_entries = world.traits.snapshot_every,
+        .apply_entries = world.traits.apply_entries,
     };
     struct error why;
 

@@ -36,6 +36,8 @@ void traits_draw(struct traits *traits)
         traits->change_every_us = world_between(300, 4000) * 1000;
     traits->rots = world_chance(45);
     if (world_chance(40))
+        traits->apply_entries = (unsigned)world_between(1, 4);
+    if (world_chance(40))
         traits->lease_drift_permille = 2 * traits->clock_spread_ppm / 1000 + 10;
     traits->suspends = traits->lease_drift_permille && world_chance(40);
     traits->patience_ms = world_between(200, 5000);

@@ -22,6 +22,7 @@ struct traits {
     unsigned client_sessions; /* of each client, at a time */
     uint64_t change_every_us; /* members and leaders; 0: never */
     uint64_t snapshot_every;
+    unsigned apply_entries; /* in a turn; 0: all */
     bool rebalances; /* nodes are emptied and filled again; pods are plain */
     bool upgrades;   /* masters begin with programs of unlike age */
     unsigned clock_spread_ppm;
