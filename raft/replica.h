@@ -57,10 +57,8 @@ struct replica_config {
     /* Between snapshots, more when they are large; 0: 50,000. A fifth stays. */
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes; /* or bytes of entries; 0: 64 MiB */
-    /* Entries that are applied in one turn of the loop; 0: those for which it
-     * has some milliseconds. */
-    unsigned apply_entries;
-    uint32_t format; /* of commands that the machine can apply */
+    unsigned apply_entries;  /* in a turn of the loop; 0: for some ms */
+    uint32_t format;         /* of commands that the machine can apply */
     struct replica_machine machine;
 };
 
