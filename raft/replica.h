@@ -100,9 +100,8 @@ void replica_read(struct replica *replica, struct replica_read *read);
 
 struct replica_status {
     enum raft_role role;
-    /* Leads, has applied all that earlier leaders committed, and hands nothing
-     * over: it may serve. */
-    bool ready;
+    bool ready; /* leads, has applied what earlier leaders committed, and hands
+                   nothing over: it may serve */
     uint64_t term;
     const char *leader; /* name, or NULL; borrowed */
     uint64_t last_index, commit_index, applied_index;
@@ -111,8 +110,7 @@ struct replica_status {
 
 struct replica_status replica_status(const struct replica *replica);
 
-/* The warm connection to another member. NULL for ourselves or an unknown name.
- * Borrowed. */
+/* The warm connection to another member, or NULL: we, or unknown. Borrowed. */
 struct channel *replica_channel(const struct replica *replica,
                                 const char *name);
 
