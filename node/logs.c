@@ -251,6 +251,14 @@ static int previous_run(const Kontor__V1__PodStatus *status, int container,
     return -1;
 }
 
+/* The wall clock's time so many milliseconds ago; 0: before it began. */
+static uint64_t before_now(uint64_t ms)
+{
+    uint64_t now_ms = clock_wall_ms();
+
+    return ms < now_ms ? now_ms - ms : 0;
+}
+
 static int make_filter(const struct pod_engine *engine,
                        const Kontor__V1__NodeLogsRequest *request,
                        struct log_filter *filter, struct error *why)
@@ -258,7 +266,7 @@ static int make_filter(const struct pod_engine *engine,
     *filter = (struct log_filter){
         .container = -1, .run = -1, .since_wall_ms = request->since_wall_ms};
     if (request->since_ms)
-        filter->since_wall_ms = clock_wall_ms() - request->since_ms;
+        filter->since_wall_ms = before_now(request->since_ms);
     if (request->container[0] || request->previous)
         filter->container =
             pod_engine_container(engine, request->pod_id, request->container);
