@@ -12,10 +12,11 @@
 
 /* ---- changes ---- */
 
-/* What was asked for, from when a quorum has confirmed that we lead. */
+/* What was asked for. */
 struct change {
+    struct replica_read current; /* a quorum has to confirm that we lead */
     struct replica_proposal proposal;
-    struct list link; /* among master->changes, until it is judged */
+    struct list link; /* among master->changes, from then until it is judged */
     struct master *master;
     struct call *call; /* NULL: the caller has gone */
     void (*judge)(struct change *change, const ProtobufCMessage *request);
@@ -40,28 +41,48 @@ static void on_changer_gone(struct call *call, const struct error *why)
 
 static const struct call_events changing = {.ended = on_changer_gone};
 
-/* Reads are answered in the midst of the replica's work, where nothing may be
- * proposed. */
-static void put_off(struct call *call, const ProtobufCMessage *request,
-                    void (*judge)(struct change *change,
-                                  const ProtobufCMessage *request))
-{
-    size_t length = protobuf_c_message_get_packed_size(request);
-    struct change *change = memory_new(sizeof *change + length);
-
-    change->master = service_master(call);
-    change->call = call;
-    change->judge = judge;
-    change->length = length;
-    protobuf_c_message_pack(request, change->request);
-    list_append(&change->master->changes, &change->link);
-    call_listen(call, &changing, change);
-}
-
 static void forward(struct change *change)
 {
     forward_bytes(&change->master->forwarder, change->call, change->request,
                   change->length);
+}
+
+/* In the midst of the replica's work, where nothing may be proposed. */
+static void on_current(struct replica_read *current, const struct error *why)
+{
+    struct change *change = container_of(current, struct change, current);
+
+    if (why->code == 0) {
+        list_append(&change->master->changes, &change->link);
+        return;
+    }
+    if (change->call)
+        forward(change);
+    change_free(change);
+}
+
+static void ask(struct call *call, const ProtobufCMessage *request,
+                void (*judge)(struct change *change,
+                              const ProtobufCMessage *request))
+{
+    size_t length = protobuf_c_message_get_packed_size(request);
+    struct master *master = service_master(call);
+    struct change *change;
+
+    if (!master_leads(master)) {
+        forward_call(&master->forwarder, call, request);
+        return;
+    }
+    change = memory_new(sizeof *change + length);
+    list_init(&change->link);
+    change->current.done = on_current;
+    change->master = master;
+    change->call = call;
+    change->judge = judge;
+    change->length = length;
+    protobuf_c_message_pack(request, change->request);
+    call_listen(call, &changing, change);
+    replica_read(master->replica, &change->current);
 }
 
 void service_members_step(struct master *master)
@@ -178,16 +199,9 @@ static void judge_addition(struct change *change,
         propose_change(change, &wanted, answer_added);
 }
 
-static void add_master(struct master *master, struct call *call,
-                       const ProtobufCMessage *request)
-{
-    (void)master;
-    put_off(call, request, judge_addition);
-}
-
 void service_add_master(struct call *call, const ProtobufCMessage *request)
 {
-    service_read(call, request, add_master);
+    ask(call, request, judge_addition);
 }
 
 static void answer_removed(struct call *call, uint64_t index)
@@ -250,16 +264,9 @@ static void judge_removal(struct change *change,
     change_free(change);
 }
 
-static void remove_master(struct master *master, struct call *call,
-                          const ProtobufCMessage *request)
-{
-    (void)master;
-    put_off(call, request, judge_removal);
-}
-
 void service_remove_master(struct call *call, const ProtobufCMessage *request)
 {
-    service_read(call, request, remove_master);
+    ask(call, request, judge_removal);
 }
 
 /* ---- transfer ---- */
@@ -328,17 +335,10 @@ static void judge_transfer(struct change *change,
     change_free(change);
 }
 
-static void transfer_leadership(struct master *master, struct call *call,
-                                const ProtobufCMessage *request)
-{
-    (void)master;
-    put_off(call, request, judge_transfer);
-}
-
 void service_transfer_leadership(struct call *call,
                                  const ProtobufCMessage *request)
 {
-    service_read(call, request, transfer_leadership);
+    ask(call, request, judge_transfer);
 }
 
 void service_transfers_step(struct master *master)
