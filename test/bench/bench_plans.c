@@ -25,24 +25,9 @@ struct world {
 
 static void register_node(struct cluster *cluster, unsigned number)
 {
-    Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
-    Kontor__V1__RegisterNode node = KONTOR__V1__REGISTER_NODE__INIT;
-    Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;
-    char name[16], address[] = "10.1.0.1:7500", version[] = "0.1.0";
-    char network[] = "10.0.0.0/8";
+    const struct wanted capacity = {NODE_MILLI, UINT64_C(128) << 30, 0, 0};
 
-    snprintf(name, sizeof name, "n%u", number);
-    capacity.cpu_milli = NODE_MILLI;
-    capacity.memory_bytes = UINT64_C(128) << 30;
-    node.name = name;
-    node.address = address;
-    node.version = version;
-    node.pod_network = network;
-    node.capacity = &capacity;
-    command.time_ms = cluster->index + 1;
-    command.operation_case = KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE;
-    command.register_node = &node;
-    assert(apply_message(cluster, &command).error.code == 0);
+    assert(do_register_one_of_many(cluster, number, capacity).error.code == 0);
 }
 
 static void create_pod(struct world *world, unsigned app, uint32_t cpu_milli,

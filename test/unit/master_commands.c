@@ -286,6 +286,29 @@ struct cluster_result do_register(struct cluster *cluster, const char *name,
     return apply_message(cluster, &command);
 }
 
+struct cluster_result do_register_one_of_many(struct cluster *cluster,
+                                              unsigned number,
+                                              struct wanted capacity)
+{
+    Kontor__V1__Command command =
+        command_of(cluster, KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE);
+    Kontor__V1__RegisterNode node = KONTOR__V1__REGISTER_NODE__INIT;
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    char name[16], address[] = "10.1.0.1:7500", version[] = "0.1.0";
+    char network[] = "10.0.0.0/8";
+
+    snprintf(name, sizeof name, "n%u", number);
+    resources.cpu_milli = capacity.cpu_milli;
+    resources.memory_bytes = capacity.memory_bytes;
+    node.name = name;
+    node.address = address;
+    node.version = version;
+    node.pod_network = network;
+    node.capacity = &resources;
+    command.register_node = &node;
+    return apply_message(cluster, &command);
+}
+
 struct cluster_result do_state(struct cluster *cluster, uint64_t node_id,
                                Kontor__V1__NodeState state)
 {

@@ -73,6 +73,10 @@ struct cluster_result do_report(struct cluster *cluster, uint64_t node_id,
                                 Kontor__V1__PodPhase phase);
 struct cluster_result do_register(struct cluster *cluster, const char *name,
                                   struct wanted capacity);
+/* Node n`number` of a cluster with room for 65,535 of them. */
+struct cluster_result do_register_one_of_many(struct cluster *cluster,
+                                              unsigned number,
+                                              struct wanted capacity);
 struct cluster_result do_state(struct cluster *cluster, uint64_t node_id,
                                Kontor__V1__NodeState state);
 struct cluster_result do_cordon(struct cluster *cluster, uint64_t node_id,
