@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 
+#include <inttypes.h>
 #include <netlink/errno.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/bridge.h>
@@ -16,11 +17,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-static const char prefix[] = "kp";
-
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id)
 {
-    snprintf(name, IFNAMSIZ, "%s%llx", prefix, (unsigned long long)pod_id);
+    snprintf(name, IFNAMSIZ, NET_POD_PREFIX "%" PRIx64, pod_id);
 }
 
 /* ---- the pair -------------------------------------------------------------
@@ -209,7 +208,7 @@ void net_detach(struct net *net, uint64_t pod_id, struct in_addr address)
 }
 
 int net_each_pod(const struct net *net, struct nl_sock *socket,
-                 void (*each)(void *data, const char *name,
+                 void (*each)(void *data, uint64_t pod_id,
                               struct in_addr address),
                  void *data, struct error *why)
 {
@@ -224,14 +223,15 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
         const char *name = rtnl_link_get_name(link);
         struct nl_addr *mac = rtnl_link_get_addr(link);
         struct in_addr address;
+        uint64_t pod_id;
 
         if (rtnl_link_get_master(link) != net->bridge_index || !name ||
-            strncmp(name, prefix, strlen(prefix)) != 0 || !mac ||
-            nl_addr_get_len(mac) != 6)
+            sscanf(name, NET_POD_PREFIX "%" SCNx64, &pod_id) != 1 || !mac ||
+            nl_addr_get_len(mac) != NET_MAC_BYTES)
             continue;
         memcpy(&address, (char *)nl_addr_get_binary_addr(mac) + 2,
                sizeof address);
-        each(data, name, address);
+        each(data, pod_id, address);
     }
     return 0;
 }

@@ -197,13 +197,13 @@ struct search {
     char name[IFNAMSIZ]; /* of a pod's interface; "": none found */
 };
 
-static void find_stranger(void *data, const char *name, struct in_addr address)
+static void find_stranger(void *data, uint64_t pod_id, struct in_addr address)
 {
     struct search *search = data;
     unsigned host_bits = 32 - search->net->prefix;
 
     if (ntohl(address.s_addr) >> host_bits != search->net->subnet >> host_bits)
-        snprintf(search->name, sizeof search->name, "%s", name);
+        net_pod_interface(search->name, pod_id);
 }
 
 /* Two nodes on one machine that are given one bridge: the second must not

@@ -93,6 +93,7 @@ void net_free(struct net *net)
     if (!net)
         return;
     net_pool_fini(&net->pool);
+    free(net->found);
     net_space_close(&net->spare);
     fd_close(&net->filter);
     free(net);
@@ -122,6 +123,19 @@ int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
               struct error *why)
 {
     return net_pool_adopt(&net->pool, pod_id, address, why);
+}
+
+void net_adopted(struct net *net)
+{
+    for (size_t i = 0; i < net->found_count; i++) {
+        const struct net_found *found = &net->found[i];
+
+        if (!net_pool_owns(&net->pool, found->pod_id, found->address))
+            net_detach(net, found->pod_id, found->address);
+    }
+    free(net->found);
+    net->found = NULL;
+    net->found_count = 0;
 }
 
 void net_release(struct net *net, uint64_t pod_id)

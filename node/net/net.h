@@ -67,6 +67,10 @@ int net_claim(struct net *net, uint64_t pod_id, struct in_addr *address,
 int net_adopt(struct net *net, uint64_t pod_id, struct in_addr address,
               struct error *why);
 
+/* After net_adopt() of all pods that are there: what else net_open() found, an
+ * interface that is still being taken down, may not be sent from. */
+void net_adopted(struct net *net);
+
 /* After net_detach(). */
 void net_release(struct net *net, uint64_t pod_id);
 

@@ -13,6 +13,12 @@
 
 _Static_assert(NET_BRIDGE_MAX == IFNAMSIZ - 1, "as the kernel has it");
 
+/* A pod's interface that was there before this life of knode. */
+struct net_found {
+    uint64_t pod_id;
+    struct in_addr address;
+};
+
 struct net {
     char bridge[NET_BRIDGE_MAX + 1];
     char table[NET_TABLE_MAX + 1];
@@ -26,6 +32,8 @@ struct net {
     unsigned prefix;
     struct in_addr gateway; /* the bridge's own: the subnet's first */
     struct net_pool pool;
+    struct net_found *found; /* until net_adopted() */
+    size_t found_count;
     struct net_space spare; /* the next pod's (space.c) */
     bool preparing;         /* a thread makes it */
     pthread_mutex_t lock;   /* of these two */
@@ -98,13 +106,14 @@ int net_shape(struct nl_sock *socket, int index, uint64_t bits,
 
 /* The host's end of a pod's pair: "kp" and the pod's id in hex, which must
  * be below 2^52 to fit. */
+#define NET_POD_PREFIX "kp"
 enum { NET_POD_ID_BITS = 52 };
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id);
 
 /* Call `each` for every pod's pair on the bridge, with the pod's address. */
 int net_each_pod(const struct net *net, struct nl_sock *socket,
-                 void (*each)(void *data, const char *name,
+                 void (*each)(void *data, uint64_t pod_id,
                               struct in_addr address),
                  void *data, struct error *why);
 

@@ -152,6 +152,14 @@ int net_pool_adopt(struct net_pool *pool, uint64_t pod_id,
     return 0;
 }
 
+bool net_pool_owns(const struct net_pool *pool, uint64_t pod_id,
+                   struct in_addr address)
+{
+    unsigned offset = ntohl(address.s_addr) - pool->first;
+
+    return offset < pool->count && pool->owners[offset] == pod_id;
+}
+
 bool net_pool_release(struct net_pool *pool, uint64_t pod_id,
                       struct in_addr *address)
 {

@@ -33,6 +33,9 @@ int net_pool_claim(struct net_pool *pool, uint64_t pod_id,
                    struct in_addr *address, struct error *why);
 int net_pool_adopt(struct net_pool *pool, uint64_t pod_id,
                    struct in_addr address, struct error *why);
+/* Is `address` the one of `pod_id`? */
+bool net_pool_owns(const struct net_pool *pool, uint64_t pod_id,
+                   struct in_addr address);
 /* False when it had none. */
 bool net_pool_release(struct net_pool *pool, uint64_t pod_id,
                       struct in_addr *address);

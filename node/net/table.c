@@ -94,13 +94,15 @@ static void begin(struct script *script, const struct net *net)
     buffer_init(&script->text, SCRIPT_MAX_BYTES);
 }
 
-static void add_pod(void *data, const char *name, struct in_addr address)
+static void add_pod(struct script *script, const struct net_found *pod)
 {
-    struct script *script = data;
     const char *table = script->net->table;
+    struct in_addr address = pod->address;
     unsigned char mac[NET_MAC_BYTES];
     char text[INET_ADDRSTRLEN];
+    char name[IFNAMSIZ];
 
+    net_pod_interface(name, pod->pod_id);
     inet_ntop(AF_INET, &address, text, sizeof text);
     net_mac(mac, NET_MAC_POD, address);
     add(script,
@@ -177,6 +179,15 @@ static void add_ip_rules(struct script *script, const char *t)
         t, subnet, prefix, bridge);
 }
 
+static void find_pod(void *data, uint64_t pod_id, struct in_addr address)
+{
+    struct net *net = data;
+
+    net->found =
+        memory_resize(net->found, (net->found_count + 1) * sizeof *net->found);
+    net->found[net->found_count++] = (struct net_found){pod_id, address};
+}
+
 int net_table_make(struct net *net, struct error *why)
 {
     CLEANUP(netlink_close) struct nl_sock *socket = NULL;
@@ -184,13 +195,13 @@ int net_table_make(struct net *net, struct error *why)
 
     if (netlink_open(&socket, why) != 0)
         return (int)why->code;
+    if (net_each_pod(net, socket, find_pod, net, why) != 0)
+        return (int)why->code;
     begin(&script, net);
     add_ip_rules(&script, net->table);
     add_bridge_rules(&script, net->table);
-    if (net_each_pod(net, socket, add_pod, &script, why) != 0) {
-        buffer_fini(&script.text);
-        return (int)why->code;
-    }
+    for (size_t i = 0; i < net->found_count; i++)
+        add_pod(&script, &net->found[i]);
     return run(&script, "set the packet filter", why);
 }
 

@@ -26,7 +26,7 @@ int net_each_traffic(const struct net *net,
         uint64_t id;
 
         if (rtnl_link_get_master(link) != net->bridge_index || !name ||
-            sscanf(name, "kp%" SCNx64, &id) != 1)
+            sscanf(name, NET_POD_PREFIX "%" SCNx64, &id) != 1)
             continue;
         /* What the host sends is what the pod receives. */
         each(data, id, rtnl_link_get_stat(link, RTNL_LINK_TX_BYTES),

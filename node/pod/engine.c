@@ -231,6 +231,7 @@ void pod_engine_set_net(struct pod_engine *engine, struct net *net)
     /* First what has an address, or a new pod could be given it. */
     list_for_each(at, following, &engine->pods)
         pod_adopt_address(container_of(at, struct pod, link));
+    net_adopted(net);
     list_for_each(at, following, &engine->pods)
     {
         struct pod *pod = container_of(at, struct pod, link);

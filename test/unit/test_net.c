@@ -386,6 +386,36 @@ static void removal_needs_only_the_names(void **state)
     must(folder_remove(AT_FDCWD, path, &why));
 }
 
+/* An interface is being taken down as knode starts: its pod is gone, and
+ * nobody would ever take it out of the packet filter. */
+static void only_adopted_pods_may_send(void **state)
+{
+    char addresses[2][INET_ADDRSTRLEN];
+    struct in_addr stays;
+    struct error why;
+    struct net *net;
+    int pods[2];
+
+    (void)state;
+    must(net_open(&net, &net_world_config, &why));
+    pods[0] = start_pod(net, 7, 0, addresses[0]);
+    pods[1] = start_pod(net, 8, 0, addresses[1]);
+    net_free(net);
+    must(net_open(&net, &net_world_config, &why));
+    assert_string_equal(shell("nft list set bridge kontor ports | grep -o "
+                              "kp. | sort | xargs"),
+                        "kp7 kp8");
+    assert_int_equal(inet_pton(AF_INET, addresses[0], &stays), 1);
+    must(net_adopt(net, 7, stays, &why));
+    net_adopted(net);
+    assert_string_equal(shell("nft list table bridge kontor | grep -o "
+                              "'\"kp.\"' | sort | xargs"),
+                        "kp7 kp7");
+    close(pods[0]);
+    close(pods[1]);
+    remove_net(net);
+}
+
 struct attacher {
     pthread_t thread;
     struct net *net;
@@ -590,6 +620,7 @@ int main(void)
         cmocka_unit_test_setup(bridge_is_put_right, net_world_make),
         cmocka_unit_test_setup(nodes_beside_each_other, net_world_make),
         cmocka_unit_test_setup(removal_needs_only_the_names, net_world_make),
+        cmocka_unit_test_setup(only_adopted_pods_may_send, net_world_make),
         cmocka_unit_test_setup(threads_attach_at_once, net_world_make),
         cmocka_unit_test_setup(leftover_pair_is_replaced, net_world_make),
         cmocka_unit_test_setup(the_spare_is_given_once, net_world_make),
