@@ -5,7 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "node/net/senders.h"
-#include "node/net/tunnel.h"
+#include "node/net/table.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

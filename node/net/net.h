@@ -20,7 +20,6 @@
 struct net;
 
 enum { NET_BRIDGE_MAX = 15, NET_TABLE_MAX = 31 }; /* of names */
-
 /* 1 to `max` letters, digits, _ and -: names go into commands and paths. */
 bool net_is_name(const char *name, size_t max);
 
@@ -30,12 +29,9 @@ struct net_config {
     const char *table;  /* nftables table's name, "kontor" */
 };
 
-/* How other nodes' pods are reached. */
-enum net_overlay {
-    NET_OVERLAY_AUTO,   /* routes between neighbours, else a tunnel */
-    NET_OVERLAY_NEVER,  /* routes alone */
-    NET_OVERLAY_ALWAYS, /* a tunnel also where a route would do */
-};
+/* How other nodes' pods are reached: by routes between neighbours, else by a
+ * tunnel; by routes alone; by a tunnel also where a route would do. */
+enum net_overlay { NET_OVERLAY_AUTO, NET_OVERLAY_NEVER, NET_OVERLAY_ALWAYS };
 
 /* "auto", "never", "always"; INVALID_ARGUMENT for anything else. */
 int net_overlay_parse(const char *text, enum net_overlay *out,

@@ -53,7 +53,6 @@ int netlink_error(struct error *why, int code, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
 struct rtnl_link;
-struct net_way;                                   /* tunnel.h */
 void netlink_link_put(struct rtnl_link **link);   /* for CLEANUP */
 void netlink_cache_free(struct nl_cache **cache); /* for CLEANUP */
 
@@ -116,12 +115,3 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
                  void (*each)(void *data, uint64_t pod_id,
                               struct in_addr address),
                  void *data, struct error *why);
-
-/* ---- table.c ---- */
-
-int net_table_make(struct net *net, struct error *why);
-int net_table_remove(const struct net *net, struct error *why);
-
-/* The subnets that are reached without NAT, and whose tunnels are heard. */
-int net_table_set_peers(struct net *net, const struct net_way *ways,
-                        size_t count, struct error *why);

@@ -6,7 +6,7 @@
 #include "base/fd.h"
 #include "base/map.h"
 #include "base/memory.h"
-#include "node/net/tunnel.h"
+#include "node/net/table.h"
 
 #include <arpa/inet.h>
 #include <netlink/errno.h>

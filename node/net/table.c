@@ -10,10 +10,10 @@
  * what is true of running pods; the other sets are only ever brought up to
  * date: a restart of knode costs no packet. Single pods come and go by
  * senders.c. */
-#include "node/net/senders.h"
-#include "node/net/tunnel.h"
+#include "node/net/table.h"
 
 #include "base/memory.h"
+#include "node/net/senders.h"
 
 #include <arpa/inet.h>
 #include <nftables/libnftables.h>
