@@ -11,6 +11,7 @@ enum cgroup_controller {
     CGROUP_FREEZER,
     CGROUP_CPUACCT, /* on v1, often but not always with cpu */
     CGROUP_IO,      /* on v1 blkio, with groups for who has a limit alone */
+    CGROUP_DEVICES, /* on v1 with groups for who is denied some; on v2 bpf(2) */
     CGROUP_CONTROLLERS
 };
 
@@ -70,6 +71,11 @@ int cgroup_walk(const char *root, const char *path,
                 int (*each)(void *data, const char *root, const char *path,
                             struct error *why),
                 void *data, struct error *why);
+
+/* v2: all that the group and those beneath it may open. FAILED_PRECONDITION
+ * when the kernel cannot be told. Told again it is as it was. */
+int cgroup_device_program(const char *root, const char *path,
+                          struct error *why);
 
 /* Write `value` to a control file of a group. */
 int cgroup_file_write(const char *root, const char *path, const char *file,

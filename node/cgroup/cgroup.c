@@ -85,12 +85,43 @@ static int check_kept(const struct cgroup_mounts *mounts,
         missing = "pids";
     if (limits->io_bytes && !mounts->roots[CGROUP_IO][0])
         missing = "io";
+    if (limits->deny_devices && !mounts->roots[CGROUP_DEVICES][0])
+        missing = "devices";
     if (missing)
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "no cgroup hierarchy with the %s controller is "
                          "mounted",
                          missing);
     return 0;
+}
+
+static bool parent_exists(const char *root, const char *path)
+{
+    char parent[CGROUP_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (!slash)
+        return false;
+    snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
+    return cgroup_file_exists(root, parent, "cgroup.procs");
+}
+
+/* On v1, of the hierarchies that are not for everybody. What is limited of io
+ * holds for one group and not for those beneath it, so all of a pod stands in
+ * the pod's own. What is denied of devices holds for those beneath it, who may
+ * see theirs and write to it: so there are some. */
+static bool has_group(const struct cgroup_mounts *mounts, int controller,
+                      const char *path, const struct cgroup_limits *limits)
+{
+    switch (controller) {
+    case CGROUP_IO:
+        return limits && limits->io_bytes;
+    case CGROUP_DEVICES:
+        return limits ? limits->deny_devices
+                      : parent_exists(mounts->roots[CGROUP_DEVICES], path);
+    default:
+        return true;
+    }
 }
 
 int cgroup_create_on(const struct cgroup_mounts *mounts, const char *path,
@@ -102,9 +133,8 @@ int cgroup_create_on(const struct cgroup_mounts *mounts, const char *path,
     for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
         const char *root = cgroup_distinct_root(mounts, i);
 
-        if (i == CGROUP_IO && !(limits && limits->io_bytes))
-            continue; /* v2 has none of its own for it */
-        if (root && make_folders(root, path, why) != 0)
+        if (root && has_group(mounts, i, path, limits) &&
+            make_folders(root, path, why) != 0)
             return (int)why->code;
     }
     if (!limits)
@@ -137,8 +167,7 @@ int cgroup_limit(const char *path, const struct cgroup_limits *limits,
     return found.backend->limit(&found, path, limits, why);
 }
 
-/* v1's limits on io hold for one group and not for those beneath it, so all of
- * a pod stands in the pod's own, if there is one. */
+/* Of the hierarchies in which not everybody has a group. */
 static int enter_nearest(const char *root, const char *path, pid_t pid,
                          struct error *why)
 {
@@ -162,9 +191,9 @@ int cgroup_enter(const char *path, pid_t pid, struct error *why)
     for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
         const char *root = cgroup_distinct_root(&found, i);
 
-        if (root &&
-            (i == CGROUP_IO ? enter_nearest(root, path, pid, why)
-                            : found.backend->enter(root, path, pid, why)) != 0)
+        if (root && (i == CGROUP_IO || i == CGROUP_DEVICES
+                         ? enter_nearest(root, path, pid, why)
+                         : found.backend->enter(root, path, pid, why)) != 0)
             return (int)why->code;
     }
     return 0;

@@ -2,10 +2,10 @@
  *
  * A group is named by a path relative to each hierarchy's mount point, such
  * as "kontor/n1/pod-17". On v1 it stands in the cpu, memory, pids and freezer
- * hierarchies (those that exist), and in blkio when its io has a limit; on v2
- * once in the unified one. Both
- * backends stand behind this header; which one is decided by what is
- * mounted. Linked into kpod too: no allocation, no logging.
+ * hierarchies (those that exist), and in blkio and devices when io has a limit
+ * or devices are denied; on v2 once in the unified one. Both backends stand
+ * behind this header; which one is decided by what is mounted. Linked into
+ * kpod too: no allocation, no logging.
  *
  * knode makes a pod's group with its limits and removes it in the end; kpod
  * makes a child group for each container, so that one container's processes
@@ -31,6 +31,10 @@ struct cgroup_limits {
      * later: there it holds for reads, O_DIRECT, O_SYNC and fsync(2). */
     uint64_t io_bytes;
     dev_t io_device;
+    /* Who is in the group or beneath it opens no device but terminals and
+     * those of devices.h, wherever the node is; nodes may be made. Never taken
+     * back from a group. */
+    bool deny_devices;
 };
 
 /* Can they be kept here? FAILED_PRECONDITION names the controller that is

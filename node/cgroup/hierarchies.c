@@ -17,6 +17,7 @@ static const char *const controllers[CGROUP_CONTROLLERS] = {
     [CGROUP_CPU] = "cpu",         [CGROUP_MEMORY] = "memory",
     [CGROUP_PIDS] = "pids",       [CGROUP_FREEZER] = "freezer",
     [CGROUP_CPUACCT] = "cpuacct", [CGROUP_IO] = "blkio",
+    [CGROUP_DEVICES] = "devices",
 };
 
 /* Is `word` one of `text`, whose words are divided by any of `dividers`? */

@@ -2,6 +2,7 @@
 #include "node/cgroup/backend.h"
 
 #include "base/lang.h"
+#include "node/cgroup/devices.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -86,6 +87,33 @@ static int limit_io(const struct cgroup_mounts *mounts, const char *path,
     return 0;
 }
 
+/* A group beneath this one is never allowed more, whoever writes to its files,
+ * and has what this one has when it is made. */
+static int limit_devices(const char *root, const char *path, struct error *why)
+{
+    static const char *const allowed[] = {"c *:* m", "b *:* m", "c 5:2 rwm",
+                                          "c 136:* rwm"};
+    char text[CGROUP_VALUE_MAX];
+
+    /* Where groups are beneath it this cannot be done, and was done before:
+     * the list does not begin with "a" for all. */
+    if ((!cgroup_file_read(root, path, "devices.list", text, sizeof text) ||
+         text[0] == 'a') &&
+        cgroup_file_write(root, path, "devices.deny", "a", why) != 0)
+        return (int)why->code;
+    for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
+        if (cgroup_file_write(root, path, "devices.allow", allowed[i], why) !=
+            0)
+            return (int)why->code;
+    for (size_t i = 0; i < POD_DEVICES; i++) {
+        snprintf(text, sizeof text, "c %u:%u rwm", pod_devices[i].major,
+                 pod_devices[i].minor);
+        if (cgroup_file_write(root, path, "devices.allow", text, why) != 0)
+            return (int)why->code;
+    }
+    return 0;
+}
+
 static int v1_limit(const struct cgroup_mounts *mounts, const char *path,
                     const struct cgroup_limits *limits, struct error *why)
 {
@@ -98,6 +126,9 @@ static int v1_limit(const struct cgroup_mounts *mounts, const char *path,
         limit_memory(mounts, path, limits->memory_bytes, why) != 0)
         return (int)why->code;
     if (limit_io(mounts, path, limits, why) != 0)
+        return (int)why->code;
+    if (limits->deny_devices &&
+        limit_devices(mounts->roots[CGROUP_DEVICES], path, why) != 0)
         return (int)why->code;
     if (!mounts->roots[CGROUP_PIDS][0])
         return 0;

@@ -95,6 +95,8 @@ static int v2_limit(const struct cgroup_mounts *mounts, const char *path,
         return (int)why->code;
     if (limit_io(root, path, limits, why) != 0)
         return (int)why->code;
+    if (limits->deny_devices && cgroup_device_program(root, path, why) != 0)
+        return (int)why->code;
     return set_or_max(root, path, "pids.max", limits->pids, why);
 }
 

@@ -87,6 +87,18 @@ static int apply_capabilities(const Kontor__V1__ContainerSpec *spec,
     return 0;
 }
 
+bool profile_reaches_devices(const Kontor__V1__Bundle *bundle)
+{
+    const uint64_t reaching = 1ull << CAP_SYS_ADMIN | 1ull << CAP_MKNOD;
+
+    if (bundle->first_id != 0)
+        return false;
+    for (size_t i = 0; i < bundle->n_containers; i++)
+        if (bundle->containers[i]->cap_add & reaching)
+            return true;
+    return false;
+}
+
 /* ---- resource limits ----------------------------------------------------- */
 
 static int make_limit(const Kontor__V1__Rlimit *asked,

@@ -3,6 +3,7 @@
 #include "node/disk/disk.h"
 #include "node/pod/bundle.h"
 #include "node/pod/folder.h"
+#include "node/pod/profile.h"
 #include "node/pod/status.h"
 #include "node/pod/step.h"
 #include "node/supervisor/supervisor.h"
@@ -210,7 +211,8 @@ static void step_launch(struct pod *pod)
         .limits = {.cpu_milli = resources ? resources->cpu_milli : 0,
                    .memory_bytes = resources ? resources->memory_bytes : 0,
                    .pids = POD_PIDS_MAX,
-                   .io_bytes = pod->order->spec->io_bytes},
+                   .io_bytes = pod->order->spec->io_bytes,
+                   .deny_devices = profile_reaches_devices(pod->bundle)},
         .filters = pod->site->filters,
         .disk_bytes = resources ? resources->disk_bytes : 0,
         .net = pod->site->net,

@@ -8,12 +8,13 @@
  *
  * No mount opens a device, the root not either, but the six nodes that are
  * bound into /dev one by one, and terminals: whoever may make devices in a
- * container cannot open them, in whatever folder. Only who may mount gets a
- * file system without nodev. */
+ * container cannot open them, in whatever folder. Who may mount gets a file
+ * system without nodev; the pod's control group refuses it then. */
 #include "node/supervisor/container_root.h"
 
 #include "base/fd.h"
 #include "base/memory.h"
+#include "node/cgroup/devices.h"
 #include "node/supervisor/root_path.h"
 
 #include <errno.h>
@@ -57,12 +58,6 @@ static const struct file_system mqueue = {
 /* Shown with a mount that hides what was there. */
 static const struct file_system nothing = {
     "tmpfs", "", NO_PROGRAMS | MOUNT_ATTR_RDONLY, {{"size", "4k"}}};
-
-static const struct {
-    const char *name;
-    unsigned char major, minor;
-} devices[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
-               {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
 
 static const struct {
     const char *name;
@@ -159,12 +154,12 @@ static int fill_dev(int dir, struct error *why)
  * not the host's, so their owner and mode are the container's to change. */
 static int bind_devices(int dir, int files, struct error *why)
 {
-    for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
-        const char *name = devices[i].name;
+    for (size_t i = 0; i < POD_DEVICES; i++) {
+        const char *name = pod_devices[i].name;
         CLEANUP(fd_close) int node = -1;
 
         if (mknodat(files, name, S_IFCHR | 0666,
-                    makedev(devices[i].major, devices[i].minor)) != 0 ||
+                    makedev(pod_devices[i].major, pod_devices[i].minor)) != 0 ||
             mknodat(dir, name, S_IFREG, 0) != 0)
             return error_errno(why, "make /dev/%s", name);
         node = open_tree(files, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);

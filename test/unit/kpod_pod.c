@@ -6,6 +6,7 @@
 #include "node/cgroup/cgroup.h"
 #include "node/disk/disk.h"
 #include "node/pod/id_range.h"
+#include "node/pod/profile.h"
 #include "node/pod/syscalls.h"
 #include "node/supervisor/supervisor.h"
 
@@ -256,7 +257,9 @@ static int open_netns(const struct kpod_pod *pod)
 
 void kpod_pod_start(struct kpod_pod *pod)
 {
-    struct cgroup_limits limits = {.pids = pod->pids};
+    struct cgroup_limits limits = {.pids = pod->pids,
+                                   .deny_devices =
+                                       profile_reaches_devices(pod->bundle)};
     int given[3 + SUPERVISOR_CONTAINERS_MAX];
     int count = 3;
     char kpod[256];

@@ -378,6 +378,40 @@ static void a_device_that_is_made_is_not_opened(void **state)
     assert_says("image EACCES\n");
 }
 
+/* Who may mount has file systems without nodev, and one with all the host's
+ * nodes. The pod's control group refuses them all the same, to what is executed
+ * in the container, too; and who shows itself the groups is no better off. It
+ * is the null device that tells of nodev. */
+static void who_may_mount_opens_no_device(void **state)
+{
+    (void)state;
+    make_probed_pod(
+        "cd /tmp && mkdir t g d m && mount -t tmpfs t t && "
+        "mknod t/disk b 7 0; mknod t/null c 1 3; "
+        "{ mount -t cgroup2 g g; mount -t cgroup -o devices d d; "
+        "for group in g d; do echo 0 >$group/cgroup.procs; "
+        "echo a >$group/devices.allow; "
+        "echo 'b *:* rwm' >$group/devices.allow; done; } 2>/dev/null; "
+        "echo own $(probe open t/null) $(probe open /dev/null) "
+        "$(probe open /dev/ptmx); "
+        "echo disk $(probe open t/disk); mount -t ext4 t/disk m 2>&1; "
+        "mount -t devtmpfs t t; echo all $(probe open t/kmsg); "
+        "until [ -e said ]; do :; done; echo executed $(cat said)");
+    pod->bundle->containers[0]->cap_add =
+        1ull << CAP_SYS_ADMIN | 1ull << CAP_MKNOD;
+    kpod_pod_start(pod);
+    kpod_pod_await_log(pod, "all ");
+    kpod_pod_exec(pod, "cd /tmp; probe open t/kmsg >s; mv s said");
+    kpod_pod_end(pod);
+    if (kpod_pod_first_id) { /* no node is made, nothing of the host mounted */
+        assert_says("own ENOENT ok ok\ndisk ENOENT\n");
+        assert_says("all ENOENT\nexecuted ENOENT\n");
+        return;
+    }
+    assert_says("own ok ok ok\ndisk EPERM\nmount: permission denied");
+    assert_says("all EPERM\nexecuted EPERM\n");
+}
+
 /* No other mount opens devices. What becomes of its own is no matter of the
  * host's; should it be, of one that is missed least. */
 static void it_has_six_devices_of_its_own(void **state)
@@ -555,6 +589,7 @@ int main(void)
         story(no_descriptor_leads_out),
         story(an_image_has_no_devices),
         story(a_device_that_is_made_is_not_opened),
+        story(who_may_mount_opens_no_device),
         story(it_has_six_devices_of_its_own),
         story(a_proc_that_is_a_link_is_covered_all_the_same),
         story(nothing_writes_to_the_kernel),

@@ -358,6 +358,50 @@ static void profiles_are_applied(void **state)
     }
 }
 
+static const struct {
+    const char *yaml; /* of two containers */
+    uint32_t first_id;
+    bool reaches;
+} reaching[] = {
+    {"{}, {cap_add: [NET_ADMIN, SYS_PTRACE]}", 0, false},
+    {"{}, {cap_add: [SYS_ADMIN]}", 0, true},
+    {"{cap_add: [MKNOD]}, {}", 0, true},
+    {"{}, {cap_add: [ALL]}", 0, true},
+    {"{}, {cap_add: [ALL], cap_drop: [SYS_ADMIN, MKNOD]}", 0, false},
+    {"{cap_add: [ALL]}, {}", 1 << 20, false},
+};
+
+static void devices_are_denied_to_who_reaches_them(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(reaching); i++) {
+        Kontor__V1__Bundle *bundle = memory_new(sizeof *bundle);
+        Kontor__V1__PodSpec *spec;
+        char yaml[256];
+        struct error why;
+
+        snprintf(yaml, sizeof yaml, "containers: [%s]", reaching[i].yaml);
+        spec = pod_spec_of(yaml);
+        kontor__v1__bundle__init(bundle);
+        bundle->first_id = reaching[i].first_id;
+        bundle->containers = memory_array(2, sizeof *bundle->containers);
+        for (; bundle->n_containers < 2; bundle->n_containers++) {
+            Kontor__V1__BundleContainer *out = memory_new(sizeof *out);
+
+            kontor__v1__bundle_container__init(out);
+            bundle->containers[bundle->n_containers] = out;
+            assert_int_equal(
+                profile_apply(spec->containers[bundle->n_containers], out,
+                              &why),
+                0);
+        }
+        if (profile_reaches_devices(bundle) != reaching[i].reaches)
+            fail_msg("%s", reaching[i].yaml);
+        kontor__v1__bundle__free_unpacked(bundle, NULL);
+        kontor__v1__pod_spec__free_unpacked(spec, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +411,7 @@ int main(void)
         cmocka_unit_test(bad_orders_are_named),
         cmocka_unit_test(name_servers_on_loopback_are_left_out),
         cmocka_unit_test(profiles_are_applied),
+        cmocka_unit_test(devices_are_denied_to_who_reaches_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
