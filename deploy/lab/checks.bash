@@ -250,6 +250,26 @@ root_is_nobody() {
     kctl stop nobody
 }
 
+# The same steps lead the machine's own root to its disk.
+who_may_mount_opens_no_disk() {
+    local numbers steps said
+    numbers=$(inside n1 'cat /sys/class/block/vda/dev')
+    steps="t=\$(mktemp -d) && mount -t tmpfs t \$t && cd \$t && mkdir m all || exit
+        mknod zero c 1 5; mknod disk b ${numbers/:/ }; mount -t devtmpfs d all
+        for node in zero disk all/vda; do head -c 1 \$node; done | wc -c
+        mount -t ext4 disk m && echo mounted"
+    said=$(inside n1 "$steps
+        umount m all; cd /; umount \$t; rmdir \$t")
+    echo "$said"
+    [ "$said" = $'3\nmounted' ]
+    said=$(job "mounts" --cap-add SYS_ADMIN --cap-add MKNOD -- sh -c "$steps" 2>&1)
+    echo "$said"
+    [ "$(grep -cE "(disk|vda)'?: Operation not permitted" <<<"$said")" = 2 ]
+    grep -qx 1 <<<"$said"
+    grep -q 'mount: permission denied' <<<"$said"
+    [[ $said != *mounted* ]]
+}
+
 # What must not change when only knode stops: the pods' processes.
 pods_stand() { # COMMAND ON n1
     local before address
@@ -301,6 +321,7 @@ run_checks() {
     check "io: 2M a second, on a disk of its own" io_is_limited own "--disk 64M"
     check "io: 2M a second, on the node's file system" io_is_limited shared ""
     check "userns: root of a pod is nobody of this kernel's" root_is_nobody
+    check "SYS_ADMIN and MKNOD: no way to the machine's disk" who_may_mount_opens_no_disk
     check "systemctl restart knode: pods run on" pods_stand "systemctl restart knode"
     check "kill -9 of knode: systemd starts it, pods run on" pods_stand \
         "systemctl kill --kill-whom=main -s KILL knode"
