@@ -175,6 +175,14 @@ PY
     [[ $output == *'there is no capability "NOPE"'* ]]
 }
 
+@test "who may mount opens none of the machine's devices" {
+    kctl schedule "$IMAGE" --name mounts --restart never --cap-add SYS_ADMIN --cap-add MKNOD \
+        -- sh -c 'mount -t tmpfs t /tmp && cd /tmp && mknod loop b 7 0 && mknod zero c 1 5
+            head -c 1 zero | wc -c; head -c 1 loop 2>&1' >/dev/null 2>&1 || true
+    run kctl logs -f mounts-1
+    [ "$output" = $'1\nhead: loop: Operation not permitted' ]
+}
+
 @test "logs: of one container, of the run before, of late" {
     [ "$(kctl logs -c side pair-1)" = side ]
     [ "$(kctl logs -c web pair-1)" = prepared ]
