@@ -58,6 +58,10 @@ void placer_lead(struct placer *placer);
 /* A request as the view reads it; `spec` is borrowed. */
 struct placement_request placer_request(const Kontor__V1__PodSpec *spec);
 
+/* What is told of that: of so many nodes, the closest; and whose going would
+ * help as long as there are looks left for it (some 20 ms). */
+enum { WHY_VERDICTS_MAX = 2000, WHY_LOOKS_MAX = 300000 };
+
 /* Why a pod is nowhere, as things stand now; for a pod on a node as if it
  * were still to be placed. The array as of placement_explain(), its nodes
  * borrowed from `cluster`; `summary` is filled. */

@@ -2,8 +2,8 @@
 
 #include "base/feature.h"
 #include "base/memory.h"
-#include "master/placement/preempt.h"
 #include "master/placement/rebalance.h"
+#include "master/preemptor.h"
 
 #include <string.h>
 
@@ -95,29 +95,6 @@ static void place_each(struct plan *plan, const struct plan_pod *pods,
 
 /* ---- lower ones make room ---- */
 
-/* As the preemptor does: one that is about to go by itself is waited for. */
-static bool all_may_yield(const struct plan *plan,
-                          const struct placement_victims *victims,
-                          int32_t priority)
-{
-    for (size_t i = 0; i < victims->count; i++) {
-        const struct pod *pod =
-            pods_find(&plan->cluster->pods, victims->pod_ids[i]);
-
-        if (!pod || !pod_may_yield(pod, priority))
-            return false;
-    }
-    return true;
-}
-
-static int by_id(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 struct placement_victims plan_evict(struct plan *plan,
                                     const struct placement_request *request,
                                     size_t *looks)
@@ -126,14 +103,8 @@ struct placement_victims plan_evict(struct plan *plan,
 
     if (plan->cluster->format < CLUSTER_FORMAT_1)
         return victims;
-    victims = placement_preempt(plan->copy, request);
+    victims = preempt_seek(plan->cluster, plan->copy, request);
     *looks += victims.looks;
-    if (victims.node_id == 0 ||
-        !all_may_yield(plan, &victims, request->spec->priority)) {
-        free(victims.pod_ids);
-        return (struct placement_victims){0};
-    }
-    qsort(victims.pod_ids, victims.count, sizeof *victims.pod_ids, by_id);
     for (size_t i = 0; i < victims.count; i++)
         placement_withdraw(plan->copy, victims.node_id, victims.pod_ids[i]);
     plan->preempted += victims.count;

@@ -1,7 +1,6 @@
 #include "master/preemptor.h"
 
 #include "base/memory.h"
-#include "master/placement/preempt.h"
 #include "master/propose.h"
 
 /* A PreemptPods under way; what is free on the node already is kept for it. */
@@ -12,11 +11,6 @@ struct placer_preemption {
     struct seeker *seeker;
     uint64_t winner_id;
 };
-
-static int32_t priority_of(const struct pod *pod)
-{
-    return pod->facts.spec->message->priority;
-}
 
 static void on_applied(struct replica_proposal *proposal, uint64_t index,
                        const struct error *why)
@@ -36,28 +30,21 @@ static void on_applied(struct replica_proposal *proposal, uint64_t index,
     free(preemption);
 }
 
-static int by_id(const void *left, const void *right)
+struct placement_victims preempt_seek(const struct cluster *cluster,
+                                      struct placement *view,
+                                      const struct placement_request *request)
 {
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
+    struct placement_victims victims = placement_preempt(view, request);
 
-    return a < b ? -1 : a > b;
-}
+    for (size_t i = 0; i < victims.count; i++) {
+        const struct pod *pod = pods_find(&cluster->pods, victims.pod_ids[i]);
 
-/* May all go, and what do they take? */
-static bool all_may_yield(const struct placer *placer, const struct pod *winner,
-                          const struct placement_victims *victims,
-                          struct resources *sum)
-{
-    for (size_t i = 0; i < victims->count; i++) {
-        const struct pod *pod =
-            pods_find(&placer->cluster->pods, victims->pod_ids[i]);
-
-        if (!pod || !pod_may_yield(pod, priority_of(winner)))
-            return false;
-        resources_add(sum, &pod->facts.spec->want);
+        if (pod && pod_may_yield(pod, request->spec->priority))
+            continue;
+        free(victims.pod_ids);
+        return (struct placement_victims){.looks = victims.looks};
     }
-    return true;
+    return victims;
 }
 
 static void propose_preemption(struct placer *placer, const struct pod *winner,
@@ -89,23 +76,20 @@ static void propose_preemption(struct placer *placer, const struct pod *winner,
     free(messages);
 }
 
-/* One that is about to go by itself is waited for. What is looked at in vain
- * is counted (matcher.c). */
+/* What is looked at in vain is counted (matcher.c). */
 static bool try_for(struct placer *placer, struct seeker *seeker)
 {
     const struct pod *winner = seeker->next;
     struct placement_request request =
         placer_request(winner->facts.spec->message);
     struct placement_victims victims =
-        placement_preempt(placer->view, &request);
-    struct resources sum = {0};
-    bool found =
-        victims.node_id != 0 && all_may_yield(placer, winner, &victims, &sum);
+        preempt_seek(placer->cluster, placer->view, &request);
+    bool found = victims.node_id != 0;
 
     if (found) {
         struct placer_preemption *preemption = memory_new(sizeof *preemption);
 
-        request.want = resources_less(&request.want, &sum);
+        request.want = resources_less(&request.want, &victims.freed);
         preemption->hold =
             placement_hold(placer->view, victims.node_id, &request);
         preemption->placer = placer;
@@ -113,7 +97,6 @@ static bool try_for(struct placer *placer, struct seeker *seeker)
         preemption->winner_id = winner->facts.id;
         preemption->proposal.done = on_applied;
         placer->preemption = preemption;
-        qsort(victims.pod_ids, victims.count, sizeof *victims.pod_ids, by_id);
         propose_preemption(placer, winner, &victims);
         pending_fly(&placer->pending, seeker);
     }

@@ -4,7 +4,14 @@
  * One at a time: what its command changes may be what the next one needs. */
 #pragma once
 
+#include "master/placement/preempt.h"
 #include "master/placer.h"
+
+/* As placement_preempt(), which see; none where one of them is about to go by
+ * itself: it is waited for. */
+struct placement_victims preempt_seek(const struct cluster *cluster,
+                                      struct placement *view,
+                                      const struct placement_request *request);
 
 /* The first of those that may preempt; NULL: there is none, or it has to wait
  * until one that is under way is done, or the format is reached. */

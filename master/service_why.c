@@ -5,9 +5,6 @@
 #include "master/cluster_apply.h"
 #include "master/cluster_view.h"
 
-/* Of the nodes in one answer; the closest come first. */
-enum { VERDICTS_MAX = 2000 };
-
 struct why_verdict {
     Kontor__V1__NodeVerdict message;
     Kontor__V1__Resources lacking;
@@ -16,7 +13,7 @@ struct why_verdict {
 };
 
 static void tell(const struct master *master, const struct spec *spec,
-                 const struct placement_verdict *verdict,
+                 const struct placement_verdict *verdict, uint64_t *looks_left,
                  struct why_verdict *out)
 {
     const struct node *node =
@@ -32,7 +29,7 @@ static void tell(const struct master *master, const struct spec *spec,
     out->message.constraint =
         placement_rule_text(&request, verdict, out->constraint);
     out->message.would_fit = placement_remedy_text(
-        master->placer.view, &request, verdict, out->would_fit);
+        master->placer.view, &request, verdict, looks_left, out->would_fit);
 }
 
 /* One line on where it is. */
@@ -69,10 +66,12 @@ static void answer(struct master *master, struct call *call,
     struct pod_view view;
     struct error why;
     struct pod *pod;
+    uint64_t looks_left = WHY_LOOKS_MAX;
     size_t count;
-    size_t page = request->page_size > 0 && request->page_size < VERDICTS_MAX
-                      ? request->page_size
-                      : VERDICTS_MAX;
+    size_t page =
+        request->page_size > 0 && request->page_size < WHY_VERDICTS_MAX
+            ? request->page_size
+            : WHY_VERDICTS_MAX;
 
     if (cluster_find_pod(cluster, request->pod, &pod, &why) != 0) {
         service_fail(call, &why);
@@ -87,7 +86,7 @@ static void answer(struct master *master, struct call *call,
     response.verdicts =
         memory_array(count + 1, sizeof(Kontor__V1__NodeVerdict *));
     for (size_t i = 0; i < count; i++) {
-        tell(master, pod->facts.spec, &verdicts[i], &tellings[i]);
+        tell(master, pod->facts.spec, &verdicts[i], &looks_left, &tellings[i]);
         response.verdicts[response.n_verdicts++] = &tellings[i].message;
     }
     summary = summary_of(master, pod, placing);

@@ -13,6 +13,7 @@ bool placement_fits(const struct placement_verdict *verdict)
            verdict->node->closed == PLACEMENT_OPEN;
 }
 
+/* All but how many obstacles there are. */
 static struct placement_verdict judge(const struct placement_entry *entry,
                                       const struct placement_request *asked,
                                       const struct rules *rules)
@@ -33,8 +34,6 @@ static struct placement_verdict judge(const struct placement_entry *entry,
             verdict.worst = (enum resource_kind)i;
         }
     }
-    verdict.obstacles = rules_obstacles(rules, entry) + (verdict.distance > 0) +
-                        (entry->node.closed != PLACEMENT_OPEN);
     return verdict;
 }
 
@@ -77,8 +76,15 @@ placement_explain(const struct placement *placement,
     struct rules rules;
 
     rules_init(&rules, placement, request);
-    for (size_t i = 0; i < placement->count; i++)
-        verdicts[i] = judge(placement->nodes[i], request, &rules);
+    for (size_t i = 0; i < placement->count; i++) {
+        const struct placement_entry *entry = placement->nodes[i];
+        struct placement_verdict *verdict = &verdicts[i];
+
+        *verdict = judge(entry, request, &rules);
+        verdict->obstacles = rules_obstacles(&rules, entry) +
+                             (verdict->distance > 0) +
+                             (entry->node.closed != PLACEMENT_OPEN);
+    }
     rules_fini(&rules);
     qsort(verdicts, placement->count, sizeof *verdicts, compare);
     *count = placement->count;
@@ -123,54 +129,75 @@ static void say_taint(char text[PLACEMENT_RULE_MAX],
         taint->value[0] ? "=" : "", taint->value);
 }
 
-static void say_breach(char text[PLACEMENT_RULE_MAX],
-                       enum placement_breach breach, const void *which)
-{
-    switch (breach) {
-    case PLACEMENT_UNABLE:
-        say(text, PLACEMENT_RULE_MAX, "its knode has no %s",
-            (const char *)which);
-        return;
-    case PLACEMENT_CONSTRAINT:
-        say(text, PLACEMENT_RULE_MAX, "does not meet ");
-        say_constraint(text, which);
-        return;
-    case PLACEMENT_TAINT:
-        say(text, PLACEMENT_RULE_MAX, "taint ");
-        say_taint(text, which);
-        say(text, PLACEMENT_RULE_MAX, " is not tolerated");
-        return;
-    case PLACEMENT_NO_LABEL:
-        say(text, PLACEMENT_RULE_MAX, "has no label %s to spread over",
-            (const char *)which);
-        return;
-    case PLACEMENT_ANTI:
-        say(text, PLACEMENT_RULE_MAX, "runs a pod of %s", (const char *)which);
-        return;
-    case PLACEMENT_AVERSE:
-        say(text, PLACEMENT_RULE_MAX, "runs a pod that keeps off %s",
-            (const char *)which);
-        return;
-    case PLACEMENT_WITHOUT:
-        say(text, PLACEMENT_RULE_MAX, "runs no pod of %s", (const char *)which);
-        return;
-    case PLACEMENT_KEEPS_RULES:
-    case PLACEMENT_ELSEWHERE:
-        return;
-    }
-}
+/* What is said of a rule: what broke it stands between the two, or nothing does
+ * where the second is missing. */
+struct phrase {
+    const char *before;
+    const char *after;
+};
 
-static const char *closed_text(enum placement_closed closed)
-{
-    static const char *const texts[PLACEMENT_LOST + 1] = {
-        [PLACEMENT_OPEN] = "",
-        [PLACEMENT_CORDONED] = "cordoned",
-        [PLACEMENT_SUSPECT] = "suspect",
-        [PLACEMENT_KEPT] = "kept for one that has waited long",
-        [PLACEMENT_LOST] = "lost",
-    };
+static const struct {
+    struct phrase rule;   /* of a node that breaks it */
+    struct phrase remedy; /* where it is the only thing that is in the way */
+    const char *many;     /* of so many nodes */
+} breaches[] = {
+    [PLACEMENT_KEEPS_RULES] = {{"", NULL}, {"", NULL}, ""},
+    [PLACEMENT_ELSEWHERE] = {{"pod asks for node ", ""},
+                             {"if it asked for no node", NULL},
+                             ""},
+    [PLACEMENT_UNABLE] = {{"its knode has no ", ""},
+                          {"", NULL}, /* the rule says it */
+                          "whose knode is too old or unable"},
+    [PLACEMENT_CONSTRAINT] = {{"does not meet ", ""},
+                              {"if it did not ask for ", ""},
+                              "with other labels"},
+    [PLACEMENT_TAINT] = {{"taint ", " is not tolerated"},
+                         {"if it tolerated ", ""},
+                         "tainted"},
+    [PLACEMENT_NO_LABEL] = {{"has no label ", " to spread over"},
+                            {"if the node had a label ", ""},
+                            "without the label to spread over"},
+    [PLACEMENT_ANTI] = {{"runs a pod of ", ""},
+                        {"if it did not keep off ", ""},
+                        "run what it keeps off"},
+    [PLACEMENT_AVERSE] = {{"runs a pod that keeps off ", ""},
+                          {"if that pod went", NULL},
+                          "run what keeps off it"},
+    [PLACEMENT_WITHOUT] = {{"runs no pod of ", ""},
+                           {"if a pod of ", " were there"},
+                           "without what it wants by it"},
+};
 
-    return texts[closed];
+static const struct {
+    const char *rule; /* of one node, and of so many */
+    const char *remedy;
+} closings[] = {
+    [PLACEMENT_OPEN] = {"", ""},
+    [PLACEMENT_CORDONED] = {"cordoned", "if the node were uncordoned"},
+    [PLACEMENT_SUSPECT] = {"suspect", "if the node were heard"},
+    [PLACEMENT_KEPT] = {"kept for one that has waited long",
+                        "if nothing were kept"},
+    [PLACEMENT_LOST] = {"lost", "if the node came back"},
+};
+
+static void say_phrase(char text[PLACEMENT_RULE_MAX],
+                       const struct phrase *phrase,
+                       const struct placement_request *request,
+                       const struct placement_verdict *verdict)
+{
+    say(text, PLACEMENT_RULE_MAX, "%s", phrase->before);
+    if (!phrase->after)
+        return;
+    if (verdict->breach == PLACEMENT_CONSTRAINT)
+        say_constraint(text, verdict->which);
+    else if (verdict->breach == PLACEMENT_TAINT)
+        say_taint(text, verdict->which);
+    else
+        say(text, PLACEMENT_RULE_MAX, "%s",
+            verdict->breach == PLACEMENT_ELSEWHERE
+                ? request->node
+                : (const char *)verdict->which);
+    say(text, PLACEMENT_RULE_MAX, "%s", phrase->after);
 }
 
 char *placement_rule_text(const struct placement_request *request,
@@ -178,89 +205,36 @@ char *placement_rule_text(const struct placement_request *request,
                           char text[PLACEMENT_RULE_MAX])
 {
     text[0] = '\0';
-    if (verdict->breach == PLACEMENT_ELSEWHERE) {
-        say(text, PLACEMENT_RULE_MAX, "pod asks for node %s", request->node);
-    } else if (verdict->node->closed != PLACEMENT_OPEN) {
-        say(text, PLACEMENT_RULE_MAX, "%s", closed_text(verdict->node->closed));
-    } else {
-        say_breach(text, verdict->breach, verdict->which);
-    }
+    if (verdict->node->closed != PLACEMENT_OPEN &&
+        verdict->breach != PLACEMENT_ELSEWHERE)
+        say(text, PLACEMENT_RULE_MAX, "%s",
+            closings[verdict->node->closed].rule);
+    else
+        say_phrase(text, &breaches[verdict->breach].rule, request, verdict);
     return text;
 }
 
 /* ---- what would help ---- */
 
-/* The rule being the only thing that is in the way. */
-static void say_without(char text[PLACEMENT_RULE_MAX],
-                        enum placement_breach breach, const void *which)
-{
-    switch (breach) {
-    case PLACEMENT_CONSTRAINT:
-        say(text, PLACEMENT_RULE_MAX, "if it did not ask for ");
-        say_constraint(text, which);
-        return;
-    case PLACEMENT_TAINT:
-        say(text, PLACEMENT_RULE_MAX, "if it tolerated ");
-        say_taint(text, which);
-        return;
-    case PLACEMENT_NO_LABEL:
-        say(text, PLACEMENT_RULE_MAX, "if the node had a label %s",
-            (const char *)which);
-        return;
-    case PLACEMENT_ANTI:
-        say(text, PLACEMENT_RULE_MAX, "if it did not keep off %s",
-            (const char *)which);
-        return;
-    case PLACEMENT_AVERSE:
-        say(text, PLACEMENT_RULE_MAX, "if that pod went");
-        return;
-    case PLACEMENT_WITHOUT:
-        say(text, PLACEMENT_RULE_MAX, "if a pod of %s were there",
-            (const char *)which);
-        return;
-    case PLACEMENT_ELSEWHERE:
-        say(text, PLACEMENT_RULE_MAX, "if it asked for no node");
-        return;
-    case PLACEMENT_UNABLE: /* the rule says it */
-    case PLACEMENT_KEEPS_RULES:
-        return;
-    }
-}
-
-static const char *opened_text(enum placement_closed closed)
-{
-    static const char *const texts[PLACEMENT_LOST + 1] = {
-        [PLACEMENT_OPEN] = "",
-        [PLACEMENT_CORDONED] = "if the node were uncordoned",
-        [PLACEMENT_SUSPECT] = "if the node were heard",
-        [PLACEMENT_KEPT] = "if nothing were kept",
-        [PLACEMENT_LOST] = "if the node came back",
-    };
-
-    return texts[closed];
-}
-
 char *placement_remedy_text(const struct placement *placement,
                             const struct placement_request *request,
                             const struct placement_verdict *verdict,
-                            char text[PLACEMENT_RULE_MAX])
+                            uint64_t *looks_left, char text[PLACEMENT_RULE_MAX])
 {
     const struct placement_node *node = verdict->node;
+    size_t pods;
 
     text[0] = '\0';
     if (verdict->obstacles != 1)
         return text;
-    if (verdict->breach != PLACEMENT_KEEPS_RULES) {
-        say_without(text, verdict->breach, verdict->which);
-    } else if (node->closed != PLACEMENT_OPEN) {
-        say(text, PLACEMENT_RULE_MAX, "%s", opened_text(node->closed));
-    } else {
-        size_t pods = placement_yielding(placement, node->id, request);
-
-        if (pods > 0)
-            say(text, PLACEMENT_RULE_MAX, "if %zu pod%s of lower priority went",
-                pods, pods == 1 ? "" : "s");
-    }
+    say_phrase(text, &breaches[verdict->breach].remedy, request, verdict);
+    say(text, PLACEMENT_RULE_MAX, "%s", closings[node->closed].remedy);
+    if (verdict->distance == 0)
+        return text;
+    pods = placement_yielding(placement, node->id, request, looks_left);
+    if (pods > 0)
+        say(text, PLACEMENT_RULE_MAX, "if %zu pod%s of lower priority went",
+            pods, pods == 1 ? "" : "s");
     return text;
 }
 
@@ -361,21 +335,6 @@ static void say_never(char text[PLACEMENT_SUMMARY_MAX],
             "none has all that it asks for together");
 }
 
-static const char *breach_text(enum placement_breach breach)
-{
-    static const char *const texts[PLACEMENT_WITHOUT + 1] = {
-        [PLACEMENT_UNABLE] = "whose knode is too old or unable",
-        [PLACEMENT_CONSTRAINT] = "with other labels",
-        [PLACEMENT_TAINT] = "tainted",
-        [PLACEMENT_NO_LABEL] = "without the label to spread over",
-        [PLACEMENT_ANTI] = "run what it keeps off",
-        [PLACEMENT_AVERSE] = "run what keeps off it",
-        [PLACEMENT_WITHOUT] = "without what it wants by it",
-    };
-
-    return texts[breach];
-}
-
 static void say_short(char text[PLACEMENT_SUMMARY_MAX],
                       const struct tally *tally)
 {
@@ -399,14 +358,14 @@ static void say_short(char text[PLACEMENT_SUMMARY_MAX],
         if (tally->breaches[i] == 0)
             continue;
         say(text, PLACEMENT_SUMMARY_MAX, "%s%u %s", join, tally->breaches[i],
-            breach_text((enum placement_breach)i));
+            breaches[i].many);
         join = ", ";
     }
     for (int i = PLACEMENT_CORDONED; i <= PLACEMENT_LOST; i++) {
         if (tally->closed[i] == 0)
             continue;
         say(text, PLACEMENT_SUMMARY_MAX, "%s%u %s", join, tally->closed[i],
-            closed_text((enum placement_closed)i));
+            closings[i].rule);
         join = ", ";
     }
 }

@@ -52,10 +52,12 @@ char *placement_rule_text(const struct placement_request *request,
 
 /* What would make it fit where that is one thing: "if it tolerated gpu=yes",
  * "if 2 pods of lower priority went", "if the node were uncordoned"; or "".
- * Returns `text`. */
+ * Whose going would help is only found as long as there are looks left for it,
+ * as of placement_yielding(). Returns `text`. */
 char *placement_remedy_text(const struct placement *placement,
                             const struct placement_request *request,
                             const struct placement_verdict *verdict,
+                            uint64_t *looks_left,
                             char text[PLACEMENT_RULE_MAX]);
 
 /* One line: "memory short on 4 nodes (best n4, 412Mi), 1 cordoned", where

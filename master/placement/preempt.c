@@ -272,6 +272,14 @@ static bool search_node(struct search *search,
     return cheaper(&search->best, &search->bound);
 }
 
+static int by_id(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
+
+    return a < b ? -1 : a > b;
+}
+
 /* The pods behind what was chosen of each group. */
 static void tell(struct search *search, const struct placement_entry *entry,
                  struct placement_victims *out)
@@ -279,6 +287,7 @@ static void tell(struct search *search, const struct placement_entry *entry,
     free(out->pod_ids);
     out->node_id = entry->node.id;
     out->count = 0;
+    out->freed = (struct resources){{0}};
     out->pod_ids = memory_array(search->best.count, sizeof *out->pod_ids);
     for (uint32_t i = 0; i < entry->resident_count; i++) {
         const struct resident *pod = &entry->residents[i];
@@ -291,9 +300,11 @@ static void tell(struct search *search, const struct placement_entry *entry,
                 continue;
             search->chosen[k]--;
             out->pod_ids[out->count++] = pod->pod_id;
+            resources_add(&out->freed, &like.want);
             break;
         }
     }
+    qsort(out->pod_ids, out->count, sizeof *out->pod_ids, by_id);
 }
 
 /* The least that a set on this node can cost is below the bound. False, too,
@@ -325,7 +336,8 @@ bool placement_may_preempt(const struct placement *placement,
 }
 
 size_t placement_yielding(const struct placement *placement, uint64_t node_id,
-                          const struct placement_request *request)
+                          const struct placement_request *request,
+                          uint64_t *looks_left)
 {
     const struct placement_entry *entry = placement_find(placement, node_id);
     struct search search = {.bound = {INT32_MAX, UINT32_MAX, INT64_MAX},
@@ -333,11 +345,15 @@ size_t placement_yielding(const struct placement *placement, uint64_t node_id,
     struct resources room = placement_room(entry);
     size_t count = 0;
 
-    if (placement_may_preempt(placement, request) &&
-        resources_fit(&entry->node.capacity, &request->want) &&
-        !resources_fit(&room, &request->want) &&
-        search_node(&search, entry, request))
+    if (!placement_may_preempt(placement, request) ||
+        !resources_fit(&entry->node.capacity, &request->want) ||
+        resources_fit(&room, &request->want) ||
+        *looks_left < entry->resident_count + search.steps_left)
+        return 0;
+    if (search_node(&search, entry, request))
         count = search.best.count;
+    *looks_left -=
+        entry->resident_count + ONE_NODE_STEPS_MAX - search.steps_left;
     search_fini(&search);
     return count;
 }

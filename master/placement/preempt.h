@@ -23,9 +23,10 @@ enum {
 
 struct placement_victims {
     uint64_t node_id;  /* 0: it would not help whoever went */
-    uint64_t *pod_ids; /* owned by the caller, free() */
+    uint64_t *pod_ids; /* sorted; owned by the caller, free() */
     size_t count;
-    uint64_t looks; /* at nodes, pods and sets of pods */
+    struct resources freed; /* by all of them */
+    uint64_t looks;         /* at nodes, pods and sets of pods */
 };
 
 /* Whether there is a pod of lower priority that may have to go. O(1). */
@@ -33,10 +34,12 @@ bool placement_may_preempt(const struct placement *placement,
                            const struct placement_request *request);
 
 /* How many pods of lower priority would have to go from that node, whose rules
- * allow it; 0: it would not help, or it fits. O(pods of the node), and a
- * thousand sets. */
+ * allow it; 0: it would not help, it fits, or too few looks are left to find it
+ * out. Takes from *looks_left one for each pod there and each set of them that
+ * is looked at: a thousand sets at most. */
 size_t placement_yielding(const struct placement *placement, uint64_t node_id,
-                          const struct placement_request *request);
+                          const struct placement_request *request,
+                          uint64_t *looks_left);
 
 /* O(nodes), and pods on the nodes that come near the best. */
 struct placement_victims

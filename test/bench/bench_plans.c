@@ -1,6 +1,7 @@
-/* bench_plans.c - what `kctl plan` and `kctl rebalance` ask of the leader: the
- * planner on a cluster of 10,000 nodes and 100,000 pods. One core, no network,
- * no disk. Meanwhile a leader does nothing else. */
+/* bench_plans.c - what `kctl plan`, `kctl rebalance` and `kctl why` ask of the
+ * leader: the planner, and the verdicts of all nodes, on a cluster of 10,000
+ * nodes and 100,000 pods. One core, no network, no disk. Meanwhile a leader
+ * does nothing else. */
 #include "base/random.h"
 #include "master/planner.h"
 #include "test/bench/figure.h"
@@ -152,14 +153,23 @@ static void even(struct plan *plan)
     assert(plan->count > 0);
 }
 
+static void report(const char *what, struct samples *samples, const char *note)
+{
+    uint64_t ns = samples_quantile(samples, 500);
+    char ours[32];
+
+    snprintf(ours, sizeof ours, "%.1f ms", (double)ns / 1e6);
+    figure(what, ours, "<= 100 ms", ns <= 100000000, note);
+    samples_fini(samples);
+}
+
 /* The copy, the plan, and the copy thrown away. */
 static void measure(const struct world *world, const char *what,
                     void (*make)(struct plan *plan))
 {
     struct samples samples = {0};
     size_t moved = 0;
-    char ours[32], note[48];
-    uint64_t ns;
+    char note[48];
 
     for (int i = 0; i < TURNS; i++) {
         uint64_t began = spent_ns();
@@ -171,20 +181,64 @@ static void measure(const struct world *world, const char *what,
         plan_fini(&plan);
         samples_add(&samples, spent_ns() - began);
     }
-    ns = samples_quantile(&samples, 500);
-    snprintf(ours, sizeof ours, "%.1f ms", (double)ns / 1e6);
     snprintf(note, sizeof note, "%zu pods", moved);
-    figure(what, ours, "<= 100 ms", ns <= 100000000, note);
-    samples_fini(&samples);
+    report(what, &samples, note);
+}
+
+/* ---- why ---- */
+
+/* What is told of the nodes, the closest first; of how many it is told whose
+ * going would help. */
+static size_t tell_why(struct world *world, const struct pod *pod)
+{
+    struct placement_request request = placer_request(pod->facts.spec->message);
+    char summary[PLACEMENT_SUMMARY_MAX], text[PLACEMENT_RULE_MAX];
+    uint64_t looks_left = WHY_LOOKS_MAX;
+    size_t count, helped = 0;
+    struct placement_verdict *verdicts =
+        placer_why(&world->placer, pod, &count, summary);
+
+    for (size_t i = 0; i < count && i < WHY_VERDICTS_MAX; i++) {
+        placement_rule_text(&request, &verdicts[i], text);
+        placement_remedy_text(world->placer.view, &request, &verdicts[i],
+                              &looks_left, text);
+        helped += text[0] != '\0';
+    }
+    free(verdicts);
+    return helped;
+}
+
+/* Of one that could have the room of others on many nodes. */
+static void measure_why(struct world *world, const char *what,
+                        uint32_t cpu_milli)
+{
+    struct create create = {.app = "urgent",
+                            .want = {cpu_milli, UINT64_C(1) << 30, 0, 0},
+                            .priority = 1};
+    struct cluster_result created = do_create(world->cluster, create);
+    struct samples samples = {0};
+    size_t helped = 0;
+    char note[48];
+
+    placer_refresh(&world->placer);
+    for (int i = 0; i < TURNS; i++) {
+        uint64_t began = spent_ns();
+
+        helped = tell_why(world,
+                          pods_find(&world->cluster->pods, created.subject_id));
+        samples_add(&samples, spent_ns() - began);
+    }
+    snprintf(note, sizeof note, "room could be made on %zu nodes", helped);
+    report(what, &samples, note);
 }
 
 int main(void)
 {
     struct world world;
 
-    printf("\n  What would happen to %d nodes and %d pods: the time of a plan, "
-           "in\n"
-           "  which the leader does nothing else; the median of %d.\n\n",
+    printf("\n  What would happen to %d nodes and %d pods, and why: the time "
+           "in which\n"
+           "  the leader does nothing else; the median of %d.\n\n",
            NODES, PODS, TURNS);
     figure_head();
     world_init(&world, NODES, create_pods);
@@ -194,9 +248,11 @@ int main(void)
     measure(&world, "plan add --count 100", add);
     measure(&world, "rebalance --dry-run", rebalance);
     measure(&world, "rebalance --even --dry-run", even);
+    measure_why(&world, "why", NODE_MILLI);
     world_fini(&world);
     world_init(&world, DENSE_NODES, create_dense_pods);
     measure(&world, "rebalance, 250 nodes of 1,000 pods", rebalance);
+    measure_why(&world, "why, 250 nodes of 1,000 pods", NODE_MILLI / 2);
     world_fini(&world);
     return 0;
 }
