@@ -334,7 +334,8 @@ static void earn(int64_t *looks_left, uint64_t earned)
 }
 
 /* So much may be looked at, by the time since it was last counted; whose room
- * could be taken apart from the rest, as one search is long. */
+ * could be taken apart from the rest, as one search is long, and why there is
+ * none, as it is asked for from outside. */
 static void count_looks(struct placer *placer)
 {
     uint64_t now_ms = clock_monotonic_ms();
@@ -346,6 +347,7 @@ static void count_looks(struct placer *placer)
         earned = LOOKS_SAVED_MAX;
     earn(&placer->looks_left, earned);
     earn(&placer->preempt_looks_left, earned);
+    earn(&placer->reason_looks_left, earned);
 }
 
 static bool is_idle(const struct placer *placer)
@@ -380,10 +382,10 @@ bool placer_step(struct placer *placer)
 {
     struct pass pass = {.placer = placer, .above = INT64_MIN};
 
+    count_looks(placer);
     if ((placer->pending.count == 0 && placer->keeper.count == 0) ||
         placer->batch_count >= BATCHES_MAX)
         return false;
-    count_looks(placer);
     pending_wake_due(&placer->pending);
     keeper_step(placer);
     if (is_idle(placer) && !keeper_is_due(placer))

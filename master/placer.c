@@ -5,6 +5,7 @@
 #include "master/matcher.h"
 #include "master/placement/single.h"
 #include "master/preemptor.h"
+#include "master/reasons.h"
 
 #include <stdio.h>
 
@@ -238,6 +239,18 @@ size_t placer_hold_all(struct placement *view,
 }
 
 /* ---- what is told ---- */
+
+void placer_reason(struct placer *placer,
+                   const struct placement_request *request,
+                   char text[PLACEMENT_SUMMARY_MAX])
+{
+    if (placer->reason_looks_left < 0) {
+        snprintf(text, PLACEMENT_SUMMARY_MAX, REASONS_NOWHERE);
+        return;
+    }
+    placer->reason_looks_left -= (int64_t)placer->cluster->nodes.count;
+    placement_summarise(placer->view, request, text);
+}
 
 struct placement_verdict *placer_why(struct placer *placer,
                                      const struct pod *pod, size_t *count,

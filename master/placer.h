@@ -25,6 +25,7 @@ struct placer {
     struct placer_preemption *preemption; /* the PreemptPods, or NULL */
     int64_t looks_left;                   /* see matcher.c */
     int64_t preempt_looks_left;           /* for room that others have */
+    int64_t reason_looks_left;            /* for why there is none */
     uint64_t counted_ms;
 };
 
@@ -58,7 +59,13 @@ void placer_lead(struct placer *placer);
 /* A request as the view reads it; `spec` is borrowed. */
 struct placement_request placer_request(const Kontor__V1__PodSpec *spec);
 
-/* What is told of that: of so many nodes, the closest; and whose going would
+/* Why what was just asked for fits nowhere. When what may be looked at for that
+ * is used up (matcher.c) only that it is so. O(nodes). */
+void placer_reason(struct placer *placer,
+                   const struct placement_request *request,
+                   char text[PLACEMENT_SUMMARY_MAX]);
+
+/* What kctl why is told: of so many nodes, the closest; and whose going would
  * help as long as there are looks left for it (some 20 ms). */
 enum { WHY_VERDICTS_MAX = 2000, WHY_LOOKS_MAX = 300000 };
 

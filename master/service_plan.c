@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "master/cluster_apply.h"
 #include "master/planner.h"
+#include "master/reasons.h"
 #include "master/spec_check.h"
 
 #include <inttypes.h>
@@ -15,9 +16,9 @@ enum { PAGE_DEFAULT = 1000, PAGE_MAX = 8000 };
 struct telling {
     struct plan *plan;
     const Kontor__V1__PodSpec *spec; /* of pods that are not there yet */
-    const struct spec *reason_spec;  /* that `reason` is about */
-    char *reason;
-    char **texts; /* owned, each */
+    char *reason;                    /* of these; NULL: not asked for yet */
+    struct reasons reasons;          /* of others */
+    char **texts;                    /* owned, each */
     size_t text_count;
     Kontor__V1__Evenness before, after;
 };
@@ -47,16 +48,15 @@ static char *name_of_new(struct telling *telling, uint32_t number)
     return keep(telling, memory_format("%s-%u", telling->spec->app, number));
 }
 
-static char *find_reason(const struct telling *telling, const struct spec *spec)
+static char *reason_of_new(const struct telling *telling)
 {
     const struct plan *plan = telling->plan;
-    struct placement_request request =
-        placer_request(spec ? spec->message : telling->spec);
+    struct placement_request request = placer_request(telling->spec);
     char text[PLACEMENT_SUMMARY_MAX];
 
-    if (!spec && plan->gang)
+    if (plan->gang)
         return memory_format(PLACER_GANG_WAITS, plan->gang, plan->gang_fit);
-    if (!spec && plan->preempts_more)
+    if (plan->preempts_more)
         return memory_format(
             "%zu pods of lower priority have made room: whether "
             "more could was not worked out",
@@ -64,15 +64,17 @@ static char *find_reason(const struct telling *telling, const struct spec *spec)
     return memory_string(placement_summarise(plan->copy, &request, text));
 }
 
-/* Why it fits nowhere, then. Pods of one spec, one after the other, share it:
- * each costs a look at every node. */
+/* Why it fits nowhere, then. */
 static char *why_pending(struct telling *telling, const struct plan_pod *pod)
 {
-    const struct spec *spec = pod->pod ? pod->pod->facts.spec : NULL;
+    const char *reason;
 
-    if (!telling->reason || spec != telling->reason_spec)
-        telling->reason = keep(telling, find_reason(telling, spec));
-    telling->reason_spec = spec;
+    if (pod->pod) {
+        reason = reasons_find(&telling->reasons, pod->pod->facts.spec);
+        return without_const(reason ? reason : REASONS_NOWHERE);
+    }
+    if (!telling->reason)
+        telling->reason = keep(telling, reason_of_new(telling));
     return telling->reason;
 }
 
@@ -138,7 +140,10 @@ static void answer_with(struct call *call, struct plan *plan,
     Kontor__V1__PlanResponse response = KONTOR__V1__PLAN_RESPONSE__INIT;
     size_t page = page_size ? page_size : PAGE_DEFAULT;
     Kontor__V1__PlannedMove *moves;
-    struct telling telling = {.plan = plan, .spec = spec};
+    struct telling telling = {
+        .plan = plan,
+        .spec = spec,
+        .reasons = {.view = plan->copy, .nodes = plan->cluster->nodes.count}};
 
     if (page > PAGE_MAX)
         page = PAGE_MAX;
@@ -156,6 +161,7 @@ static void answer_with(struct call *call, struct plan *plan,
     while (telling.text_count > 0)
         free(telling.texts[--telling.text_count]);
     free(telling.texts);
+    reasons_fini(&telling.reasons);
     free(response.moves);
     free(moves);
 }

@@ -3,32 +3,29 @@
 
 #include "base/memory.h"
 #include "master/cluster_view.h"
-
-#include <string.h>
+#include "master/reasons.h"
 
 /* Of the pods in one answer; leaves room below CALL_MESSAGE_MAX_BYTES. */
 enum { PAGE_BYTES_MAX = 3 << 20, PAGE_PODS_MAX = 2000 };
 
-/* Reasons for pending pods as things stand now; pods of one spec share it. */
-struct reasons {
-    const struct spec *spec; /* the last one's */
-    char text[PLACEMENT_SUMMARY_MAX];
-};
+static struct reasons reasons_now(const struct master *master)
+{
+    return (struct reasons){.view = master->placer.view,
+                            .nodes = master->cluster->nodes.count};
+}
 
+/* One that is pending says why as things stand now; or, where there is no time
+ * to find it out, as they stood when it began to be. */
 static void view_pod(const struct master *master, const struct pod *pod,
                      struct pod_view *view, struct reasons *reasons)
 {
-    struct placement_request request;
+    const char *reason = NULL;
 
     pod_view_fill(view, master->cluster, pod);
-    if (pod->facts.phase != KONTOR__V1__POD_PHASE__POD_PENDING)
-        return;
-    if (reasons->spec != pod->facts.spec) {
-        request = placer_request(pod->facts.spec->message);
-        placement_summarise(master->placer.view, &request, reasons->text);
-        reasons->spec = pod->facts.spec;
-    }
-    view->status.reason = reasons->text;
+    if (pod->facts.phase == KONTOR__V1__POD_PHASE__POD_PENDING)
+        reason = reasons_find(reasons, pod->facts.spec);
+    if (reason)
+        view->status.reason = without_const(reason);
 }
 
 static void get_pod(struct master *master, struct call *call,
@@ -37,7 +34,7 @@ static void get_pod(struct master *master, struct call *call,
     const Kontor__V1__GetPodRequest *request =
         (const Kontor__V1__GetPodRequest *)message;
     Kontor__V1__GetPodResponse response = KONTOR__V1__GET_POD_RESPONSE__INIT;
-    struct reasons reasons = {.spec = NULL};
+    struct reasons reasons = reasons_now(master);
     struct pod_view view;
     struct pod *pod;
     struct error why;
@@ -49,6 +46,7 @@ static void get_pod(struct master *master, struct call *call,
     view_pod(master, pod, &view, &reasons);
     response.pod = &view.pod;
     service_reply(call, &response.base);
+    reasons_fini(&reasons);
 }
 
 void service_get_pod(struct call *call, const ProtobufCMessage *request)
@@ -65,37 +63,30 @@ struct page {
     size_t count;
     size_t capacity;
     size_t bytes;
-};
-
-struct page_pod {
-    struct pod_view view;
-    char reason[PLACEMENT_SUMMARY_MAX]; /* of a pending pod */
+    struct reasons reasons;
 };
 
 static void page_add(struct page *page, const struct master *master,
-                     const struct pod *pod, struct reasons *reasons)
+                     const struct pod *pod)
 {
-    struct page_pod *entry = memory_new(sizeof *entry);
+    struct pod_view *view = memory_new(sizeof *view);
 
-    view_pod(master, pod, &entry->view, reasons);
-    if (entry->view.status.reason == reasons->text) {
-        memcpy(entry->reason, reasons->text, sizeof entry->reason);
-        entry->view.status.reason = entry->reason;
-    }
+    view_pod(master, pod, view, &page->reasons);
     if (page->count == page->capacity) {
         page->capacity = page->capacity ? page->capacity * 2 : 64;
         page->pods = memory_resize(page->pods,
                                    page->capacity * sizeof(Kontor__V1__Pod *));
     }
-    page->pods[page->count++] = &entry->view.pod;
-    page->bytes += kontor__v1__pod__get_packed_size(&entry->view.pod) + 8;
+    page->pods[page->count++] = &view->pod;
+    page->bytes += kontor__v1__pod__get_packed_size(&view->pod) + 8;
 }
 
 static void page_fini(struct page *page)
 {
     for (size_t i = 0; i < page->count; i++)
-        free(container_of(page->pods[i], struct page_pod, view.pod));
+        free(container_of(page->pods[i], struct pod_view, pod));
     free(page->pods);
+    reasons_fini(&page->reasons);
 }
 
 static void list_pods(struct master *master, struct call *call,
@@ -106,8 +97,7 @@ static void list_pods(struct master *master, struct call *call,
     Kontor__V1__ListPodsResponse response =
         KONTOR__V1__LIST_PODS_RESPONSE__INIT;
     struct pods *pods = &master->cluster->pods;
-    struct reasons reasons = {.spec = NULL};
-    struct page page = {.count = 0};
+    struct page page = {.reasons = reasons_now(master)};
     size_t size = request->page_size;
     const struct pod *pod;
 
@@ -117,7 +107,7 @@ static void list_pods(struct master *master, struct call *call,
          pod && page.count < size && page.bytes < PAGE_BYTES_MAX;
          pod = pods_after(pods, pod->facts.id)) {
         if (request->all || !pod_ended(pod))
-            page_add(&page, master, pod, &reasons);
+            page_add(&page, master, pod);
     }
     response.index = master->cluster->index;
     response.pods = page.pods;
@@ -140,14 +130,13 @@ static void get_node(struct master *master, struct call *call,
         (const Kontor__V1__GetNodeRequest *)message;
     Kontor__V1__GetNodeResponse response = KONTOR__V1__GET_NODE_RESPONSE__INIT;
     const struct node *node = service_find_node(master, call, request->node);
-    struct reasons reasons = {.spec = NULL};
-    struct page page = {.count = 0};
+    struct page page = {.reasons = reasons_now(master)};
     struct node_view view;
 
     if (!node)
         return;
-    list_for_each(item, next, &node->pods) page_add(
-        &page, master, container_of(item, struct pod, queue), &reasons);
+    list_for_each(item, next, &node->pods)
+        page_add(&page, master, container_of(item, struct pod, queue));
     node_view_fill(&view, master->cluster, node);
     response.node = &view.node;
     response.pods = page.pods;

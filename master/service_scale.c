@@ -33,7 +33,7 @@ static void written(struct write *write, const struct request *request)
 static void place_more(struct write *write, const struct pod *like,
                        size_t count, char reason[PLACEMENT_SUMMARY_MAX])
 {
-    struct placement *view = write->master->placer.view;
+    struct placer *placer = &write->master->placer;
     struct placement_request request =
         placer_request(like->facts.spec->message);
     struct placement_request *wanted = memory_array(count, sizeof *wanted);
@@ -42,9 +42,9 @@ static void place_more(struct write *write, const struct pod *like,
         wanted[i] = request;
     write->pods = (uint32_t)count;
     write->holds = memory_array(count, sizeof(struct placement_hold *));
-    placement_place_all(view, wanted, count, write->holds);
+    placement_place_all(placer->view, wanted, count, write->holds);
     if (!write->holds[count - 1]) /* equals: the last to be placed */
-        placement_summarise(view, &request, reason);
+        placer_reason(placer, &request, reason);
     free(wanted);
 }
 

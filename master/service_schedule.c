@@ -121,7 +121,7 @@ static void arrival_propose(struct arrival *arrival, size_t gang_fit)
         snprintf(reason, sizeof reason, PLACER_GANG_WAITS, write->pods,
                  gang_fit);
     else if (!write->holds[write->pods - 1]) /* equals: the last to be placed */
-        placement_summarise(write->master->placer.view, &wanted, reason);
+        placer_reason(&write->master->placer, &wanted, reason);
     if (write->pods == 1)
         propose_pod(arrival, reason);
     else

@@ -1,7 +1,10 @@
-/* The index of who waits: whom a node could take, against looking at each. */
+/* Those who wait: whom a node could take, by the index and by looking at each;
+ * and that it does not cost too much to say why they do. */
 #include "base/memory.h"
 #include "base/random.h"
+#include "master/matcher.h"
 #include "master/placer.h"
+#include "master/reasons.h"
 #include "master_commands.h"
 
 #include <setjmp.h>
@@ -19,6 +22,12 @@ struct world {
     struct random random;
     uint64_t odd; /* a third of the wants is turned down; 3: none is */
 };
+
+static void world_fini(struct world *world)
+{
+    placer_fini(&world->placer);
+    cluster_free(world->cluster);
+}
 
 static struct wanted any_want(struct random *random)
 {
@@ -123,15 +132,76 @@ static void who_is_found_is_the_first_that_fits(void **state)
             for (int k = 0; k < LOOKS_A_STEP; k++)
                 look(&world);
         }
-        placer_fini(&world.placer);
-        cluster_free(world.cluster);
+        world_fini(&world);
     }
+}
+
+/* Two that wait, of different specs, for a node that has 1 cpu. */
+static void let_two_wait(struct world *world, const struct spec *specs[2])
+{
+    world->cluster = cluster_new();
+    do_register(world->cluster, "n1", (struct wanted){1000, 9 << 20, 9, 0});
+    placer_init(&world->placer, world->cluster);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct create create = {.want = {2000 + i, 0, 0, 0}};
+        uint64_t pod_id = do_create(world->cluster, create).subject_id;
+
+        specs[i] = pods_find(&world->cluster->pods, pod_id)->facts.spec;
+    }
+    placer_refresh(&world->placer);
+}
+
+static void one_answer_has_so_many_reasons(void **state)
+{
+    const struct spec *specs[2];
+    struct reasons few = {.nodes = REASONS_LOOKS_MAX}, all = {.nodes = 1};
+    struct world world;
+    const char *first;
+
+    (void)state;
+    let_two_wait(&world, specs);
+    few.view = all.view = world.placer.view;
+    first = reasons_find(&few, specs[0]);
+    assert_string_equal(first, "no node could ever hold it: asks 2 cpu, the "
+                               "largest node has 1");
+    assert_null(reasons_find(&few, specs[1]));
+    assert_ptr_equal(reasons_find(&few, specs[0]), first);
+    assert_non_null(reasons_find(&all, specs[0]));
+    assert_string_equal(reasons_find(&all, specs[1]),
+                        "no node could ever hold it: asks 2.001 cpu, the "
+                        "largest node has 1");
+    reasons_fini(&few);
+    reasons_fini(&all);
+    world_fini(&world);
+}
+
+static void what_is_asked_for_in_vain_is_counted(void **state)
+{
+    const struct spec *specs[2];
+    char text[PLACEMENT_SUMMARY_MAX];
+    struct placement_request request;
+    struct world world;
+
+    (void)state;
+    let_two_wait(&world, specs);
+    request = placer_request(specs[0]->message);
+    placer_reason(&world.placer, &request, text);
+    assert_string_equal(text, "no node could ever hold it: asks 2 cpu, the "
+                              "largest node has 1");
+    placer_reason(&world.placer, &request, text); /* none are left */
+    assert_string_equal(text, REASONS_NOWHERE);
+    placer_step(&world.placer); /* time has gone by */
+    placer_reason(&world.placer, &request, text);
+    assert_string_not_equal(text, REASONS_NOWHERE);
+    world_fini(&world);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_found_is_the_first_that_fits),
+        cmocka_unit_test(one_answer_has_so_many_reasons),
+        cmocka_unit_test(what_is_asked_for_in_vain_is_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
