@@ -78,3 +78,11 @@ void buffer_consume(struct buffer *buffer, size_t length)
         buffer->end = 0;
     }
 }
+
+void buffer_rest(struct buffer *buffer)
+{
+    if (buffer_length(buffer) > 0)
+        return;
+    free(buffer->bytes);
+    *buffer = (struct buffer){.limit = buffer->limit};
+}

@@ -41,3 +41,7 @@ int buffer_append(struct buffer *buffer, const void *bytes, size_t length,
 
 /* Drop `length` bytes from the front. */
 void buffer_consume(struct buffer *buffer, size_t length);
+
+/* Give the memory back when there is nothing in it: for what is one of
+ * thousands, and rests most of the time. */
+void buffer_rest(struct buffer *buffer);

@@ -34,8 +34,8 @@ static size_t waiting(const struct link_orders *orders)
 
 static void clear(struct link_orders *orders)
 {
-    orders->first = 0;
-    orders->count = 0;
+    free(orders->orders);
+    *orders = (struct link_orders){0};
 }
 
 static void push(struct link_orders *orders, struct link_order order)

@@ -33,6 +33,8 @@ static void forget(struct link *link, struct report *report)
     map_remove(&link->reports, &report->by_id);
     kontor__v1__pod_status__free_unpacked(report->status, NULL);
     free(report);
+    if (link->reports.count == 0) /* its slots are not kept, either */
+        map_fini(&link->reports);
 }
 
 void link_forget_reports(struct link *link)

@@ -301,6 +301,7 @@ static void feed_held(struct call *call)
     if (!takes_messages(call))
         left.length = 0;
     buffer_consume(&call->held, before - left.length);
+    buffer_rest(&call->held);
     consumed(call, before - left.length);
     charge(call);
 }

@@ -75,17 +75,6 @@ static void fail_uv(struct connection *connection, const char *what, int code)
 
 /* ---- writing ------------------------------------------------------------ */
 
-enum { WIRE_KEPT_BYTES = 32 << 10 };
-
-/* A buffer of more than `kept` is not kept when there is nothing in it. */
-static void trim(struct buffer *buffer, size_t kept)
-{
-    if (buffer_length(buffer) > 0 || buffer->capacity <= kept)
-        return;
-    buffer_fini(buffer);
-    buffer_init(buffer, CONNECTION_WRITE_MAX_BYTES);
-}
-
 static void on_written(uv_write_t *write, int status)
 {
     struct connection *connection =
@@ -94,7 +83,7 @@ static void on_written(uv_write_t *write, int status)
     if (connection->state == CONNECTION_CLOSED)
         return;
     buffer_consume(&connection->writing, buffer_length(&connection->writing));
-    trim(&connection->writing, WIRE_KEPT_BYTES);
+    buffer_rest(&connection->writing);
     connection->stuck_bytes = 0;
     if (status != 0)
         fail_uv(connection, "write", status);
@@ -121,7 +110,7 @@ static int write_wire(struct connection *connection)
     if (written > 0)
         buffer_consume(wire, (size_t)written);
     if (buffer_length(wire) == 0) {
-        trim(wire, WIRE_KEPT_BYTES);
+        buffer_rest(wire);
         return 0;
     }
     swapped = connection->writing;
@@ -405,8 +394,6 @@ static void keep_alive(struct connection *connection)
     uint64_t now_ms = turn_now_ms(connection->turn);
     struct error why;
 
-    trim(&connection->wire, 0); /* of thousands of idle ones this is much */
-    trim(&connection->writing, 0);
     if (is_stuck(connection, now_ms)) {
         error_set(&why, ERROR_UNAVAILABLE,
                   "the peer has not read for %llu ms what was sent",

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { BODY_KEPT_MAX_BYTES = 16 << 10 };
-
 void frame_reader_init(struct frame_reader *reader, size_t limit_bytes)
 {
     *reader = (struct frame_reader){.limit_bytes = limit_bytes};
@@ -30,10 +28,7 @@ void frame_reader_drop(struct frame_reader *reader)
     if (reader->have > 0)
         return;
     buffer_consume(&reader->body, buffer_length(&reader->body));
-    if (reader->body.capacity > BODY_KEPT_MAX_BYTES) {
-        buffer_fini(&reader->body);
-        buffer_init(&reader->body, reader->limit_bytes);
-    }
+    buffer_rest(&reader->body);
 }
 
 static size_t header_length(const struct frame_reader *reader)

@@ -238,6 +238,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame,
         buffer_append(h2->sink, buffer_data(&stream->out), length, &why) != 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     buffer_consume(&stream->out, length);
+    buffer_rest(&stream->out);
     h2->events->sent(stream);
     return buffer_length(h2->sink) >= h2->target ? NGHTTP2_ERR_PAUSE : 0;
 }

@@ -41,6 +41,10 @@ static void buffer_keeps_order(void **state)
             assert_int_equal(buffer_data(&buffer)[i], out++);
         buffer_consume(&buffer, count);
         assert_true(buffer_length(&buffer) <= 1000);
+        if (count % 2 == 0)
+            continue;
+        buffer_rest(&buffer);
+        assert_true(buffer_length(&buffer) > 0 || buffer.capacity == 0);
     }
     buffer_fini(&buffer);
 }
