@@ -1,6 +1,6 @@
 #include "test/sim/stack/settle.h"
 
-#include "master/placement/preempt.h"
+#include "master/preemptor.h"
 #include "raft/replica_parts.h"
 #include "test/sim/stack/check_state.h"
 #include "test/sim/stack/client.h"
@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How long a pod may wait for room that others can make, seen at each look. */
+enum { ROOM_US = 2000000, SEEN_US = 300000 };
 
 static char missing[160];
 
@@ -67,10 +70,30 @@ static const char *format_missing(const struct master *master)
 static bool could_preempt(struct placer *placer,
                           const struct placement_request *request)
 {
-    struct placement_victims victims = placement_preempt(placer->view, request);
+    struct placement_victims victims =
+        preempt_seek(placer->cluster, placer->view, request);
 
     free(victims.pod_ids);
     return victims.node_id != 0;
+}
+
+/* Room is made at once, not when others happen to end. */
+static const char *waits_for_room(const struct pod *pod)
+{
+    static struct {
+        uint64_t seed, pod_id, since_us, seen_us;
+    } waiting;
+
+    if (waiting.seed != world.seed || waiting.pod_id != pod->facts.id ||
+        world.now_us - waiting.seen_us > SEEN_US) {
+        waiting.seed = world.seed;
+        waiting.pod_id = pod->facts.id;
+        waiting.since_us = world.now_us;
+    }
+    waiting.seen_us = world.now_us;
+    if (world.now_us - waiting.since_us >= ROOM_US)
+        FAIL("after healing: %s waits where others could make room", pod->name);
+    return MISSING("%s waits where others could make room", pod->name);
 }
 
 static const char *pod_missing(struct placer *placer, const struct pod *pod)
@@ -89,7 +112,7 @@ static const char *pod_missing(struct placer *placer, const struct pod *pod)
         return NULL;
     if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
         could_preempt(placer, &request))
-        return MISSING("%s waits where others could make room", pod->name);
+        return waits_for_room(pod);
     if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
         placement_choose(placer->view, &request) == 0)
         return NULL;
