@@ -354,7 +354,8 @@ void service_transfers_step(struct master *master)
         if (status.term > transfer->term && status.leader) {
             transfer_free(transfer);
             answer_transferred(call, &status);
-        } else if (status.ready && status.term == transfer->term) {
+        } else if (status.role == RAFT_LEADER && !status.hands_over &&
+                   status.term == transfer->term) {
             error_set(&why, ERROR_ABORTED,
                       "the other master did not take over in time; %s goes on",
                       master->config.name);

@@ -174,6 +174,7 @@ static void tell_changes(struct replica *replica)
         .term = status.term,
         .leader = raft_leader(replica->raft),
         .ready = status.ready,
+        .hands_over = status.hands_over,
     };
     struct replica_known *known = &replica->known;
     bool role_changed =
@@ -181,7 +182,7 @@ static void tell_changes(struct replica *replica)
 
     if (now.role == known->role && now.term == known->term &&
         now.leader == known->leader && now.ready == known->ready &&
-        now.members == known->members)
+        now.hands_over == known->hands_over && now.members == known->members)
         return;
     if (role_changed || now.leader != known->leader)
         log_role(replica);
@@ -325,6 +326,7 @@ struct replica_status replica_status(const struct replica *replica)
         .role = raft_role(raft),
         .ready = raft_accepts(raft) &&
                  replica->applied_index >= raft_term_start_index(raft),
+        .hands_over = raft_hands_over(raft),
         .term = raft_term(raft),
         .leader = leader == RAFT_NOBODY ? NULL : replica_name(replica, leader),
         .last_index = raft_last_index(raft),

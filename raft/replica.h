@@ -100,12 +100,12 @@ void replica_read(struct replica *replica, struct replica_read *read);
 
 struct replica_status {
     enum raft_role role;
-    bool ready; /* leads, has applied what earlier leaders committed, and hands
-                   nothing over: it may serve */
+    bool ready; /* leads, has applied what earlier leaders committed, and nobody
+                   is about to take over: it may serve */
+    bool hands_over; /* leads, and another is to take over */
     uint64_t term;
     const char *leader; /* name, or NULL; borrowed */
-    uint64_t last_index, commit_index, applied_index;
-    uint64_t snapshot_index;
+    uint64_t last_index, commit_index, applied_index, snapshot_index;
 };
 
 struct replica_status replica_status(const struct replica *replica);

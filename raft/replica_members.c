@@ -430,7 +430,7 @@ int replica_transfer(struct replica *replica, const char *name,
     if (raft_role(replica->raft) != RAFT_LEADER)
         return error_set(why, ERROR_UNAVAILABLE, "%s does not lead",
                          replica->name);
-    if (!raft_accepts(replica->raft))
+    if (raft_hands_over(replica->raft))
         return error_set(why, ERROR_FAILED_PRECONDITION,
                          "leadership is being handed over already");
     keep_in_step(replica);

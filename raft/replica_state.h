@@ -34,7 +34,7 @@ struct replica_known {
     enum raft_role role;
     uint64_t term;
     uint32_t leader;
-    bool ready;
+    bool ready, hands_over;
     const struct raft_payload *members; /* compared, not looked at */
 };
 

@@ -60,8 +60,9 @@ uint64_t raft_propose_configuration(struct raft *raft,
                                     struct raft_output *out);
 
 /* Hand leadership to `member`, another voter (chapter 3.10); only when
- * raft_accepts() (assert). Nothing is accepted until it leads, or an election
- * timeout has passed without that. */
+ * raft_accepts() and not raft_hands_over() (assert). From when it has what is
+ * in the log now, nothing is accepted; until it leads, or an election timeout
+ * has passed without that. */
 void raft_transfer(struct raft *raft, uint32_t member, uint64_t now_ms,
                    struct raft_output *out);
 

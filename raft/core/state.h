@@ -93,7 +93,8 @@ struct raft {
     uint64_t read_newest; /* ids; they go on through terms */
     uint64_t read_round;  /* newest that a heartbeat was sent for */
     uint64_t read_ready;
-    uint32_t transfer_to; /* RAFT_NOBODY: nothing is handed over */
+    uint32_t transfer_to;    /* RAFT_NOBODY: nothing is handed over */
+    uint64_t transfer_after; /* it has this first; 0: we accept nothing */
     uint64_t transfer_due_ms;
     bool lease_over; /* somebody may have been asked to take over */
 };

@@ -88,5 +88,11 @@ bool raft_hears(const struct raft *raft, uint32_t member)
 
 bool raft_accepts(const struct raft *raft)
 {
-    return raft->role == RAFT_LEADER && raft->transfer_to == RAFT_NOBODY;
+    return raft->role == RAFT_LEADER &&
+           (raft->transfer_to == RAFT_NOBODY || raft->transfer_after > 0);
+}
+
+bool raft_hands_over(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER && raft->transfer_to != RAFT_NOBODY;
 }

@@ -25,10 +25,12 @@ uint64_t raft_settled_index(const struct raft *raft);
 uint64_t raft_term_start_index(const struct raft *raft);
 /* A leader may serve once its first entry is committed (section 8). */
 bool raft_leader_ready(const struct raft *raft);
-/* May commands be proposed: it leads and hands nothing over. */
+/* May commands be proposed: it leads, and nobody is about to take over. */
 bool raft_accepts(const struct raft *raft);
-/* May another configuration be proposed: a leader that accepts, has committed
- * in its own term (the bug of chapter 4's erratum) and whose present
+/* raft_transfer() has begun, and has not ended. */
+bool raft_hands_over(const struct raft *raft);
+/* May another configuration be proposed: a leader that hands nothing over, has
+ * committed in its own term (the bug of chapter 4's erratum) and whose present
  * configuration is committed. */
 bool raft_may_change(const struct raft *raft);
 /* In effect. Borrowed until the next event. */

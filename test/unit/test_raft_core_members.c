@@ -232,7 +232,8 @@ static void who_is_needed_stands_though_it_does_not_vote(void **state)
 
 /* ---- transfer ---- */
 
-/* The other is brought to the end of the log first. */
+/* The other has to show that it stores, and is brought to the end of the log
+ * then. */
 static void leadership_is_handed_over(void **state)
 {
     struct raft_story *story = leader(3);
@@ -247,10 +248,20 @@ static void leadership_is_handed_over(void **state)
     raft_transfer(raft, 2, 237, raft_story_output(story));
     raft_story_note(story);
     raft_story_expect(story, "");
-    assert_false(raft_accepts(raft));
+    assert_true(raft_hands_over(raft));
+    assert_false(raft_may_change(raft));
+    assert_true(raft_accepts(raft));
+    raft_story_propose(story, 1, 10);
+    raft_story_stored(story, 4);
+    raft_story_expect(story, "[237] write 4: entries 3..3\n"
+                             "[237] to m2: append 2@1 +1, commit 1\n"
+                             "[237] to m3: append 2@1 +1, commit 1\n");
     raft_story_get(story, stored(2, 2));
+    assert_false(raft_accepts(raft));
+    raft_story_expect(story, "[237] commit 2\n");
+    raft_story_get(story, stored(2, 3));
     raft_story_expect(story, "[237] to m2: take over, term 1\n"
-                             "[237] commit 2\n");
+                             "[237] commit 3\n");
     raft_story_free(story);
 }
 
@@ -292,9 +303,13 @@ static void a_transfer_that_takes_too_long_is_given_up(void **state)
     for (uint64_t at_ms = 250; at_ms < 387; at_ms += 10) {
         raft_story_until(story, at_ms);
         raft_story_get(story, stored(2, 2));
-        assert_false(raft_accepts(raft));
+        assert_true(raft_hands_over(raft));
+        assert_int_equal(raft_accepts(raft), at_ms < 300);
+        if (at_ms == 290)
+            raft_story_get(story, stored(3, 2)); /* and does not stand */
     }
     raft_story_until(story, 387);
+    assert_false(raft_hands_over(raft));
     assert_true(raft_accepts(raft));
     raft_story_free(story);
 }

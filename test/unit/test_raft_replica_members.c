@@ -217,7 +217,7 @@ static void leadership_is_handed_over(void **state)
     member_commit_many(leading, 10);
     next = cluster_follower(leading);
     assert_int_equal(replica_transfer(leading->replica, next->name, &why), 0);
-    assert_false(replica_status(leading->replica).ready);
+    assert_true(replica_status(leading->replica).hands_over);
     cluster_wait(another_leads, leading, "another leader");
     assert_ptr_equal(cluster_leader(), next);
     member_commit(next, "after");
