@@ -53,8 +53,12 @@ static void on_ended(struct call *call, const struct error *why)
 {
     struct failover *failover = call_data(call);
 
-    (void)why;
     failover->call_over = true;
+    if (why->code == 0 || why->code == ERROR_UNAVAILABLE ||
+        why->code == ERROR_ABORTED || why->code == ERROR_DEADLINE_EXCEEDED)
+        return;
+    fprintf(stderr, "bench_failover: %s\n", why->message);
+    exit(EXIT_FAILURE);
 }
 
 /* Its position; the count when nobody is called so. */
