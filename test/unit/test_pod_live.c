@@ -361,10 +361,12 @@ static _Noreturn void trace(pid_t kpod, int opener, unsigned step,
     _exit(file ? fclose(file) : 1);
 }
 
-/* `kpod FOLDER`, as this program: FOLDER is .../pods/1. */
+/* `kpod FOLDER`, as this program: FOLDER is .../pods/1, which may be gone when
+ * the verdict is written. */
 static int be_kpod(char **argv)
 {
-    CLEANUP(free_pointer) char *world = memory_format("%s/../..", argv[1]);
+    CLEANUP(free_pointer) char *above = memory_format("%s/../..", argv[1]);
+    CLEANUP(free_pointer) char *world = realpath(above, NULL);
     CLEANUP(free_pointer) char *path = step_file(world);
     CLEANUP(free_pointer) char *verdict = memory_format("%s/verdict", world);
     FILE *file = fopen(path, "re");
