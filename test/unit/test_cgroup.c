@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "node/cgroup/backend.h"
 #include "node/disk/disk.h"
+#include "test/unit/cgroup_group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,42 +25,6 @@
 #include <unistd.h>
 
 enum { MIB = 1 << 20, AWAIT_MS = 5000, NAMES_MAX = 256 };
-
-static char group[64]; /* kontor-test-PID */
-
-#define must(call)                                  \
-    do {                                            \
-        if ((call) != 0)                            \
-            fail_msg("%s: %s", #call, why.message); \
-    } while (0)
-
-/* Run `child` in the group; the pid is the caller's to wait for. */
-static pid_t run_in(const char *path, void (*child)(void))
-{
-    int told[2];
-    char byte;
-    pid_t pid;
-
-    assert_int_equal(pipe(told), 0);
-    pid = fork();
-    if (pid == 0) {
-        struct error why;
-
-        if (cgroup_enter(path, 0, &why) != 0) {
-            fprintf(stderr, "%s\n", why.message);
-            _exit(99);
-        }
-        close(told[0]);
-        if (write(told[1], "r", 1) != 1)
-            _exit(98);
-        child();
-        _exit(0);
-    }
-    close(told[1]);
-    assert_int_equal(read(told[0], &byte, 1), 1);
-    close(told[0]);
-    return pid;
-}
 
 static void child_pauses(void)
 {
@@ -97,31 +62,6 @@ static void child_multiplies(void)
             child_pauses();
     }
     _exit(20);
-}
-
-static void kill_all(const char *path)
-{
-    struct error why;
-
-    for (int ms = 0; ms < AWAIT_MS; ms++) {
-        must(cgroup_kill(path, &why));
-        if (cgroup_empty(path))
-            return;
-        usleep(1000);
-    }
-    fail_msg("%s does not become empty", path);
-}
-
-static int clean_up(void **state)
-{
-    struct error why;
-
-    (void)state;
-    kill_all(group);
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        continue;
-    must(cgroup_remove(group, &why));
-    return 0;
 }
 
 static void limits_are_set_and_changed(void **state)
@@ -179,20 +119,20 @@ static void kill_reaches_children(void **state)
     must(cgroup_create(group, &limits, &why));
     must(cgroup_create(child, NULL, &why));
     assert_true(cgroup_empty(group));
-    first = run_in(group, child_pauses);
-    second = run_in(child, child_forks);
+    first = run_in_group(group, child_pauses);
+    second = run_in_group(child, child_forks);
     assert_false(cgroup_empty(child));
 
     assert_int_equal(cgroup_remove(group, &why), ERROR_FAILED_PRECONDITION);
     assert_non_null(strstr(why.message, group));
 
-    kill_all(child);
+    kill_group(child);
     assert_int_equal(waitpid(second, &status, 0), second);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(waitpid(first, &status, WNOHANG), 0); /* lives */
     assert_false(cgroup_empty(group));
 
-    kill_all(group);
+    kill_group(group);
     assert_int_equal(waitpid(first, &status, 0), first);
     must(cgroup_remove(group, &why));
     must(cgroup_remove(group, &why)); /* once more is success */
@@ -213,14 +153,14 @@ static void what_is_frozen_can_be_killed(void **state)
     snprintf(child, sizeof child, "%s/c0", group);
     must(cgroup_mounts_find(&mounts, "/proc/self/mountinfo", &why));
     must(cgroup_create(child, NULL, &why));
-    pid = run_in(child, child_forks);
+    pid = run_in_group(child, child_forks);
     if (mounts.backend == &cgroup_v1)
         must(cgroup_file_write(mounts.roots[CGROUP_FREEZER], child,
                                "freezer.state", "FROZEN", &why));
     else
         must(cgroup_file_write(mounts.roots[CGROUP_FREEZER], child,
                                "cgroup.freeze", "1", &why));
-    kill_all(group);
+    kill_group(group);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
@@ -237,7 +177,7 @@ static void memory_limit_kills_and_is_counted(void **state)
     must(cgroup_create(group, &limits, &why));
     must(cgroup_create(child, NULL, &why));
     assert_int_equal(cgroup_oom_kills(child), 0);
-    pid = run_in(child, child_eats);
+    pid = run_in_group(child, child_eats);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(cgroup_oom_kills(child), 1); /* whoever's limit it was */
@@ -252,7 +192,7 @@ static void pids_limit_holds(void **state)
 
     (void)state;
     must(cgroup_create(group, &limits, &why));
-    pid = run_in(group, child_multiplies);
+    pid = run_in_group(group, child_multiplies);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 7); /* itself is the eighth */
@@ -323,7 +263,7 @@ static bool limit_io(uint64_t bytes, char child[2][80])
 static int clean_io(void **state)
 {
     unlink(file_name);
-    return clean_up(state);
+    return clean_group(state);
 }
 
 /* For both of a pod's containers together. */
@@ -339,8 +279,8 @@ static void io_limit_holds(void **state)
         uint64_t began_ms = clock_monotonic_ms();
         int status[2];
 
-        pid_t first = run_in(child[0], does[i]);
-        pid_t second = run_in(child[1], does[i]);
+        pid_t first = run_in_group(child[0], does[i]);
+        pid_t second = run_in_group(child[1], does[i]);
         assert_int_equal(waitpid(first, &status[0], 0), first);
         assert_int_equal(waitpid(second, &status[1], 0), second);
         assert_int_equal(status[0] | status[1], 0);
@@ -358,99 +298,13 @@ static void who_waits_for_io_can_be_killed(void **state)
     (void)state;
     if (!limit_io(64 << 10, child)) /* a request waits for 16 s */
         skip();
-    pid = run_in(child[0], child_writes);
+    pid = run_in_group(child[0], child_writes);
     began_ms = clock_monotonic_ms();
     while (process_state(pid) != 'D' && clock_monotonic_ms() < began_ms + 1000)
         usleep(1000);
-    kill_all(group);
+    kill_group(group);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     assert_in_range(clock_monotonic_ms() - began_ms, 0, AWAIT_MS);
-}
-
-/* ---- devices ------------------------------------------------------------- */
-
-/* Exits with the number of the first step that went otherwise. Opening a loop
- * device, which may be there or not, hurts nobody. */
-static void child_opens(void)
-{
-    if (open("/dev/null", O_RDWR) < 0 || open("/dev/urandom", O_RDONLY) < 0)
-        _exit(1);
-    if (open("/dev/ptmx", O_RDWR | O_NOCTTY) < 0)
-        _exit(2);
-    if (mknod(file_name, S_IFBLK | 0600, makedev(7, 0)) != 0)
-        _exit(3);
-    if (open(file_name, O_RDONLY) >= 0 || errno != EPERM)
-        _exit(4);
-    /* The kernel's log: of memory's devices some are given. */
-    unlink(file_name);
-    if (mknod(file_name, S_IFCHR | 0600, makedev(1, 11)) != 0)
-        _exit(5);
-    if (open(file_name, O_RDONLY) >= 0 || errno != EPERM)
-        _exit(6);
-}
-
-static int clean_node(void **state)
-{
-    unlink(file_name);
-    return clean_up(state);
-}
-
-static void expect_opened(pid_t pid)
-{
-    int status;
-
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    unlink(file_name);
-}
-
-/* In the group and beneath it, also when the group was there before. */
-static void devices_are_denied(void **state)
-{
-    struct cgroup_limits limits = {.deny_devices = true};
-    struct error why;
-    char child[80];
-
-    (void)state;
-    snprintf(file_name, sizeof file_name, "/var/tmp/%s", group);
-    snprintf(child, sizeof child, "%s/c0", group);
-    must(cgroup_create(group, &limits, &why));
-    expect_opened(run_in(group, child_opens));
-    must(cgroup_create(child, NULL, &why));
-    must(cgroup_create(group, &limits, &why));
-    expect_opened(run_in(child, child_opens));
-}
-
-/* Whose cgroup namespace begins with the child may write to its files. */
-static void no_child_allows_itself_more(void **state)
-{
-    struct cgroup_limits limits = {.deny_devices = true};
-    struct cgroup_mounts mounts;
-    struct error why;
-    char child[80];
-
-    (void)state;
-    must(cgroup_mounts_find(&mounts, "/proc/self/mountinfo", &why));
-    if (mounts.backend != &cgroup_v1)
-        skip();
-    snprintf(child, sizeof child, "%s/c0", group);
-    must(cgroup_create(group, &limits, &why));
-    must(cgroup_create(child, NULL, &why));
-    must(cgroup_file_write(mounts.roots[CGROUP_DEVICES], child, "devices.deny",
-                           "c 1:3 rwm", &why));
-    must(cgroup_file_write(mounts.roots[CGROUP_DEVICES], child, "devices.allow",
-                           "c 1:3 rwm", &why));
-    assert_int_equal(cgroup_file_write(mounts.roots[CGROUP_DEVICES], child,
-                                       "devices.allow", "b *:* rwm", &why),
-                     ERROR_PERMISSION_DENIED);
-    /* Others have no group there. */
-    must(cgroup_remove(group, &why));
-    limits.deny_devices = false;
-    must(cgroup_create(group, &limits, &why));
-    must(cgroup_create(child, NULL, &why));
-    assert_false(cgroup_file_exists(mounts.roots[CGROUP_DEVICES], group,
-                                    "cgroup.procs"));
 }
 
 static void take_name(void *data, const char *child)
@@ -672,43 +526,6 @@ static void v2_enters_and_kills(void **state)
     assert_false(cgroup_file_exists(root, group, "cgroup.procs"));
 }
 
-/* One program, however often it is asked for. */
-static void v2_devices_are_denied(void **state)
-{
-    static const char root[] = "/sys/fs/cgroup/unified";
-    struct cgroup_mounts mounts = {.backend = &cgroup_v2};
-    struct error why;
-    char child[80];
-    int gate[2];
-    pid_t pid;
-
-    (void)state;
-    if (!cgroup_file_exists(root, ".", "cgroup.controllers"))
-        skip(); /* then devices_are_denied() is of v2 */
-    for (int i = 0; i < CGROUP_CONTROLLERS; i++)
-        strncpy(mounts.roots[i], root, sizeof mounts.roots[i] - 1);
-    snprintf(file_name, sizeof file_name, "/var/tmp/%s", group);
-    snprintf(child, sizeof child, "%s/c0", group);
-    must(cgroup_create_on(&mounts, child, NULL, &why));
-    for (int i = 0; i < 100; i++)
-        must(cgroup_device_program(root, group, &why));
-    assert_int_equal(pipe(gate), 0);
-    pid = fork();
-    if (pid == 0) {
-        char byte;
-
-        close(gate[1]);
-        if (read(gate[0], &byte, 1) == 0)
-            child_opens();
-        _exit(0);
-    }
-    must(cgroup_v2.enter(root, child, pid, &why));
-    close(gate[0]);
-    close(gate[1]);
-    expect_opened(pid);
-    must(cgroup_remove_on(&mounts, group, &why));
-}
-
 static void a_limit_nothing_can_keep_is_refused(void **state)
 {
     struct cgroup_limits limits = {.pids = 3};
@@ -729,27 +546,25 @@ static void a_limit_nothing_can_keep_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(limits_are_set_and_changed, clean_up),
-        cmocka_unit_test_teardown(kill_reaches_children, clean_up),
-        cmocka_unit_test_teardown(what_is_frozen_can_be_killed, clean_up),
-        cmocka_unit_test_teardown(memory_limit_kills_and_is_counted, clean_up),
-        cmocka_unit_test_teardown(pids_limit_holds, clean_up),
+        cmocka_unit_test_teardown(limits_are_set_and_changed, clean_group),
+        cmocka_unit_test_teardown(kill_reaches_children, clean_group),
+        cmocka_unit_test_teardown(what_is_frozen_can_be_killed, clean_group),
+        cmocka_unit_test_teardown(memory_limit_kills_and_is_counted,
+                                  clean_group),
+        cmocka_unit_test_teardown(pids_limit_holds, clean_group),
         cmocka_unit_test_teardown(io_limit_holds, clean_io),
         cmocka_unit_test_teardown(who_waits_for_io_can_be_killed, clean_io),
-        cmocka_unit_test_teardown(devices_are_denied, clean_node),
-        cmocka_unit_test_teardown(no_child_allows_itself_more, clean_up),
-        cmocka_unit_test_teardown(children_are_listed_once, clean_up),
+        cmocka_unit_test_teardown(children_are_listed_once, clean_group),
         cmocka_unit_test(paths_stay_below),
         cmocka_unit_test_setup_teardown(hierarchies_are_found, make_folder,
                                         remove_folder),
         cmocka_unit_test_setup_teardown(v2_files_are_written, make_folder,
                                         remove_folder),
         cmocka_unit_test(v2_enters_and_kills),
-        cmocka_unit_test_teardown(v2_devices_are_denied, clean_node),
         cmocka_unit_test_setup_teardown(a_limit_nothing_can_keep_is_refused,
                                         make_folder, remove_folder),
     };
 
-    snprintf(group, sizeof group, "kontor-test-%d", (int)getpid());
+    name_group();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
