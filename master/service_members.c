@@ -87,9 +87,9 @@ static void ask(struct call *call, const ProtobufCMessage *request,
 
 void service_members_step(struct master *master)
 {
-    struct change *change;
-
-    while ((change = list_first(&master->changes, struct change, link))) {
+    list_for_each(item, next, &master->changes)
+    {
+        struct change *change = container_of(item, struct change, link);
         ProtobufCMessage *request;
 
         list_remove(&change->link);

@@ -597,7 +597,7 @@ static void nearly_full_disk_refuses_commands(void **state)
     enum { COMMANDS_MAX = 64 };
     struct member *alone = &cluster.members[0];
     char *large = memory_new(REPLICA_COMMAND_MAX_BYTES / 2 + 1);
-    struct asked asked = {0};
+    struct asked asked;
     struct asked read = {.read.done = asked_on_read};
     int i;
 
