@@ -109,8 +109,9 @@ expect() {
     local code=$1
     shift
     run kctl "$@"
+    echo "kctl $*: $output" # told when the test fails
     if [ "$status" != "$code" ]; then
-        echo "kctl $* exited with $status, not $code: $output" >&2
+        echo "it exited with $status, not $code" >&2
         return 1
     fi
 }
