@@ -216,6 +216,7 @@ print(*(m["pid"] for m in state["masters"] if m["name"] == sys.argv[2]))' \
     await_pod slow-1 'phase == "running" and pod["node"] == "n1"'
     kctl stop slow-1
     kctl stop deaf-1
+    await_pod slow-1 'phase == "stopped"'
     await_pod deaf-1 'phase == "stopped"'
 }
 
