@@ -1,6 +1,7 @@
 #include "client/drill_history.h"
 
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/memory.h"
 
 #include <inttypes.h>
@@ -52,14 +53,6 @@ uint64_t drill_history_recovered_ns(const struct drill_history *history,
     return first_ns;
 }
 
-static int compare_times(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return (a > b) - (a < b);
-}
-
 uint64_t drill_history_silence_ns(const struct drill_history *history,
                                   uint64_t from_ns, uint64_t until_ns)
 {
@@ -79,7 +72,7 @@ uint64_t drill_history_silence_ns(const struct drill_history *history,
             before_ns = at->returned_ns;
     }
     times[count++] = until_ns;
-    qsort(times, count, sizeof *times, compare_times);
+    qsort(times, count, sizeof *times, compare_u64);
     if (before_ns == 0)
         before_ns = from_ns;
     for (size_t i = 0; i < count; i++) {

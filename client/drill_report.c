@@ -1,3 +1,4 @@
+#include "base/compare.h"
 #include "base/memory.h"
 #include "base/quantity.h"
 #include "client/drill.h"
@@ -13,14 +14,6 @@ struct times {
     unsigned count;
 };
 
-static int compare(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return (a > b) - (a < b);
-}
-
 static struct times times_of(const struct drill *drill, bool gaps)
 {
     struct times times = {memory_array(drill->done + 1, sizeof *times.ns),
@@ -29,7 +22,7 @@ static struct times times_of(const struct drill *drill, bool gaps)
     for (unsigned i = 0; i < drill->done; i++)
         times.ns[i] =
             gaps ? drill->rounds[i].gap_ns : drill->rounds[i].silent_ns;
-    qsort(times.ns, times.count, sizeof *times.ns, compare);
+    qsort(times.ns, times.count, sizeof *times.ns, compare_u64);
     return times;
 }
 

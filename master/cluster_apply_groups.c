@@ -1,18 +1,11 @@
 /* Many pods by one command: replicas, an app's scale, and gangs. */
+#include "base/compare.h"
 #include "base/memory.h"
 #include "master/cluster_apply.h"
 
 #include <assert.h>
 
 /* ---- gangs ---- */
-
-static int by_id(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
 
 /* Does every node take all that are to come to it? */
 static bool all_fit(const struct cluster *cluster, const struct spec *spec,
@@ -23,7 +16,7 @@ static bool all_fit(const struct cluster *cluster, const struct spec *spec,
 
     for (size_t i = 0; i < count; i++)
         sorted[i] = node_ids[i];
-    qsort(sorted, count, sizeof *sorted, by_id);
+    qsort(sorted, count, sizeof *sorted, compare_u64);
     for (size_t i = 0, next; i < count && fit; i = next) {
         const struct node *node = nodes_find(&cluster->nodes, sorted[i]);
 

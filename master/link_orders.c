@@ -2,6 +2,7 @@
 #include "master/link_orders.h"
 
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "master/link.h"
@@ -122,14 +123,6 @@ static bool compare_one(struct link *link, const Kontor__V1__PodStatus *status)
     return true;
 }
 
-static int by_number(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 /* A pod that should be on the node and is not. */
 static void compare_missing(struct link *link, const struct pod *pod)
 {
@@ -161,7 +154,7 @@ static void compare_leaving(struct link *link, const struct node *node,
             container_of(item, struct departure, link);
         const struct pod *pod = departure->pod;
 
-        if (!bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
+        if (!bsearch(&pod->facts.id, there, count, sizeof *there, compare_u64))
             link_report_departed(link, departure);
     }
 }
@@ -177,12 +170,12 @@ void link_compare(struct link *link,
     for (size_t i = 0; i < list->n_pods; i++)
         if (compare_one(link, list->pods[i]))
             there[count++] = list->pods[i]->pod_id;
-    qsort(there, count, sizeof *there, by_number);
+    qsort(there, count, sizeof *there, compare_u64);
     list_for_each(item, next, &node->pods)
     {
         const struct pod *pod = container_of(item, struct pod, queue);
 
-        if (!bsearch(&pod->facts.id, there, count, sizeof *there, by_number))
+        if (!bsearch(&pod->facts.id, there, count, sizeof *there, compare_u64))
             compare_missing(link, pod);
     }
     compare_leaving(link, node, there, count);

@@ -5,7 +5,6 @@
 #include "master/matcher.h"
 #include "master/placement/single.h"
 #include "master/preemptor.h"
-#include "master/reasons.h"
 
 #include <stdio.h>
 
@@ -245,7 +244,7 @@ void placer_reason(struct placer *placer,
                    char text[PLACEMENT_SUMMARY_MAX])
 {
     if (placer->reason_looks_left < 0) {
-        snprintf(text, PLACEMENT_SUMMARY_MAX, REASONS_NOWHERE);
+        snprintf(text, PLACEMENT_SUMMARY_MAX, PLACER_NOWHERE);
         return;
     }
     placer->reason_looks_left -= (int64_t)placer->cluster->nodes.count;

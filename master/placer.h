@@ -59,6 +59,9 @@ void placer_lead(struct placer *placer);
 /* A request as the view reads it; `spec` is borrowed. */
 struct placement_request placer_request(const Kontor__V1__PodSpec *spec);
 
+/* What is said where there is no time to find out why. */
+#define PLACER_NOWHERE "fits on no node"
+
 /* Why what was just asked for fits nowhere. When what may be looked at for that
  * is used up (matcher.c) only that it is so. O(nodes). */
 void placer_reason(struct placer *placer,

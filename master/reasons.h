@@ -9,10 +9,7 @@
 #include "master/cluster_spec.h"
 #include "master/placement/placement.h"
 
-enum { REASONS_LOOKS_MAX = 300000 }; /* some 15 ms */
-
-/* Also what is said where there is no time to find out more. */
-#define REASONS_NOWHERE "fits on no node"
+enum { REASONS_LOOKS_MAX = 300000 }; /* some 20 ms */
 
 struct reason;
 

@@ -71,7 +71,7 @@ static char *why_pending(struct telling *telling, const struct plan_pod *pod)
 
     if (pod->pod) {
         reason = reasons_find(&telling->reasons, pod->pod->facts.spec);
-        return without_const(reason ? reason : REASONS_NOWHERE);
+        return without_const(reason ? reason : PLACER_NOWHERE);
     }
     if (!telling->reason)
         telling->reason = keep(telling, reason_of_new(telling));

@@ -1,5 +1,6 @@
 #include "master/placement/preempt.h"
 
+#include "base/compare.h"
 #include "base/memory.h"
 #include "master/placement/rules.h"
 
@@ -272,14 +273,6 @@ static bool search_node(struct search *search,
     return cheaper(&search->best, &search->bound);
 }
 
-static int by_id(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 /* The pods behind what was chosen of each group. */
 static void tell(struct search *search, const struct placement_entry *entry,
                  struct placement_victims *out)
@@ -304,7 +297,7 @@ static void tell(struct search *search, const struct placement_entry *entry,
             break;
         }
     }
-    qsort(out->pod_ids, out->count, sizeof *out->pod_ids, by_id);
+    qsort(out->pod_ids, out->count, sizeof *out->pod_ids, compare_u64);
 }
 
 /* The least that a set on this node can cost is below the bound. False, too,

@@ -19,7 +19,12 @@
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id)
 {
-    snprintf(name, IFNAMSIZ, NET_POD_PREFIX "%" PRIx64, pod_id);
+    snprintf(name, IFNAMSIZ, "kp%" PRIx64, pod_id);
+}
+
+bool net_pod_of(const char *interface, uint64_t *pod_id)
+{
+    return sscanf(interface, "kp%" SCNx64, pod_id) == 1;
 }
 
 /* ---- the pair -------------------------------------------------------------
@@ -226,7 +231,7 @@ int net_each_pod(const struct net *net, struct nl_sock *socket,
         uint64_t pod_id;
 
         if (rtnl_link_get_master(link) != net->bridge_index || !name ||
-            sscanf(name, NET_POD_PREFIX "%" SCNx64, &pod_id) != 1 || !mac ||
+            !net_pod_of(name, &pod_id) || !mac ||
             nl_addr_get_len(mac) != NET_MAC_BYTES)
             continue;
         memcpy(&address, (char *)nl_addr_get_binary_addr(mac) + 2,

@@ -105,10 +105,10 @@ int net_shape(struct nl_sock *socket, int index, uint64_t bits,
 
 /* The host's end of a pod's pair: "kp" and the pod's id in hex, which must
  * be below 2^52 to fit. */
-#define NET_POD_PREFIX "kp"
 enum { NET_POD_ID_BITS = 52 };
 
 void net_pod_interface(char name[IFNAMSIZ], uint64_t pod_id);
+bool net_pod_of(const char *interface, uint64_t *pod_id); /* false: of none */
 
 /* Call `each` for every pod's pair on the bridge, with the pod's address. */
 int net_each_pod(const struct net *net, struct nl_sock *socket,

@@ -1,9 +1,7 @@
 /* traffic.c - how much went through each pod's interface. */
 #include "node/net/parts.h"
 
-#include <inttypes.h>
 #include <netlink/route/link.h>
-#include <stdio.h>
 
 int net_each_traffic(const struct net *net,
                      void (*each)(void *data, uint64_t pod_id,
@@ -26,7 +24,7 @@ int net_each_traffic(const struct net *net,
         uint64_t id;
 
         if (rtnl_link_get_master(link) != net->bridge_index || !name ||
-            sscanf(name, NET_POD_PREFIX "%" SCNx64, &id) != 1)
+            !net_pod_of(name, &id))
             continue;
         /* What the host sends is what the pod receives. */
         each(data, id, rtnl_link_get_stat(link, RTNL_LINK_TX_BYTES),

@@ -123,8 +123,8 @@ const struct raft_configuration *raft_configuration_at(const struct raft *raft,
 
 bool raft_may_change(const struct raft *raft)
 {
-    return raft->role == RAFT_LEADER && !raft_hands_over(raft) &&
-           raft_leader_ready(raft) && raft_votes(raft) &&
+    return raft_may_transfer(raft) && raft_leader_ready(raft) &&
+           raft_votes(raft) &&
            raft_configuration(raft)->index <= raft->commit_index;
 }
 

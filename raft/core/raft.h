@@ -60,7 +60,7 @@ uint64_t raft_propose_configuration(struct raft *raft,
                                     struct raft_output *out);
 
 /* Hand leadership to `member`, another voter (chapter 3.10); only when
- * raft_accepts() and not raft_hands_over() (assert). From when it has what is
+ * raft_may_transfer() (assert). From when it has what is
  * in the log now, nothing is accepted; until it leads, or an election timeout
  * has passed without that. */
 void raft_transfer(struct raft *raft, uint32_t member, uint64_t now_ms,

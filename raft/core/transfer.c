@@ -31,7 +31,7 @@ void raft_transfer(struct raft *raft, uint32_t member, uint64_t now_ms,
 {
     struct raft_peer *peer = raft_peer_of(raft, member);
 
-    assert(raft_accepts(raft) && !raft_hands_over(raft));
+    assert(raft_may_transfer(raft));
     assert(peer && peer->votes && !raft_is_self(raft, peer));
     raft_pass_time(raft, now_ms);
     raft->transfer_to = member;

@@ -92,6 +92,11 @@ bool raft_accepts(const struct raft *raft)
            (raft->transfer_to == RAFT_NOBODY || raft->transfer_after > 0);
 }
 
+bool raft_may_transfer(const struct raft *raft)
+{
+    return raft->role == RAFT_LEADER && raft->transfer_to == RAFT_NOBODY;
+}
+
 bool raft_hands_over(const struct raft *raft)
 {
     return raft->role == RAFT_LEADER && raft->transfer_to != RAFT_NOBODY;

@@ -29,6 +29,8 @@ bool raft_leader_ready(const struct raft *raft);
 bool raft_accepts(const struct raft *raft);
 /* raft_transfer() has begun, and has not ended. */
 bool raft_hands_over(const struct raft *raft);
+/* May raft_transfer() begin: it leads, and hands nothing over yet. */
+bool raft_may_transfer(const struct raft *raft);
 /* May another configuration be proposed: a leader that hands nothing over, has
  * committed in its own term (the bug of chapter 4's erratum) and whose present
  * configuration is committed. */

@@ -7,6 +7,7 @@
  * FOLDER (default: here) decides which disk is measured; a folder made in it
  * is removed again. */
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -115,14 +116,6 @@ static void machine_apply(void *data, uint64_t index, const uint8_t *bytes,
     tell(node, FOLLOWS);
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
 static double at_us(const struct node *node, size_t place)
 {
     return (double)node->latency_ns[place] / 1e3;
@@ -133,7 +126,7 @@ static void print_result(const struct node *node, unsigned parallel)
     double seconds = (double)(clock_monotonic_ns() - node->start_ns) / 1e9;
     size_t count = node->done;
 
-    qsort(node->latency_ns, count, sizeof *node->latency_ns, compare);
+    qsort(node->latency_ns, count, sizeof *node->latency_ns, compare_u64);
     printf("%4u under way: %8.0f commits/s; p50 %.0f us, p99 %.0f us,"
            " max %.0f us\n",
            parallel, node->done / seconds, at_us(node, count / 2),

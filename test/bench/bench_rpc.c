@@ -7,6 +7,7 @@
  * the latency of single calls. The method is the health check's, whose
  * service name serves as payload. */
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/memory.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "rpc/channel.h"
@@ -133,14 +134,6 @@ static void on_changed(void *data, bool connected, const struct error *why)
         start_one(bench, memory_new(sizeof(struct one)));
 }
 
-static int compare(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return a < b ? -1 : a > b;
-}
-
 static double cpu_us(int who)
 {
     struct rusage usage;
@@ -157,7 +150,7 @@ static void report(const struct bench *bench, unsigned concurrent)
     unsigned long middle = n / 2;
     unsigned long high = n * 99 / 100;
 
-    qsort(bench->latency_ns, n, sizeof *bench->latency_ns, compare);
+    qsort(bench->latency_ns, n, sizeof *bench->latency_ns, compare_u64);
     printf("%lu calls, %u concurrent: %.0f calls/s, p50 %.3f ms, p99 %.3f ms, "
            "client CPU %.1f us a call, failed %lu\n",
            n, concurrent, (double)n * 1e9 / (double)took_ns,

@@ -5,6 +5,7 @@
  * FOLDER (default: here) decides which disk is measured; a folder made in it
  * is removed again. */
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/fd.h"
 #include "base/memory.h"
 #include "raft/store.h"
@@ -66,14 +67,6 @@ static void submit(struct bench *bench, struct store_write *write)
     store_submit(bench->store, write);
 }
 
-static int compare(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-
-    return left < right ? -1 : left > right;
-}
-
 static double at_us(const struct bench *bench, double share)
 {
     size_t i = (size_t)(share * (bench->done - 1));
@@ -95,7 +88,8 @@ static void measure(struct bench *bench, uv_loop_t *loop, unsigned writes,
     while (bench->under_way)
         uv_run(loop, UV_RUN_ONCE);
     seconds = (double)(clock_monotonic_ns() - start_ns) / 1e9;
-    qsort(bench->latency_ns, bench->done, sizeof *bench->latency_ns, compare);
+    qsort(bench->latency_ns, bench->done, sizeof *bench->latency_ns,
+          compare_u64);
     printf("%5u rows a write, %u at a time: %9.0f rows/s", bench->rows,
            parallel, writes * bench->rows / seconds);
     if (parallel == 1)

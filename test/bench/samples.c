@@ -1,5 +1,6 @@
 #include "test/bench/samples.h"
 
+#include "base/compare.h"
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -20,21 +21,13 @@ void samples_fini(struct samples *samples)
     *samples = (struct samples){0};
 }
 
-static int compare(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left;
-    uint64_t b = *(const uint64_t *)right;
-
-    return (a > b) - (a < b);
-}
-
 uint64_t samples_quantile(struct samples *samples, unsigned per_mille)
 {
     size_t at;
 
     if (samples->count == 0)
         return 0;
-    qsort(samples->ns, samples->count, sizeof *samples->ns, compare);
+    qsort(samples->ns, samples->count, sizeof *samples->ns, compare_u64);
     at = samples->count * per_mille / 1000;
     return samples->ns[at < samples->count ? at : samples->count - 1];
 }

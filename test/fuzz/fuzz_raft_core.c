@@ -265,8 +265,7 @@ static void transfer(struct life *life)
 {
     uint32_t to = other_voter(life, take(life));
 
-    if (to != RAFT_NOBODY && raft_accepts(life->raft) &&
-        !raft_hands_over(life->raft))
+    if (to != RAFT_NOBODY && raft_may_transfer(life->raft))
         raft_transfer(life->raft, to, life->now_ms, &life->out);
 }
 

@@ -187,8 +187,8 @@ static void transfer(struct sim *sim, struct master *leader)
     const struct raft_member *to =
         &now->members[random_below(&sim->random, now->count)];
 
-    if (raft_accepts(leader->raft) && !raft_hands_over(leader->raft) &&
-        !to->learner && to->id != leader->position + 1)
+    if (raft_may_transfer(leader->raft) && !to->learner &&
+        to->id != leader->position + 1)
         members_hand_over(sim, leader, to->id);
 }
 

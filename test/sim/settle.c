@@ -126,7 +126,7 @@ static void send_away(struct sim *sim)
         if (!quorums_up(sim))
             master->away = false;
         else if (leader && leader != master && members_votes(leader, master) &&
-                 raft_accepts(leader->raft) && !raft_hands_over(leader->raft))
+                 raft_may_transfer(leader->raft))
             members_hand_over(sim, leader, i + 1);
     }
     for (unsigned i = 0; i < RAFT_MEMBERS_MAX; i++)

@@ -45,20 +45,27 @@ struct made_spec {
     char app[64], pin[64], image[32];
 };
 
+static Kontor__V1__Resources message_of(struct wanted wanted)
+{
+    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+
+    resources.cpu_milli = wanted.cpu_milli;
+    resources.memory_bytes = wanted.memory_bytes;
+    resources.disk_bytes = wanted.disk_bytes;
+    resources.net_bits = wanted.net_bits;
+    return resources;
+}
+
 static Kontor__V1__PodSpec *make_spec(struct made_spec *made,
                                       const struct create *create)
 {
     kontor__v1__pod_spec__init(&made->spec);
-    kontor__v1__resources__init(&made->resources);
     kontor__v1__container_spec__init(&made->container);
     snprintf(made->app, sizeof made->app, "%s",
              create->app ? create->app : "web");
     snprintf(made->pin, sizeof made->pin, "%s", create->pin ? create->pin : "");
     snprintf(made->image, sizeof made->image, "registry.local:5000/web:1");
-    made->resources.cpu_milli = create->want.cpu_milli;
-    made->resources.memory_bytes = create->want.memory_bytes;
-    made->resources.disk_bytes = create->want.disk_bytes;
-    made->resources.net_bits = create->want.net_bits;
+    made->resources = message_of(create->want);
     made->container.image = made->image;
     made->containers[0] = &made->container;
     made->spec.app = made->app;
@@ -262,17 +269,13 @@ struct cluster_result do_register(struct cluster *cluster, const char *name,
     Kontor__V1__Command command =
         command_of(cluster, KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE);
     Kontor__V1__RegisterNode in = KONTOR__V1__REGISTER_NODE__INIT;
-    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__Resources resources = message_of(capacity);
     Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
     Kontor__V1__Label *labels[] = {&label};
     char own_name[256], address[] = "127.0.0.1:7500", version[] = "0.1.0";
     char network[] = "10.42.0.0/16", key[] = "zone", value[] = "a";
 
     snprintf(own_name, sizeof own_name, "%s", name);
-    resources.cpu_milli = capacity.cpu_milli;
-    resources.memory_bytes = capacity.memory_bytes;
-    resources.disk_bytes = capacity.disk_bytes;
-    resources.net_bits = capacity.net_bits;
     label.key = key;
     label.value = value;
     in.name = own_name;
@@ -293,13 +296,11 @@ struct cluster_result do_register_one_of_many(struct cluster *cluster,
     Kontor__V1__Command command =
         command_of(cluster, KONTOR__V1__COMMAND__OPERATION_REGISTER_NODE);
     Kontor__V1__RegisterNode node = KONTOR__V1__REGISTER_NODE__INIT;
-    Kontor__V1__Resources resources = KONTOR__V1__RESOURCES__INIT;
+    Kontor__V1__Resources resources = message_of(capacity);
     char name[16], address[] = "10.1.0.1:7500", version[] = "0.1.0";
     char network[] = "10.0.0.0/8";
 
     snprintf(name, sizeof name, "n%u", number);
-    resources.cpu_milli = capacity.cpu_milli;
-    resources.memory_bytes = capacity.memory_bytes;
     node.name = name;
     node.address = address;
     node.version = version;

@@ -189,10 +189,10 @@ static void what_is_asked_for_in_vain_is_counted(void **state)
     assert_string_equal(text, "no node could ever hold it: asks 2 cpu, the "
                               "largest node has 1");
     placer_reason(&world.placer, &request, text); /* none are left */
-    assert_string_equal(text, REASONS_NOWHERE);
+    assert_string_equal(text, PLACER_NOWHERE);
     placer_step(&world.placer); /* time has gone by */
     placer_reason(&world.placer, &request, text);
-    assert_string_not_equal(text, REASONS_NOWHERE);
+    assert_string_not_equal(text, PLACER_NOWHERE);
     world_fini(&world);
 }
 
