@@ -13,11 +13,10 @@ enum { VERSION_MIN = 1 };
 struct route {
     uint64_t changed_index;
     uint64_t node_id;
-    bool reachable;
     Kontor__V1__NodeRoute message;
     char name[NODE_NAME_MAX + 1];
     char subnet[POD_NETWORK_TEXT_MAX];
-    char via[]; /* the host of its address */
+    char via[]; /* the host of its address; "": that is none */
 };
 
 static uint64_t changed_index(const struct node *node)
@@ -30,14 +29,15 @@ static struct route *route_new(const struct cluster *cluster,
 {
     struct address address = {0};
     struct error why;
-    bool reachable =
-        address_parse(text_string(node->address), &address, &why) == 0;
-    size_t size = strlen(address.host) + 1;
-    struct route *route = memory_new(sizeof *route + size);
+    struct route *route;
+    size_t size;
 
+    if (address_parse(text_string(node->address), &address, &why) != 0)
+        address.host[0] = '\0';
+    size = strlen(address.host) + 1;
+    route = memory_new(sizeof *route + size);
     route->changed_index = changed_index(node);
     route->node_id = node->id;
-    route->reachable = reachable;
     snprintf(route->name, sizeof route->name, "%s", text_string(node->name));
     memcpy(route->via, address.host, size);
     kontor__v1__node_route__init(&route->message);
@@ -111,7 +111,7 @@ size_t routes_list(const struct routes *routes, uint64_t node_id,
     for (size_t i = first; i < routes->count; i++) {
         struct route *route = routes->all[i];
 
-        if (route->reachable && route->node_id != node_id)
+        if (route->via[0] && route->node_id != node_id)
             (*out)[count++] = &route->message;
     }
     return count;

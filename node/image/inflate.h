@@ -22,7 +22,7 @@ enum {
 #define INFLATE_RATIO_MAX 200
 
 enum inflate_format {
-    INFLATE_UNKNOWN, /* too few bytes were seen */
+    INFLATE_UNKNOWN, /* nobody said, or too few bytes were seen */
     INFLATE_GZIP,
     INFLATE_ZSTD,
     INFLATE_PLAIN,
