@@ -10,7 +10,6 @@
 #include "master/member_list.h"
 #include "raft/store.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +20,6 @@ enum {
      * drains, the others hear less and less of it and cannot replace it yet;
      * what is cut off is sent again to the next leader. */
     DRAIN_MS = 50,
-    GIVE_BACK_MS = 10000,
     TIMEOUT_MIN_MS = 20,
     LEASE_DRIFT_MAX_PERMILLE = 500,
     NOFILE_WANTED = 65536,
@@ -63,7 +61,6 @@ struct program {
     uv_loop_t loop;
     uv_signal_t term;
     uv_signal_t interrupt;
-    uv_timer_t give_back;
     struct master *master;
     struct tls_context *tls;
     struct member_list members;
@@ -200,7 +197,6 @@ static void on_closed(void *data)
 
     uv_close((uv_handle_t *)&program->term, NULL);
     uv_close((uv_handle_t *)&program->interrupt, NULL);
-    uv_close((uv_handle_t *)&program->give_back, NULL);
 }
 
 static void on_signal(uv_signal_t *signal, int number)
@@ -223,14 +219,6 @@ static void watch_signals(struct program *program)
     program->interrupt.data = program;
     uv_signal_start(&program->term, on_signal, SIGTERM);
     uv_signal_start(&program->interrupt, on_signal, SIGINT);
-}
-
-/* What thousands of nodes that come together leave behind lies between what is
- * kept, and only this gives it back. Microseconds, when there is little. */
-static void on_give_back(uv_timer_t *timer)
-{
-    (void)timer;
-    malloc_trim(0);
 }
 
 /* Begin as what the cluster says that this master is. */
@@ -285,9 +273,6 @@ static int run(const struct command_line *line, struct error *why)
     raise_file_limit();
     uv_loop_init(&program.loop);
     watch_signals(&program);
-    uv_timer_init(&program.loop, &program.give_back);
-    uv_timer_start(&program.give_back, on_give_back, GIVE_BACK_MS,
-                   GIVE_BACK_MS);
     if (master_open(&program.master, &program.loop, &config, why) != 0)
         return why->code;
     log_info("kmaster " KONTOR_VERSION " %s listens on %s", line->name,
