@@ -252,7 +252,7 @@ STACK_OBJECTS := $(patsubst %,$(B)/test/sim/%.o,story seeds speed disk/disk \
 	disk/content disk/crash disk/posix disk/vfs disk/expected) \
 	$(patsubst %.c,$(B)/%.o,$(wildcard test/sim/stack/*.c))
 STACK_WRAPS := $(DISK_WRAPS) random_bytes snapshot_save_start \
-	snapshot_save_cancel cluster_apply cluster_load
+	snapshot_save_cancel cluster_apply cluster_apply_command cluster_load
 STACK_LIBS = $(LIBS_BELOW_master) $(call wrap,$(STACK_WRAPS)) \
 	-Wl$(,)--gc-sections $(filter-out -luv -lnghttp2,$(LIBS))
 $(B)/test/sim/stack/stack: $(STACK_OBJECTS) $(LIBS_BELOW_master)

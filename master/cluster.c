@@ -143,13 +143,10 @@ static bool raise_format(struct cluster *cluster,
     return command->operation_case == KONTOR__V1__COMMAND__OPERATION__NOT_SET;
 }
 
-void cluster_apply(struct cluster *cluster, uint64_t index,
-                   const uint8_t *bytes, size_t length,
-                   struct cluster_result *result)
+void cluster_apply_command(struct cluster *cluster, uint64_t index,
+                           const Kontor__V1__Command *command,
+                           struct cluster_result *result)
 {
-    Kontor__V1__Command *command =
-        kontor__v1__command__unpack(NULL, length, bytes);
-
     *result = (struct cluster_result){.index = index};
     if (command && command->format > cluster->known) {
         result->beyond = true;
@@ -157,18 +154,16 @@ void cluster_apply(struct cluster *cluster, uint64_t index,
                   "entry %" PRIu64 " has format %u, this program knows %u: it "
                   "must be upgraded",
                   index, command->format, cluster->known);
-        kontor__v1__command__free_unpacked(command, NULL);
         return;
     }
     cluster->index = index;
     if (!command) {
         error_set(&result->error, ERROR_INVALID_ARGUMENT,
-                  "command of %zu bytes is not readable", length);
+                  "a command of entry %" PRIu64 " is not readable", index);
         return;
     }
     if (!raise_format(cluster, command))
         apply_command(cluster, index, command, result);
-    kontor__v1__command__free_unpacked(command, NULL);
 }
 
 int cluster_find_pod(const struct cluster *cluster, const char *name,

@@ -24,6 +24,7 @@
  * 7. Of a gang either no pod was ever placed or all that live were. */
 #pragma once
 
+#include "kontor/v1/command.pb-c.h"
 #include "master/cluster_events.h"
 #include "master/cluster_groups.h"
 #include "master/cluster_nodes.h"
@@ -51,7 +52,9 @@ enum {
     /* LabelNode, CreatePods, ScaleApp, PreemptPods, MovePods, and what follows
      * from them. */
     CLUSTER_FORMAT_1 = 1,
-    CLUSTER_FORMAT = CLUSTER_FORMAT_1,
+    /* Commands that are joined. */
+    CLUSTER_FORMAT_2 = 2,
+    CLUSTER_FORMAT = CLUSTER_FORMAT_2,
 };
 
 /* Pods that one command makes or stops, at most. */
@@ -73,11 +76,23 @@ struct cluster_result {
                             is not the others' from here on */
 };
 
-/* Apply the command that was committed at `index`, greater than any before.
- * O(what the command names), and a lost node's pods. */
+/* Apply the entry that was committed at `index`, greater than any before. Of
+ * commands that were joined the result is the last one's; but `replayed` when
+ * one of them was, and none follows one that is `beyond`.
+ * O(what the commands name), and a lost node's pods. */
 void cluster_apply(struct cluster *cluster, uint64_t index,
                    const uint8_t *bytes, size_t length,
                    struct cluster_result *result);
+
+/* So many commands, serialised, as one of CLUSTER_FORMAT_2; `commands` stay the
+ * caller's, as are the bytes that are returned. */
+uint8_t *cluster_join(ProtobufCBinaryData *commands, size_t count,
+                      size_t *length);
+
+/* One command of an entry; NULL: it is not readable. */
+void cluster_apply_command(struct cluster *cluster, uint64_t index,
+                           const Kontor__V1__Command *command,
+                           struct cluster_result *result);
 
 /* Write the state to `fd`, in the form of SnapshotRecord. Reads only, but for
  * the numbers in specs. */

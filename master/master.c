@@ -18,6 +18,29 @@ static _Noreturn void die(const struct error *why)
     _exit(EXIT_FAILURE);
 }
 
+static uint32_t format_of(const void *data)
+{
+    return ((const struct master *)data)->cluster->format;
+}
+
+/* What came in one turn, as one entry. */
+static struct raft_payload *
+on_join(const void *data, struct raft_payload *const *commands, size_t count)
+{
+    CLEANUP(free_pointer) ProtobufCBinaryData *all = NULL;
+    CLEANUP(free_pointer) uint8_t *bytes = NULL;
+    size_t length;
+
+    if (format_of(data) < CLUSTER_FORMAT_2)
+        return NULL;
+    all = memory_array(count, sizeof *all);
+    for (size_t i = 0; i < count; i++)
+        all[i] = (ProtobufCBinaryData){commands[i]->length,
+                                       without_const(commands[i]->bytes)};
+    bytes = cluster_join(all, count, &length);
+    return raft_payload_new(bytes, length);
+}
+
 static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
                      size_t length)
 {
@@ -28,6 +51,8 @@ static void on_apply(void *data, uint64_t index, const uint8_t *bytes,
     cluster_apply(master->cluster, index, bytes, length, &result);
     if (result.beyond)
         die(&result.error);
+    if (result.replayed)
+        master->replayed_index = index;
     if (master->cluster->format > format) {
         log_info("the cluster has reached format %" PRIu32,
                  master->cluster->format);
@@ -92,11 +117,6 @@ static void on_changed(void *data)
     struct master *master = data;
 
     master->role_changed = true;
-}
-
-static uint32_t format_of(const void *data)
-{
-    return ((const struct master *)data)->cluster->format;
 }
 
 /* ---- the end of a loop turn ---- */
@@ -207,7 +227,7 @@ static int open_replica(struct master *master, struct error *why)
         .apply_entries = config->apply_entries,
         .format = master->cluster->known,
         .machine = {on_apply, on_save, on_load, on_exchange, on_drop,
-                    on_changed, master, format_of},
+                    on_changed, master, format_of, on_join},
     };
 
     return replica_open(&master->replica, master->loop, master->server,

@@ -51,9 +51,10 @@ struct master {
      * read all there is, and again before it sleeps. */
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_timer_t again;    /* another turn: there is more to place */
-    bool role_changed;   /* since the last turn */
-    bool state_replaced; /* by a snapshot, since the last turn */
+    uv_timer_t again;        /* another turn: there is more to place */
+    bool role_changed;       /* since the last turn */
+    bool state_replaced;     /* by a snapshot, since the last turn */
+    uint64_t replayed_index; /* the last at which a write was done before */
     bool leading;
     uint64_t term; /* that we lead in */
     void (*closed)(void *data);

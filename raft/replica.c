@@ -28,14 +28,19 @@ enum {
     INFLIGHT_BYTES_MAX = 4 << 20,
 };
 
+/* Commands of one entry, and their bytes: what they bring is applied in one go,
+ * some ms. A larger command is by itself. */
+enum { JOINED_MAX = 512, JOINED_MAX_BYTES = 64 << 10 };
+
 /* A tick that comes so late says that the loop was held up. */
-enum { LATE_MS = 20 };
+enum { LATE_MS = 20, PUT_OFF_MS = 10 };
 
 /* ---- the end of a turn ---- */
 
-/* What keeps us from taking a command. Returns the code, 0 for nothing. */
+/* What keeps us from taking a command after so many others of this turn.
+ * Returns the code, 0 for nothing. */
 static int check_command(struct replica *replica,
-                         const struct replica_command *command,
+                         const struct replica_command *command, size_t others,
                          struct error *why)
 {
     uint64_t reserve_bytes = replica_reserve_bytes(replica);
@@ -63,19 +68,71 @@ static int check_command(struct replica *replica,
                          " MiB are kept in reserve",
                          replica->name, replica->folder, free_bytes >> 10,
                          reserve_bytes >> 20);
-    if (replica->pending.count >= REPLICA_PROPOSALS_MAX)
+    if (replica->pending.count + others >= REPLICA_PROPOSALS_MAX)
         return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                          "%d commands are under way", REPLICA_PROPOSALS_MAX);
     return 0;
 }
 
-/* Give the core the commands of this turn that can be taken. */
+/* Keep those of the commands that can be taken; the others fail. Returns how
+ * many are left. */
+static size_t sift(struct replica *replica, struct replica_command *commands,
+                   size_t count)
+{
+    size_t taken = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct replica_proposal *proposal = commands[i].proposal;
+        struct error why;
+
+        if (check_command(replica, &commands[i], taken, &why) == 0) {
+            commands[taken++] = commands[i];
+            continue;
+        }
+        if (commands[i].payload)
+            replica->proposal_bytes -= proposal->bytes;
+        raft_payload_drop(commands[i].payload);
+        proposal->done(proposal, 0, &why);
+    }
+    return taken;
+}
+
+/* The first of so many commands, 1 at least, as one entry; *payload is owned by
+ * the caller, who no longer owns theirs. Returns how many they are. */
+static size_t join(const struct replica *replica,
+                   const struct replica_command *commands, size_t count,
+                   struct raft_payload **payload)
+{
+    const struct replica_machine *machine = &replica->machine;
+    struct raft_payload *parts[JOINED_MAX];
+    size_t bytes = commands[0].length;
+    size_t size = 1;
+
+    parts[0] = commands[0].payload;
+    while (machine->join && size < count && size < JOINED_MAX &&
+           bytes + commands[size].length <= JOINED_MAX_BYTES) {
+        bytes += commands[size].length;
+        parts[size] = commands[size].payload;
+        size++;
+    }
+    *payload = size > 1 ? machine->join(machine->data, parts, size) : NULL;
+    if (!*payload) {
+        *payload = parts[0];
+        return 1;
+    }
+    for (size_t i = 0; i < size; i++)
+        raft_payload_drop(parts[i]);
+    return size;
+}
+
+/* Give the core the commands of this turn, in as few entries as can be: each
+ * costs every member a row, a checksum and a place in messages. */
 static void propose(struct replica *replica)
 {
     struct replica_command *commands = replica->commands;
     size_t count = replica->command_count;
-    struct raft_payload **payloads = memory_array(count, sizeof(void *));
-    size_t taken = 0;
+    struct raft_payload **entries = memory_array(count, sizeof(void *));
+    size_t entry_count = 0;
     uint64_t first = raft_last_index(replica->raft) + 1;
     uint64_t reserve_bytes = replica_reserve_bytes(replica);
 
@@ -84,29 +141,22 @@ static void propose(struct replica *replica)
     replica->commands = NULL; /* a callback may bring new ones */
     replica->command_count = 0;
     replica->command_capacity = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct error why;
-
-        if (check_command(replica, &commands[i], &why) == 0) {
-            replica_wait(replica, commands[i].proposal, first + taken);
-            payloads[taken++] = commands[i].payload;
-        } else {
-            if (commands[i].payload)
-                replica->proposal_bytes -= commands[i].proposal->bytes;
-            raft_payload_drop(commands[i].payload);
-            commands[i].proposal->done(commands[i].proposal, 0, &why);
-        }
+    count = sift(replica, commands, count);
+    for (size_t i = 0, size; i < count; i += size, entry_count++) {
+        size = join(replica, &commands[i], count - i, &entries[entry_count]);
+        for (size_t k = i; k < i + size; k++)
+            replica_wait(replica, commands[k].proposal, first + entry_count);
     }
-    if (taken) {
+    if (entry_count) {
         uint64_t index =
-            raft_propose(replica->raft, payloads, taken, &replica->out);
+            raft_propose(replica->raft, entries, entry_count, &replica->out);
 
         assert(index == first);
         replica->stepped = true;
     }
-    for (size_t i = 0; i < taken; i++)
-        raft_payload_drop(payloads[i]);
-    free(payloads);
+    for (size_t i = 0; i < entry_count; i++)
+        raft_payload_drop(entries[i]);
+    free(entries);
     free(commands);
 }
 
@@ -237,8 +287,9 @@ static void on_check(uv_check_t *check)
 }
 
 /* When the loop was held up, what the others sent meanwhile waits in the
- * sockets: read it before deciding that nobody was heard. That we lead is not
- * put off: many long turns must not add up to our silence. */
+ * sockets: read it before deciding that nobody was heard. And if the machine
+ * was, they were with us, and have yet to speak and to answer. That we lead is
+ * not put off: many long turns must not add up to our silence. */
 static void on_tick(uv_timer_t *timer)
 {
     struct replica *replica = container_of(timer, struct replica, tick);
@@ -246,7 +297,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
         replica->tick_put_off = true;
-        uv_timer_start(timer, on_tick, 1, 0);
+        uv_timer_start(timer, on_tick, PUT_OFF_MS, 0);
         raft_beat(replica->raft, now_ms, &replica->out);
         replica->stepped = true;
         return;

@@ -1,11 +1,9 @@
-/* replica.h - one member of the cluster: core, store and network together.
- *
- * The state machine is the caller's: it is told of each committed entry in
- * order, is written to a file in a forked child, and read from one. */
+/* replica.h - one member of the cluster: core, store and network together. */
 #pragma once
 
 #include "base/error.h"
 #include "raft/core/raft.h"
+#include "raft/machine.h"
 #include "rpc/server.h"
 
 struct replica;
@@ -23,23 +21,6 @@ struct replica_member {
     const char *address; /* HOST:PORT */
     uint32_t id;         /* 0 for all: counted from 1 by their names' order */
     bool learner;
-};
-
-struct replica_machine {
-    /* Committed; the same calls in the same order on every member. */
-    void (*apply)(void *data, uint64_t index, const uint8_t *bytes,
-                  size_t length);
-    /* Runs in a forked child: nothing but reading memory and writing `fd`. */
-    int (*save)(void *data, int fd, struct error *why);
-    /* Make a state of what `fd` holds, beside the one in use; on any thread. */
-    int (*load)(void *, int fd, uint64_t index, void **out, struct error *why);
-    /* Take `state` into use; returns the one that was. */
-    void *(*exchange)(void *data, void *state);
-    void (*drop)(void *state); /* one that is not in use; on any thread */
-    /* Role, term, leader, readiness or members changed. */
-    void (*changed)(void *data);
-    void *data;
-    uint32_t (*format)(const void *data); /* that the state needs; NULL: 0 */
 };
 
 struct replica_config {

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { APPLY_NS = 8000000, APPLY_CLOCK_ENTRIES = 16 };
+enum { APPLY_NS = 8000000 };
 
 /* ---- the store ---- */
 
@@ -144,16 +144,17 @@ void replica_wait(struct replica *replica, struct replica_proposal *proposal,
     replica->pending.count++;
 }
 
-/* The proposal that became entry `index`, if it was one of ours. */
+/* The proposals that became entry `index`, if they were ours. */
 static void complete(struct replica *replica, uint64_t index, uint64_t term)
 {
     static const struct error fine;
-    struct replica_proposal *proposal = replica->pending.first;
+    struct replica_proposal *proposal;
 
-    if (!proposal || proposal->index != index || proposal->term != term)
-        return;
-    pop_pending(replica);
-    proposal->done(proposal, index, &fine);
+    while ((proposal = replica->pending.first) && proposal->index == index &&
+           proposal->term == term) {
+        pop_pending(replica);
+        proposal->done(proposal, index, &fine);
+    }
 }
 
 /* Followers must not take a long turn for our silence, nor a leader for theirs:
@@ -163,8 +164,7 @@ static bool is_enough(const struct replica *replica, unsigned entries,
 {
     if (replica->apply_entries)
         return entries >= replica->apply_entries;
-    return entries % APPLY_CLOCK_ENTRIES == 0 && entries > 0 &&
-           clock_monotonic_ns() - began_ns >= APPLY_NS;
+    return entries > 0 && clock_monotonic_ns() - began_ns >= APPLY_NS;
 }
 
 static void apply(struct replica *replica)

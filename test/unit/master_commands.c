@@ -9,18 +9,58 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SNAPSHOT_MAX = 64 << 20 };
+enum { SNAPSHOT_MAX = 64 << 20, JOINED_MAX = 16 };
+
+/* Commands that are to be one entry. */
+static struct {
+    bool kept;
+    ProtobufCBinaryData commands[JOINED_MAX];
+    size_t count;
+} joint;
+
+static struct cluster_result apply_bytes(struct cluster *cluster,
+                                         const uint8_t *bytes, size_t length)
+{
+    struct cluster_result result;
+
+    cluster_apply(cluster, cluster->index + 1, bytes, length, &result);
+    return result;
+}
 
 struct cluster_result apply_message(struct cluster *cluster,
                                     const Kontor__V1__Command *command)
 {
     size_t length = kontor__v1__command__get_packed_size(command);
     uint8_t *bytes = memory_new(length + 1);
-    struct cluster_result result;
+    struct cluster_result result = {0};
 
     kontor__v1__command__pack(command, bytes);
-    cluster_apply(cluster, cluster->index + 1, bytes, length, &result);
+    if (joint.kept) {
+        assert(joint.count < JOINED_MAX);
+        joint.commands[joint.count++] = (ProtobufCBinaryData){length, bytes};
+        return result;
+    }
+    result = apply_bytes(cluster, bytes, length);
     free(bytes);
+    return result;
+}
+
+void join_commands(void)
+{
+    joint.kept = true;
+    joint.count = 0;
+}
+
+struct cluster_result apply_joined(struct cluster *cluster)
+{
+    size_t length;
+    uint8_t *bytes = cluster_join(joint.commands, joint.count, &length);
+    struct cluster_result result = apply_bytes(cluster, bytes, length);
+
+    for (size_t i = 0; i < joint.count; i++)
+        free(joint.commands[i].data);
+    free(bytes);
+    joint.kept = false;
     return result;
 }
 

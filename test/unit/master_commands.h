@@ -51,6 +51,11 @@ struct chosen {
 struct cluster_result apply_message(struct cluster *cluster,
                                     const Kontor__V1__Command *command);
 
+/* From now on commands are kept and nothing is applied, until they are: as one
+ * entry. */
+void join_commands(void);
+struct cluster_result apply_joined(struct cluster *cluster);
+
 struct cluster_result do_create(struct cluster *cluster, struct create create);
 /* Of `create` all but its node counts. */
 struct cluster_result do_create_many(struct cluster *cluster,

@@ -20,6 +20,9 @@ struct cluster cluster;
 
 /* ---- the state machine ---- */
 
+/* Between commands that were joined; no command has it. */
+enum { JOINT = '\n' };
+
 static void machine_apply(void *data, uint64_t index, const uint8_t *bytes,
                           size_t length)
 {
@@ -28,8 +31,10 @@ static void machine_apply(void *data, uint64_t index, const uint8_t *bytes,
     assert_true(index > member->state.index);
     member->state.index = index;
     member->state.count++;
-    for (size_t i = 0; i < length; i++)
+    for (size_t i = 0; i < length; i++) {
+        member->state.count += bytes[i] == JOINT;
         member->state.hash = member->state.hash * 31 + bytes[i];
+    }
 }
 
 /* With enough behind it to need several chunks. */
@@ -92,11 +97,30 @@ static uint32_t machine_format(const void *data)
     return cluster.format;
 }
 
+static struct raft_payload *machine_join(const void *data,
+                                         struct raft_payload *const *commands,
+                                         size_t count)
+{
+    char all[256 << 10];
+    size_t length = 0;
+
+    (void)data;
+    if (!cluster.joins)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(length + commands[i]->length + 1 < sizeof all);
+        memcpy(all + length, commands[i]->bytes, commands[i]->length);
+        length += commands[i]->length;
+        all[length++] = JOINT;
+    }
+    return raft_payload_new(all, length - 1);
+}
+
 struct replica_machine member_machine(struct member *member)
 {
     return (struct replica_machine){
-        machine_apply, machine_save,    machine_load, machine_exchange,
-        free,          machine_changed, member,       machine_format,
+        machine_apply,   machine_save, machine_load,   machine_exchange, free,
+        machine_changed, member,       machine_format, machine_join,
     };
 }
 
@@ -408,6 +432,7 @@ int cluster_set_up(void **state)
     cluster.snapshot_entries = 0;
     cluster.lease_drift_permille = 0;
     cluster.format = 0;
+    cluster.joins = false;
     for (int i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
         struct member *member = &cluster.members[i];
 

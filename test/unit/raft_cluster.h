@@ -52,6 +52,7 @@ struct cluster {
     uint64_t snapshot_entries; /* 0: the default */
     unsigned lease_drift_permille;
     uint32_t format; /* that what was applied needs */
+    bool joins;      /* commands of a turn are one entry */
 };
 extern struct cluster cluster;
 

@@ -139,7 +139,7 @@ static void a_newer_format_changes_nothing(void **state)
     result = apply_message(cluster, &command);
     assert_true(result.beyond);
     assert_int_equal(result.error.code, ERROR_UNIMPLEMENTED);
-    assert_non_null(strstr(result.error.message, "entry 2 has format 2"));
+    assert_non_null(strstr(result.error.message, "entry 2 has format 3"));
     assert_true(same_state(cluster, untouched));
 
     command.format = CLUSTER_FORMAT;

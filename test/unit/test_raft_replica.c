@@ -123,6 +123,39 @@ static void reads_follow_writes(void **state)
     }
 }
 
+enum { TOGETHER = 600, ENTRY_COMMANDS = 512, LARGE_BYTES = 40000 };
+
+/* What comes in one turn is one entry, or a few: each has so many commands, and
+ * so many bytes, at most. All know where theirs went. */
+static void commands_of_a_turn_share_entries(void **state)
+{
+    struct asked asked[TOGETHER];
+    struct member *leading;
+    char large[LARGE_BYTES + 1];
+    uint64_t first;
+
+    (void)state;
+    memset(large, 'x', LARGE_BYTES);
+    large[LARGE_BYTES] = '\0';
+    cluster.joins = true;
+    cluster_start();
+    leading = cluster_wait_leader();
+    first = replica_status(leading->replica).last_index + 1;
+    for (int i = 0; i < TOGETHER; i++)
+        member_ask(leading, &asked[i], i < 2 ? large : "small");
+    for (int i = 0; i < TOGETHER; i++) {
+        cluster_wait(asked_is_done, &asked[i], "many proposals");
+        assert_int_equal(asked[i].why.code, 0);
+        /* The two large ones would be too large, all others too many. */
+        assert_int_equal(asked[i].index,
+                         first + (i > 0) + (i > ENTRY_COMMANDS));
+    }
+    assert_int_equal(replica_status(leading->replica).last_index,
+                     asked[TOGETHER - 1].index);
+    assert_int_equal(leading->state.count, TOGETHER);
+    cluster_wait(cluster_agrees, NULL, "agreement");
+}
+
 static void too_large_command_is_refused(void **state)
 {
     char *large = memory_new(REPLICA_COMMAND_MAX_BYTES + 2);
@@ -495,6 +528,7 @@ int main(void)
         STORY(leader_is_ready_while_it_applies),
         STORY(follower_says_who_leads),
         STORY(reads_follow_writes),
+        STORY(commands_of_a_turn_share_entries),
         STORY(too_large_command_is_refused),
         STORY(commands_under_way_are_bounded_in_bytes),
         STORY(lost_leader_is_replaced_at_once),

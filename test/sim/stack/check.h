@@ -19,6 +19,7 @@
 
 /* How much happened in a run: a quiet one shows nothing. */
 struct tally {
+    uint64_t joined; /* commands in an entry with one before them */
     uint64_t elections, commits, crashes, restarts, installs, snapshots;
     uint64_t acknowledged, reads, events, retries, pods_started, pods_moved;
     uint64_t changes, transfers, virtual_ms;

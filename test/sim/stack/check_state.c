@@ -330,6 +330,9 @@ static void check_gangs(const struct cluster *cluster, uint64_t from)
 void __real_cluster_apply(struct cluster *cluster, uint64_t index,
                           const uint8_t *bytes, size_t length,
                           struct cluster_result *result);
+void __real_cluster_apply_command(struct cluster *cluster, uint64_t index,
+                                  const Kontor__V1__Command *command,
+                                  struct cluster_result *result);
 
 /* One command for each request id, and all that it is to make. */
 static void check_made(const struct cluster *cluster, struct request_id id,
@@ -350,7 +353,7 @@ static void check_made(const struct cluster *cluster, struct request_id id,
     }
     tally.gangs += gang;
     for (uint64_t i = 1; i <= state.newest_pod; i++)
-        if (state.fates[i].made_at_index != cluster->index &&
+        if ((i < first || i >= cluster->next_pod_id) &&
             state.fates[i].request.high == id.high &&
             state.fates[i].request.low == id.low)
             FAIL("%s: one request made pods %" PRIu64 " and %" PRIu64, self(),
@@ -381,22 +384,28 @@ static void check_created(const struct cluster *cluster,
     }
 }
 
+void __wrap_cluster_apply_command(struct cluster *cluster, uint64_t index,
+                                  const Kontor__V1__Command *command,
+                                  struct cluster_result *result);
+
 /* What the first to apply a command makes of it: the others' states are
  * compared with its own. */
-static void apply_first(struct cluster *cluster, uint64_t index,
-                        const uint8_t *bytes, size_t length,
-                        struct cluster_result *result)
+void __wrap_cluster_apply_command(struct cluster *cluster, uint64_t index,
+                                  const Kontor__V1__Command *command,
+                                  struct cluster_result *result)
 {
-    Kontor__V1__Command *command =
-        kontor__v1__command__unpack(NULL, length, bytes);
     struct moves_found found;
 
+    if (process_now->dead || applied_at(index)->command) {
+        __real_cluster_apply_command(cluster, index, command, result);
+        return;
+    }
+    tally.joined += cluster->index == index;
     check_moves_before(&found, cluster, command);
-    __real_cluster_apply(cluster, index, bytes, length, result);
+    __real_cluster_apply_command(cluster, index, command, result);
     check_moves_after(&found, cluster, result);
     if (result->error.code == 0 && !result->replayed)
         check_created(cluster, command, result->subject_id);
-    kontor__v1__command__free_unpacked(command, NULL);
 }
 
 void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
@@ -411,10 +420,7 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     uint64_t from = cluster->events.next;
     struct applied *applied = applied_at(index);
 
-    if (process_now->dead || applied->command)
-        __real_cluster_apply(cluster, index, bytes, length, result);
-    else
-        apply_first(cluster, index, bytes, length, result);
+    __real_cluster_apply(cluster, index, bytes, length, result);
     if (result->beyond) {
         FAIL("%s would end: %s", self(), result->error.message);
         result->beyond = false;

@@ -110,11 +110,13 @@ static void on_done(const struct outcome *outcome)
 static void print_tally(void)
 {
     printf("%" PRIu64 " elections, %" PRIu64 " crashes, %" PRIu64
-           " starts on what was there, %" PRIu64 " entries committed, %" PRIu64
-           " snapshots, %" PRIu64 " installed, %" PRIu64
-           " changes of members, %" PRIu64 " transfers\n",
+           " starts on what was there, %" PRIu64 " entries and %" PRIu64
+           " joined commands committed, %" PRIu64 " snapshots, %" PRIu64
+           " installed, %" PRIu64 " changes of members, %" PRIu64
+           " transfers\n",
            tally.elections, tally.crashes, tally.restarts, tally.commits,
-           tally.snapshots, tally.installs, tally.changes, tally.transfers);
+           tally.joined, tally.snapshots, tally.installs, tally.changes,
+           tally.transfers);
     printf("%" PRIu64 " writes acknowledged, %" PRIu64 " reads, %" PRIu64
            " events, %" PRIu64 " sent again, %" PRIu64 " pods started, %" PRIu64
            " moved, %" PRIu64 " logs, %" PRIu64 " cordons, %" PRIu64

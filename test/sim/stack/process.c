@@ -180,8 +180,11 @@ static void run_turn(struct process *process)
         plan_turn(process, host_world_us(process->host, first->at_ms * 1000));
 }
 
-static void end_interrupt(struct process *process)
+/* What comes while a turn goes on waits for the next, and is then together. */
+static void end_turn(struct process *process)
 {
+    if (world.traits.turn_us)
+        process->lag_us += world_between(0, world.traits.turn_us);
     if (process->lag_us > 0)
         process->stalled_until_us = world.now_us + process->lag_us;
     process->lag_us = 0;
@@ -208,7 +211,7 @@ static void on_turn(void *data, uint64_t number)
     run_turn(process);
     process->in_turn = false;
     process_now = NULL;
-    end_interrupt(process);
+    end_turn(process);
     check_turn(process->host);
 }
 

@@ -1,7 +1,8 @@
 /* process.h - one life of a simulated process, and its loop.
  *
- * A turn of the loop takes no virtual time, unless the process is stopped in
- * its midst (process_interrupt); or killed there. It runs in libuv's order:
+ * A turn of the loop takes no virtual time, unless the seed has slow machines,
+ * or the process is stopped in its midst (process_interrupt); or killed there.
+ * It runs in libuv's order:
  * timers, what was put off (idle), prepare, what has arrived (poll), check,
  * closed handles; and again until nothing is left to do.
  *

@@ -43,6 +43,12 @@ void traits_draw(struct traits *traits)
     traits->patience_ms = world_between(200, 5000);
     traits->kept_ms = world_between(500, 5000);
     traits->upgrades = world_chance(35);
+    if (world_chance(10)) {
+        traits->turn_us = world_between(2000, 10000);
+        traits->clients = 2;
+        traits->client_sessions = 3;
+        traits->client_every_us = world_between(8, 24) * 1000;
+    }
     if (world_chance(15)) {
         traits->rebalances = true;
         traits->nodes = (unsigned)world_between(4, NODES_HOSTS_MAX);

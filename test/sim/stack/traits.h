@@ -12,6 +12,7 @@ struct traits {
     uint64_t delay_us;       /* of a frame: up to this, now and then 20 times */
     uint64_t sync_us;        /* of a disk: likewise */
     uint64_t save_us;        /* of a snapshot */
+    uint64_t turn_us;        /* of a process's loop, up to this; 0: no time */
     uint64_t fault_every_us; /* 0: none */
     bool churn;              /* leaders fall often, and come back soon */
     bool rots;               /* disks rot often */
