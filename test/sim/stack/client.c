@@ -514,7 +514,7 @@ static void begin(struct session *session)
     session->answered = false;
     session->tries = 0;
     session->seen = check_seen_index();
-    session->reached = check_format() == CLUSTER_FORMAT;
+    session->reached = check_format() >= CLUSTER_FORMAT_1;
     session->id = (struct request_id){random_next(&world.random), 1};
     session->follow = world_chance(20);
     session->restart = plain ? 0 : (int32_t)world_between(0, 2);

@@ -22,7 +22,8 @@ void program_begin(struct kmaster *kmaster, bool founder)
 {
     bool old = founder && world.traits.upgrades && world_chance(OLD_PERCENT);
 
-    kmaster->format = old ? 0 : CLUSTER_FORMAT;
+    kmaster->format =
+        old ? (uint32_t)world_between(0, CLUSTER_FORMAT - 1) : CLUSTER_FORMAT;
     kmaster->next_format = kmaster->format;
 }
 
@@ -96,7 +97,7 @@ static void on_turn(void *data, uint64_t taken_back)
     if (all_are_there() && back) {
         taken_back = true;
         back->went_back = true;
-        back->next_format = 0;
+        back->next_format = check_format();
         kmaster_stop(back);
     } else if (all_are_there()) {
         next->next_format = CLUSTER_FORMAT;
