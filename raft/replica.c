@@ -32,8 +32,9 @@ enum {
  * some ms. A larger command is by itself. */
 enum { JOINED_MAX = 512, JOINED_MAX_BYTES = 64 << 10 };
 
-/* A tick that comes so late says that the loop was held up. */
-enum { LATE_MS = 20, PUT_OFF_MS = 10 };
+/* A tick that comes so late says that the loop was held up, or the machine: for
+ * how long, nobody knows who slept. */
+enum { LATE_MS = 5, PUT_OFF_MS = 10 };
 
 /* ---- the end of a turn ---- */
 
