@@ -335,7 +335,7 @@ $(BENCHES): $(B)/test/bench/%: $(B)/test/bench/%.o $(BENCH_HELPERS) \
 	$(call link,$^ -lcmocka $(LIBS))
 
 .PHONY: benches
-benches: $(BENCHES)
+benches: $(BENCHES) $(B)/test/linear/check
 
 .PHONY: bench bench-raft bench-node bench-placement bench-scale
 bench-node: deps ## the node's figures, beside containerd and crun
