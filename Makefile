@@ -69,7 +69,7 @@ LIBS_KCTL := $(foreach l,ssl crypto uv_a nghttp2 protobuf-c jansson yaml \
 	nl-route-3 nl-3,-l:lib$l.a) -pthread
 
 # With glibc's allocator a leader that answers thousands of calls a second takes
-# a third longer. The sanitizers bring their own.
+# up to a third longer. The sanitizers bring their own.
 ifeq ($(SAN)$(FUZZ),)
 LIBS_MALLOC := -Wl,--no-as-needed -ljemalloc -Wl,--as-needed
 endif

@@ -7,7 +7,7 @@ static void apply_joined(struct cluster *cluster, uint64_t index,
 {
     bool replayed = false;
 
-    result->beyond = false;
+    *result = (struct cluster_result){.index = index};
     for (size_t i = 0; i < all->n_joined && !result->beyond; i++) {
         const ProtobufCBinaryData *bytes = &all->joined[i];
         Kontor__V1__Command *command =
