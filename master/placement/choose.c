@@ -78,8 +78,7 @@ choose_ruled(const struct placement *placement,
     struct placement_entry *entry = NULL;
 
     rules_init(&chooser.rules, placement, request);
-    query.kinds = chooser.rules.kinds;
-    query.accept = on_candidate;
+    query.accept = rules_told_by_kinds(&chooser.rules) ? NULL : on_candidate;
     query.data = &chooser;
     if (request->node[0] != '\0') {
         entry = placement_find_name(placement, request->node);
@@ -88,6 +87,7 @@ choose_ruled(const struct placement *placement,
             entry = NULL;
     } else {
         do {
+            query.kinds = rules_kinds(&chooser.rules, chooser.crowd);
             entry = choose_by(placement, &query);
         } while (!entry && rules_next_crowd(&chooser.rules, &chooser.crowd));
     }

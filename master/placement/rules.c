@@ -243,6 +243,26 @@ uint32_t rules_crowd(const struct rules *rules,
                          : 0;
 }
 
+uint64_t rules_kinds(const struct rules *rules, uint32_t crowd)
+{
+    const struct kinds *kinds = rules->all_kinds;
+    uint64_t bits = 0;
+
+    if (!rules->around)
+        return rules->kinds;
+    for (uint32_t i = 0; i < kinds->count; i++) {
+        if (kinds->all[i] && rules->around[rules->groups->of[i]] == crowd)
+            bits |= kind_bit(kinds->all[i]);
+    }
+    return bits & rules->kinds;
+}
+
+bool rules_told_by_kinds(const struct rules *rules)
+{
+    return rules->all_kinds->count <= KINDS_TOLD_APART && !rules->apps &&
+           !rules->spread_hosts && rules->node[0] == '\0';
+}
+
 bool rules_next_crowd(const struct rules *rules, uint32_t *crowd)
 {
     uint32_t next = UINT32_MAX;

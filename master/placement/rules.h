@@ -63,5 +63,11 @@ bool rules_allow_apps(const struct placement *placement,
 uint32_t rules_crowd(const struct rules *rules,
                      const struct placement_entry *entry);
 
+/* The bits of the kinds whose nodes may do and may be in such a crowd. */
+uint64_t rules_kinds(const struct rules *rules, uint32_t crowd);
+
+/* Those bits say all: no node needs to be looked at by itself. */
+bool rules_told_by_kinds(const struct rules *rules);
+
 /* The next greater crowd that there is somewhere; false: none. */
 bool rules_next_crowd(const struct rules *rules, uint32_t *crowd);
