@@ -92,7 +92,7 @@ static int parse_line(struct command_line *line, int argc, char **argv,
          "its pods are placed anew (4s); four times that while its machine "
          "refuses connections, and while most nodes are silent"},
         {"snapshot-entries", OPTION_NUMBER, &line->snapshot_entries, "N",
-         "commands between two snapshots of the state (50000)"},
+         "entries of the log between two snapshots (50000)"},
         {"pod-network", OPTION_STRING, &line->pod_network, "ADDRESS/PREFIX",
          "the pods' addresses, a /24 a node (10.42.0.0/16)"},
         {"join", OPTION_FLAG, &line->join, NULL,

@@ -37,7 +37,7 @@ struct replica_config {
     uint64_t heartbeat_ms;         /* 0: 50 */
     /* Between snapshots, more when they are large; 0: 50,000. A fifth stays. */
     uint64_t snapshot_entries;
-    uint64_t snapshot_bytes; /* or bytes of entries; 0: 64 MiB */
+    uint64_t snapshot_bytes; /* or bytes of entries; 0: 8 MiB */
     unsigned apply_entries;  /* in a turn of the loop; 0: for some ms */
     uint32_t format;         /* of commands that the machine can apply */
     struct replica_machine machine;

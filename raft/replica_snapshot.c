@@ -26,7 +26,7 @@
 
 /* What stays in the log after a snapshot, for followers that are a little
  * behind: this part of snapshot_entries, and no more than so many bytes. */
-enum { TAIL_DIVISOR = 5, TAIL_BYTES_MAX = 8 << 20 };
+enum { TAIL_DIVISOR = 5, TAIL_BYTES_MAX = 4 << 20 };
 
 enum { SAVE_RETRY_MS = 10000, SEND_RETRY_MS = 1000 };
 
