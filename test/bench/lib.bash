@@ -140,19 +140,22 @@ stop_masters() {
     for name in m1 m2 m3 nodes; do stop_one "$name"; done
 }
 
-leader() { # HOST:PORT
-    kctl masters -o json | python3 -c '
-import json, sys
-print([m["address"] for m in json.load(sys.stdin)["masters"] if m["role"] == "leader"][0])'
-}
-
-# Every master follows or leads, and has applied all there is.
-caught_up() {
+masters_say() { # a Python expression of `masters`
     kctl masters -o json | python3 -c '
 import json, sys
 masters = json.load(sys.stdin)["masters"]
-last = max(m["last_index"] for m in masters)
-sys.exit(any(m["role"] not in ("leader", "follower") or m["applied_index"] < last for m in masters))'
+print(eval(sys.argv[1]))' "$1"
+}
+
+leader() { # HOST:PORT
+    masters_say '[m["address"] for m in masters if m["role"] == "leader"][0]'
+}
+
+# All that was in the log when this was asked is applied everywhere.
+caught_up() {
+    local last
+    last=$(masters_say 'max(m["last_index"] for m in masters)')
+    [ "$(masters_say "all(m['role'] in ('leader', 'follower') and m['applied_index'] >= $last for m in masters)")" = True ]
 }
 
 schedule() { # concurrency count
