@@ -42,7 +42,7 @@ clean_up() {
     fi
     [ ! -d "$work/cluster" ] || kctl dev down --dir "$work/cluster" >/dev/null || status=1
     for name in "${!pid[@]}"; do stop_one "$name"; done
-    umount -l "$work/pki" "$work/engine" 2>/dev/null || true
+    umount -l "$work/pki" "$work/engine" "$work"/m? 2>/dev/null || true
     rm -rf "$work"
     exit $status
 }
