@@ -35,7 +35,8 @@ struct replica_config {
     unsigned lease_drift_permille; /* see raft.h; 0: reads ask a quorum */
     uint64_t election_timeout_ms;  /* 0: 150 */
     uint64_t heartbeat_ms;         /* 0: 50 */
-    /* Between snapshots, more when they are large; 0: 50,000. A fifth stays. */
+    /* Between snapshots, more when they are large; 0: 50,000. A fifth stays,
+     * but of bytes no more than a half. */
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes; /* or bytes of entries; 0: 8 MiB */
     unsigned apply_entries;  /* in a turn of the loop; 0: for some ms */

@@ -25,8 +25,9 @@
 #include <sys/stat.h>
 
 /* What stays in the log after a snapshot, for followers that are a little
- * behind: this part of snapshot_entries, and no more than so many bytes. */
-enum { TAIL_DIVISOR = 5, TAIL_BYTES_MAX = 4 << 20 };
+ * behind: these parts of snapshot_entries and, at most, of snapshot_bytes. Half
+ * of 8 MiB is as much as may be on its way to one (INFLIGHT_BYTES_MAX). */
+enum { TAIL_DIVISOR = 5, TAIL_BYTES_DIVISOR = 2 };
 
 enum { SAVE_RETRY_MS = 10000, SEND_RETRY_MS = 1000 };
 
@@ -91,7 +92,7 @@ static uint64_t tail_from(const struct replica *replica, uint64_t index)
         bytes += sizeof *entry;
         if (entry->payload)
             bytes += entry->payload->length;
-        if (bytes > TAIL_BYTES_MAX)
+        if (bytes > replica->snapshot_bytes / TAIL_BYTES_DIVISOR)
             break;
         from--;
     }

@@ -260,7 +260,7 @@ uint64_t rules_kinds(const struct rules *rules, uint32_t crowd)
 bool rules_told_by_kinds(const struct rules *rules)
 {
     return rules->all_kinds->count <= KINDS_TOLD_APART && !rules->apps &&
-           !rules->spread_hosts && rules->node[0] == '\0';
+           !rules->spread_hosts;
 }
 
 bool rules_next_crowd(const struct rules *rules, uint32_t *crowd)

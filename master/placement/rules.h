@@ -66,7 +66,7 @@ uint32_t rules_crowd(const struct rules *rules,
 /* The bits of the kinds whose nodes may do and may be in such a crowd. */
 uint64_t rules_kinds(const struct rules *rules, uint32_t crowd);
 
-/* Those bits say all: no node needs to be looked at by itself. */
+/* They say all, but for the node's name: none is looked at by itself. */
 bool rules_told_by_kinds(const struct rules *rules);
 
 /* The next greater crowd that there is somewhere; false: none. */

@@ -42,7 +42,7 @@ clean_up() {
     fi
     [ ! -d "$work/cluster" ] || kctl dev down --dir "$work/cluster" >/dev/null || status=1
     for name in "${!pid[@]}"; do stop_one "$name"; done
-    umount -l "$work/pki" "$work/engine" "$work"/m? 2>/dev/null || true
+    umount -l "$work/pki" "$work/engine" 2>/dev/null || true
     rm -rf "$work"
     exit $status
 }
@@ -155,7 +155,7 @@ leader() { # HOST:PORT
 caught_up() {
     local last
     last=$(masters_say 'max(m["last_index"] for m in masters)')
-    [ "$(masters_say "all(m['role'] in ('leader', 'follower') and m['applied_index'] >= $last for m in masters)")" = True ]
+    [ "$(masters_say 'min((m["role"] in ("leader", "follower")) * m["applied_index"] for m in masters)')" -ge "$last" ]
 }
 
 schedule() { # concurrency count

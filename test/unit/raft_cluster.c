@@ -139,6 +139,7 @@ static int open_member(struct member *member,
         .lease_drift_permille = cluster.lease_drift_permille,
         .election_timeout_ms = CLUSTER_ELECTION_TIMEOUT_MS,
         .snapshot_entries = cluster.snapshot_entries,
+        .snapshot_bytes = cluster.snapshot_bytes,
         .format = member->format,
         .machine = member_machine(member),
     };
@@ -430,6 +431,7 @@ int cluster_set_up(void **state)
     if (!mkdtemp(cluster.folder))
         return -1;
     cluster.snapshot_entries = 0;
+    cluster.snapshot_bytes = 0;
     cluster.lease_drift_permille = 0;
     cluster.format = 0;
     cluster.joins = false;

@@ -50,6 +50,7 @@ struct cluster {
     char folder[64];
     struct member members[CLUSTER_MEMBERS_MAX];
     uint64_t snapshot_entries; /* 0: the default */
+    uint64_t snapshot_bytes;   /* the same */
     unsigned lease_drift_permille;
     uint32_t format; /* that what was applied needs */
     bool joins;      /* commands of a turn are one entry */

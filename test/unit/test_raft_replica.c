@@ -446,6 +446,45 @@ static void follower_a_little_behind_needs_no_snapshot(void **state)
     assert_int_equal(down->loads, 0);
 }
 
+/* Seven large commands make a snapshot due. A follower that lacks the newest of
+ * them begins with it as often as it is to. */
+static void lag_over_large_commands(unsigned lacking, unsigned loads)
+{
+    char large[10 << 10];
+    struct member *leading;
+    struct member *down;
+
+    memset(large, 'x', sizeof large);
+    large[sizeof large - 1] = '\0';
+    cluster.snapshot_bytes = 64 << 10;
+    cluster_start();
+    leading = cluster_wait_leader();
+    down = cluster_follower(leading);
+    for (unsigned left = 7; left > 0; left--) {
+        if (left == lacking) {
+            cluster_wait(cluster_agrees, NULL, "agreement");
+            member_stop(down);
+        }
+        member_commit(leading, large);
+    }
+    cluster_wait(member_has_snapshot, leading, "a snapshot");
+    member_start(down);
+    cluster_wait(cluster_agrees, NULL, "the follower to catch up");
+    assert_int_equal(down->loads, loads);
+}
+
+static void half_of_the_bytes_stay_in_the_log(void **state)
+{
+    (void)state;
+    lag_over_large_commands(3, 0);
+}
+
+static void more_bytes_do_not_stay(void **state)
+{
+    (void)state;
+    lag_over_large_commands(4, 1);
+}
+
 static char *find_snapshot(const struct member *member)
 {
     return memory_format(
@@ -540,6 +579,8 @@ int main(void)
         STORY(who_loads_a_snapshot_answers),
         STORY(who_loads_a_snapshot_can_close),
         STORY(follower_a_little_behind_needs_no_snapshot),
+        STORY(half_of_the_bytes_stay_in_the_log),
+        STORY(more_bytes_do_not_stay),
         STORY(damaged_snapshot_is_refused),
         STORY(cluster_of_one),
         STORY(founders_count_once),
