@@ -209,6 +209,7 @@ void link_propose_reports(struct link *link)
     op = memory_new(sizeof *op);
     op->link = link;
     op->proposal.done = on_applied;
+    op->proposal.changes = operation.n_pods;
     link->report_proposal = op;
     operation.node_id = link->node_id;
     operation.pods = pods;

@@ -119,6 +119,7 @@ static void propose_batch(struct placer *placer, struct placer_batch *batch)
     command.format = batch->format;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_PLACE_PODS;
     command.place_pods = &operation;
+    batch->proposal.changes = batch->count;
     propose(placer->replica, &batch->proposal, &command);
     free(operation.placements);
     free(messages);

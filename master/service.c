@@ -388,5 +388,6 @@ void service_propose(struct write *write, Kontor__V1__Command *command)
         return;
     }
     write->proposal.done = on_committed;
+    write->proposal.changes = write->pods;
     propose(write->master->replica, &write->proposal, command);
 }

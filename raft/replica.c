@@ -28,13 +28,17 @@ enum {
     INFLIGHT_BYTES_MAX = 4 << 20,
 };
 
-/* Commands of one entry, and their bytes: what they bring is applied in one go,
- * some ms. A larger command is by itself. */
-enum { JOINED_MAX = 512, JOINED_MAX_BYTES = 64 << 10 };
+/* What the commands of one entry change, and their bytes: it is applied in one
+ * go, some ms, and ten times as many when a snapshot's child has just been
+ * forked, whose pages are copied as we write. A larger command is by itself. */
+enum { JOINED_MAX = 128, JOINED_MAX_BYTES = 64 << 10 };
 
 /* A tick that comes so late says that the loop was held up, or the machine: for
  * how long, nobody knows who slept. */
 enum { LATE_MS = 5, PUT_OFF_MS = 10 };
+
+/* Of each turn, for what is committed. */
+enum { APPLY_NS = 16000000 };
 
 /* ---- the end of a turn ---- */
 
@@ -98,6 +102,11 @@ static size_t sift(struct replica *replica, struct replica_command *commands,
     return taken;
 }
 
+static size_t changes_of(const struct replica_command *command)
+{
+    return command->proposal->changes ? command->proposal->changes : 1;
+}
+
 /* The first of so many commands, 1 at least, as one entry; *payload is owned by
  * the caller, who no longer owns theirs. Returns how many they are. */
 static size_t join(const struct replica *replica,
@@ -106,12 +115,15 @@ static size_t join(const struct replica *replica,
 {
     const struct replica_machine *machine = &replica->machine;
     struct raft_payload *parts[JOINED_MAX];
+    size_t changes = changes_of(&commands[0]);
     size_t bytes = commands[0].length;
     size_t size = 1;
 
     parts[0] = commands[0].payload;
-    while (machine->join && size < count && size < JOINED_MAX &&
+    while (machine->join && size < count &&
+           changes + changes_of(&commands[size]) <= JOINED_MAX &&
            bytes + commands[size].length <= JOINED_MAX_BYTES) {
+        changes += changes_of(&commands[size]);
         bytes += commands[size].length;
         parts[size] = commands[size].payload;
         size++;
@@ -284,7 +296,10 @@ static void on_prepare(uv_prepare_t *prepare)
 
 static void on_check(uv_check_t *check)
 {
-    end_turn(container_of(check, struct replica, check));
+    struct replica *replica = container_of(check, struct replica, check);
+
+    replica->apply_left_ns = APPLY_NS;
+    end_turn(replica);
 }
 
 /* When the loop was held up, what the others sent meanwhile waits in the
@@ -300,13 +315,13 @@ static void on_tick(uv_timer_t *timer)
         replica->tick_put_off = true;
         uv_timer_start(timer, on_tick, PUT_OFF_MS, 0);
         raft_beat(replica->raft, now_ms, &replica->out);
-        replica->stepped = true;
-        return;
+    } else {
+        replica->tick_put_off = false;
+        replica->tick_due_ms = 0;
+        raft_tick(replica->raft, now_ms, &replica->out);
     }
-    replica->tick_put_off = false;
-    replica->tick_due_ms = 0;
-    raft_tick(replica->raft, now_ms, &replica->out);
-    replica->stepped = true;
+    replica_perform(replica); /* it is sent before the sockets are read */
+    replica->stepped = true;  /* for the next tick */
 }
 
 /* ---- events ---- */

@@ -62,6 +62,8 @@ struct replica_proposal {
     uint64_t term;
     size_t bytes;      /* those kept, and the command's */
     size_t kept_bytes; /* the caller's: what it holds until `done` */
+    size_t changes;    /* the caller's: what the command changes, such as pods,
+                          so that no entry brings too much; 0: one thing */
 };
 
 /* Propose a command (bytes are copied). `proposal` belongs to the replica

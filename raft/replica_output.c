@@ -9,8 +9,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { APPLY_NS = 8000000 };
-
 /* ---- the store ---- */
 
 struct write {
@@ -164,12 +162,13 @@ static bool is_enough(const struct replica *replica, unsigned entries,
 {
     if (replica->apply_entries)
         return entries >= replica->apply_entries;
-    return entries > 0 && clock_monotonic_ns() - began_ns >= APPLY_NS;
+    return clock_monotonic_ns() - began_ns >= replica->apply_left_ns;
 }
 
 static void apply(struct replica *replica)
 {
     uint64_t began_ns = clock_monotonic_ns();
+    uint64_t spent_ns;
 
     for (unsigned entries = 0; replica->applied_index < replica->commit_index &&
                                !is_enough(replica, entries, began_ns);
@@ -189,6 +188,9 @@ static void apply(struct replica *replica)
             replica->applied_bytes += payload->length;
         complete(replica, index, term);
     }
+    spent_ns = clock_monotonic_ns() - began_ns;
+    replica->apply_left_ns -=
+        spent_ns < replica->apply_left_ns ? spent_ns : replica->apply_left_ns;
 }
 
 /* ---- who waits in vain ---- */

@@ -2,8 +2,8 @@
  * it.
  *
  * Invariants:
- * 1. Every event of a loop turn appends to one `out`; it is performed once,
- *    at the end of the turn (replica.c).
+ * 1. Every event of a loop turn appends to one `out`; it is performed at the
+ *    end of the turn, and of a tick (replica.c).
  * 2. Writes reach the store in the order of their ids, before messages of the
  *    same output leave. A message in `held` leaves when durable_id reaches its
  *    id.
@@ -51,6 +51,7 @@ struct replica {
     uint64_t snapshot_entries;
     uint64_t snapshot_bytes;
     unsigned apply_entries;
+    uint64_t apply_left_ns; /* in this turn of the loop */
     uint32_t format;
     uint32_t self;
     char name[RAFT_NAME_MAX];               /* our own */

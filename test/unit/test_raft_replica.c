@@ -123,7 +123,7 @@ static void reads_follow_writes(void **state)
     }
 }
 
-enum { TOGETHER = 600, ENTRY_COMMANDS = 512, LARGE_BYTES = 40000 };
+enum { TOGETHER = 600, ENTRY_COMMANDS = 128, LARGE_BYTES = 40000 };
 
 /* What comes in one turn is one entry, or a few: each has so many commands, and
  * so many bytes, at most. All know where theirs went. */
@@ -148,12 +148,41 @@ static void commands_of_a_turn_share_entries(void **state)
         assert_int_equal(asked[i].why.code, 0);
         /* The two large ones would be too large, all others too many. */
         assert_int_equal(asked[i].index,
-                         first + (i > 0) + (i > ENTRY_COMMANDS));
+                         i > 0 ? first + 1 + (unsigned)(i - 1) / ENTRY_COMMANDS
+                               : first);
     }
     assert_int_equal(replica_status(leading->replica).last_index,
                      asked[TOGETHER - 1].index);
     assert_int_equal(leading->state.count, TOGETHER);
     cluster_wait(cluster_agrees, NULL, "agreement");
+}
+
+/* A large change is no smaller for being a short command. */
+static void changes_of_an_entry_are_bounded(void **state)
+{
+    static const struct {
+        size_t changes;
+        unsigned entry;
+    } cases[] = {
+        {ENTRY_COMMANDS - 2, 0}, {0, 0}, {1, 0},
+        {ENTRY_COMMANDS, 1},     {1, 2}, {10 * ENTRY_COMMANDS, 3},
+    };
+    struct asked asked[ARRAY_LEN(cases)];
+    struct member *leading;
+
+    (void)state;
+    cluster.joins = true;
+    cluster_start();
+    leading = cluster_wait_leader();
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        member_ask(leading, &asked[i], "small");
+        asked[i].proposal.changes = cases[i].changes;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        cluster_wait(asked_is_done, &asked[i], "many proposals");
+        assert_int_equal(asked[i].why.code, 0);
+        assert_int_equal(asked[i].index, asked[0].index + cases[i].entry);
+    }
 }
 
 static void too_large_command_is_refused(void **state)
@@ -568,6 +597,7 @@ int main(void)
         STORY(follower_says_who_leads),
         STORY(reads_follow_writes),
         STORY(commands_of_a_turn_share_entries),
+        STORY(changes_of_an_entry_are_bounded),
         STORY(too_large_command_is_refused),
         STORY(commands_under_way_are_bounded_in_bytes),
         STORY(lost_leader_is_replaced_at_once),
