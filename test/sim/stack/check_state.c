@@ -388,24 +388,28 @@ void __wrap_cluster_apply_command(struct cluster *cluster, uint64_t index,
                                   const Kontor__V1__Command *command,
                                   struct cluster_result *result);
 
-/* What the first to apply a command makes of it: the others' states are
- * compared with its own. */
+/* What the first to apply a command makes of it, beside its events: the others'
+ * states are compared with its own. */
 void __wrap_cluster_apply_command(struct cluster *cluster, uint64_t index,
                                   const Kontor__V1__Command *command,
                                   struct cluster_result *result)
 {
+    bool is_first = !process_now->dead && !applied_at(index)->command;
+    uint64_t from = cluster->events.next;
     struct moves_found found;
 
-    if (process_now->dead || applied_at(index)->command) {
-        __real_cluster_apply_command(cluster, index, command, result);
-        return;
+    if (is_first) {
+        tally.joined += cluster->index == index;
+        check_moves_before(&found, cluster, command);
     }
-    tally.joined += cluster->index == index;
-    check_moves_before(&found, cluster, command);
     __real_cluster_apply_command(cluster, index, command, result);
-    check_moves_after(&found, cluster, result);
-    if (result->error.code == 0 && !result->replayed)
-        check_created(cluster, command, result->subject_id);
+    if (is_first) {
+        check_moves_after(&found, cluster, result);
+        if (result->error.code == 0 && !result->replayed)
+            check_created(cluster, command, result->subject_id);
+    }
+    if (!process_now->dead)
+        check_events(cluster, from); /* before a command that is joined to it */
 }
 
 void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
@@ -434,7 +438,6 @@ void __wrap_cluster_apply(struct cluster *cluster, uint64_t index,
     story_mix(&world.story, index, hash, process_now->host->position, 0);
     if (cluster->format > state.format)
         state.format = cluster->format;
-    check_events(cluster, from);
     check_gangs(cluster, from);
     check_room(cluster);
     if (index % state.digest_every == 0)
