@@ -226,7 +226,7 @@ print(*(m["pid"] for m in state["masters"] if m["name"] == sys.argv[2]))' \
     serve left
     kctl node uncordon n2
     kctl node cordon n1
-    serve right
+    serve right --replicas 2 # the node with the fewest pods is the one that is emptied
     kctl node uncordon n1
     kctl node uncordon n3
     [ "$(pod_field left-1 .node) $(pod_field right-1 .node)" = "n1 n2" ]
