@@ -185,7 +185,7 @@ static void print_orders(const struct hollow_board *board, uint64_t term,
            ms_between(killed_at_ns, board->all_at_ns));
 }
 
-static int run(struct failover *failover, const struct hollow_board *board)
+static int run(struct failover *failover, struct hollow_board *board)
 {
     Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
     uint64_t term = board ? board->term : 0;
@@ -198,6 +198,8 @@ static int run(struct failover *failover, const struct hollow_board *board)
     who = failover->leader;
     random_bytes(&id.high, sizeof id.high);
     random_bytes(&id.low, sizeof id.low);
+    if (board)
+        board->first_ns = 0;
     killed_at_ns = clock_monotonic_ns();
     if (kill(failover->targets[who].pid, SIGKILL) != 0) {
         perror("kill");

@@ -129,7 +129,6 @@ static bool may_answer(struct call *call, uint64_t term)
         return false;
     }
     if (term > board->term) {
-        board->first_ns = 0;
         board->sessions = 0;
         board->all_at_ns = 0;
         board->term = term;
@@ -142,7 +141,7 @@ static void count_created(struct hollow *hollow, uint32_t generation)
     struct hollow_board *board = hollow->board;
     uint64_t now_ns = clock_monotonic_ns();
 
-    if (hollow->term == board->term && board->first_ns == 0)
+    if (board->first_ns == 0)
         board->first_ns = now_ns;
     board->created_ns = now_ns;
     board->created++;

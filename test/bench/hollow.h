@@ -18,7 +18,7 @@ struct hollow_board {
     _Atomic uint64_t all_at_ns;  /* since when that is all of them */
     _Atomic uint64_t created;    /* orders to create, ever */
     _Atomic uint64_t created_ns; /* the last one */
-    _Atomic uint64_t first_ns;   /* the first one in `term` */
+    _Atomic uint64_t first_ns;   /* the first one since it was set to 0 */
     _Atomic uint64_t moved;      /* orders for a pod that was elsewhere */
     _Atomic uint64_t moved_first_wall_ms;
     _Atomic uint64_t moved_last_wall_ms;
