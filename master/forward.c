@@ -16,7 +16,8 @@ struct forward {
     struct forwarder *forwarder;
     struct call *down;          /* the caller's; lives as long as this */
     struct call *up;            /* to the leader; NULL while waiting */
-    char leader[RAFT_NAME_MAX]; /* whom it was sent to */
+    char leader[RAFT_NAME_MAX]; /* whom it was sent to ... */
+    uint64_t term;              /* ... in which term */
     const struct method *method;
     bool answered;       /* something was passed on */
     uint64_t give_up_ms; /* 0: there has been a leader so far */
@@ -181,6 +182,9 @@ static bool try_forward(struct forward *forward)
     if (!channel || !channel_connected(channel))
         return false;
     snprintf(forward->leader, sizeof forward->leader, "%s", status.leader);
+    if (forward->term != status.term)
+        forward->give_up_ms = 0; /* elections may follow one another */
+    forward->term = status.term;
     send_to(forward, channel);
     return true;
 }

@@ -7,8 +7,10 @@
  * A leader that is cut off or stopped does not answer: who waits for it is
  * brought to the next one as soon as that is known.
  * With no leader a call waits for its deadline or two election timeouts,
- * whichever is first, then fails with UNAVAILABLE. Sending again is safe:
- * reads change nothing and writes carry a request id. */
+ * whichever is first, then fails with UNAVAILABLE; each leader that is found
+ * makes it wait anew. Sending again is safe: reads change nothing and writes
+ * carry a request id.
+ */
 #pragma once
 
 #include "base/list.h"

@@ -118,6 +118,9 @@ static void open_session(struct link *link)
     Kontor__V1__NodeListPodsRequest list =
         KONTOR__V1__NODE_LIST_PODS_REQUEST__INIT;
 
+    if (!link->asked)
+        link->heard_at_ms = clock_monotonic_ms();
+    link->asked = true;
     watch.term = link->dispatch->term;
     list.term = link->dispatch->term;
     list.session = link->session = ++link->dispatch->sessions;
@@ -157,6 +160,7 @@ static void close_session(struct link *link)
 void link_start(struct link *link, uint64_t now_ms)
 {
     link->heard_at_ms = now_ms;
+    link->asked = false;
     link->backoff_ms = BACKOFF_MIN_MS;
     enter(link, LINK_WAITING);
     link->retry_at_ms = 0;

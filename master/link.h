@@ -54,6 +54,7 @@ struct link {
     uint64_t routes_told_at_ms;
 
     uint64_t heard_at_ms;
+    bool asked; /* in this term: its silence counts from then on */
     struct link_proposal *state_proposal; /* a SetNodeState under way */
 
     struct map reports; /* struct report, by the pod's id */

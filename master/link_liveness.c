@@ -26,7 +26,8 @@ static void on_state_applied(struct replica_proposal *proposal, uint64_t index,
     free(op);
 }
 
-static void propose_state(struct link *link, Kontor__V1__NodeState state)
+static void propose_state(struct link *link, const struct node *node,
+                          Kontor__V1__NodeState state)
 {
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__SetNodeState operation = KONTOR__V1__SET_NODE_STATE__INIT;
@@ -34,6 +35,8 @@ static void propose_state(struct link *link, Kontor__V1__NodeState state)
 
     op->link = link;
     op->proposal.done = on_state_applied;
+    if (state == KONTOR__V1__NODE_STATE__NODE_LOST)
+        op->proposal.changes = node->pod_count;
     link->state_proposal = op;
     operation.node_id = link->node_id;
     operation.state = state;
@@ -42,10 +45,12 @@ static void propose_state(struct link *link, Kontor__V1__NodeState state)
     propose(link->dispatch->replica, &op->proposal, &command);
 }
 
+/* One that has yet to be asked, in its turn, waits for us. */
 bool link_is_silent(const struct link *link, uint64_t now_ms)
 {
-    return now_ms - link->heard_at_ms >=
-           link->dispatch->config.suspect_after_ms;
+    return list_empty(&link->due) &&
+           now_ms - link->heard_at_ms >=
+               link->dispatch->config.suspect_after_ms;
 }
 
 static uint64_t lost_after_ms(const struct link *link)
@@ -76,5 +81,5 @@ void link_judge(struct link *link, uint64_t now_ms)
     else if (!silent && link->state == LINK_SYNCED)
         state = KONTOR__V1__NODE_STATE__NODE_READY;
     if (state != node->state)
-        propose_state(link, (Kontor__V1__NodeState)state);
+        propose_state(link, node, (Kontor__V1__NodeState)state);
 }

@@ -159,15 +159,17 @@ static void on_again(uv_timer_t *timer)
 /* Who waits is placed before what has just come. */
 static void step(struct master *master)
 {
+    bool more;
+
     if (master->state_replaced) {
         master->state_replaced = false;
         dispatch_reset(&master->dispatch, master->cluster);
     }
     if (master->role_changed)
         look_at_role(master);
-    if (master->leading && placer_step(&master->placer))
+    more = master->leading && placer_step(&master->placer);
+    if (service_schedule_step(master) || more)
         uv_timer_start(&master->again, on_again, 1, 0);
-    service_schedule_step(master);
     service_members_step(master);
     dispatch_step(&master->dispatch);
     watchers_step(&master->watchers);
@@ -293,7 +295,8 @@ static void on_server_closed(void *data)
 {
     struct master *master = data;
 
-    service_schedule_step(master);
+    while (service_schedule_step(master))
+        ;
     service_members_step(master);
     uv_prepare_stop(&master->prepare);
     uv_check_stop(&master->check);

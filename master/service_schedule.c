@@ -10,8 +10,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Calls, and pods, that are placed at once; more make another batch. */
-enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024 };
+/* Calls, and pods, that are placed at once; more make another batch. So many of
+ * them are placed in a turn, some ms: the others must hear of us meanwhile. */
+enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, TURN_BATCHES_MAX = 8 };
 
 /* Those that have a node now, of so many from `first` on. */
 static uint32_t count_placed(const struct cluster *cluster, uint64_t first,
@@ -188,10 +189,11 @@ static void place_some(struct master *master)
     }
 }
 
-void service_schedule_step(struct master *master)
+bool service_schedule_step(struct master *master)
 {
-    while (!list_empty(&master->arrivals))
+    for (int i = 0; i < TURN_BATCHES_MAX && !list_empty(&master->arrivals); i++)
         place_some(master);
+    return !list_empty(&master->arrivals);
 }
 
 /* ---- what is asked ---- */
