@@ -48,6 +48,7 @@ static struct {
     uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
     bool tainted[NODES_HOSTS_MAX];
+    bool unsure[NODES_HOSTS_MAX]; /* of its zone and taint */
     const char *zones[NODES_HOSTS_MAX];
     unsigned tries;
     bool answered;
@@ -101,6 +102,11 @@ bool operator_cordoned(unsigned node)
 bool operator_tainted(unsigned node)
 {
     return admin.host && admin.tainted[node];
+}
+
+bool operator_unsure(unsigned node)
+{
+    return admin.host && admin.unsure[node];
 }
 
 const char *operator_zone(unsigned node)
@@ -508,6 +514,8 @@ static void refused(void)
 {
     if (admin.step == DRAINING)
         admin.cordoned[admin.node] = true;
+    else if (admin.step == LABELLING && admin.tries > 1)
+        admin.unsure[admin.node] = true;
     rest();
 }
 
