@@ -259,17 +259,16 @@ static void on_tick(uv_timer_t *timer);
 static void arm_tick(struct replica *replica)
 {
     uint64_t now_ms = clock_boot_ms();
-    uint64_t due_ms = raft_next_tick_ms(replica->raft);
+    uint64_t at_ms;
 
-    if (replica->tick_put_off)
-        return; /* it comes all the same */
-    if (has_work(replica))
-        due_ms = now_ms;
-    if (due_ms == replica->tick_due_ms)
+    if (!replica->tick_put_off)
+        replica->tick_due_ms = raft_next_tick_ms(replica->raft);
+    at_ms = has_work(replica) ? now_ms : replica->tick_due_ms;
+    if (at_ms == replica->tick_at_ms)
         return;
-    replica->tick_due_ms = due_ms;
-    uv_timer_start(&replica->tick, on_tick,
-                   due_ms > now_ms ? due_ms - now_ms : 0, 0);
+    replica->tick_at_ms = at_ms;
+    uv_timer_start(&replica->tick, on_tick, at_ms > now_ms ? at_ms - now_ms : 0,
+                   0);
 }
 
 static void end_turn(struct replica *replica)
@@ -311,13 +310,16 @@ static void on_tick(uv_timer_t *timer)
     struct replica *replica = container_of(timer, struct replica, tick);
     uint64_t now_ms = clock_boot_ms();
 
-    if (now_ms > replica->tick_due_ms + LATE_MS && !replica->tick_put_off) {
+    replica->tick_at_ms = 0;
+    if (now_ms < replica->tick_due_ms) {
+        ; /* there was work left */
+    } else if (now_ms > replica->tick_due_ms + LATE_MS &&
+               !replica->tick_put_off) {
         replica->tick_put_off = true;
-        uv_timer_start(timer, on_tick, PUT_OFF_MS, 0);
+        replica->tick_due_ms = now_ms + PUT_OFF_MS;
         raft_beat(replica->raft, now_ms, &replica->out);
     } else {
         replica->tick_put_off = false;
-        replica->tick_due_ms = 0;
         raft_tick(replica->raft, now_ms, &replica->out);
     }
     replica_perform(replica); /* it is sent before the sockets are read */

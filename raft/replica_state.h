@@ -64,7 +64,8 @@ struct replica {
     struct replica_known known;
 
     uv_timer_t tick;
-    uint64_t tick_due_ms; /* what `tick` is set to; 0: nothing */
+    uint64_t tick_at_ms;  /* what `tick` is set to; 0: nothing */
+    uint64_t tick_due_ms; /* when the core's is, which work may bring forward */
     bool tick_put_off;
     uv_prepare_t prepare;
     uv_check_t check;
