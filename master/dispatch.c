@@ -18,11 +18,17 @@ static void forgive_pause(struct dispatch *dispatch, uint64_t now_ms)
 {
     uint64_t pause_ms = now_ms - dispatch->ticked_at_ms;
 
-    if (pause_ms > 2 * TICK_MS)
-        list_for_each(item, next, &dispatch->all)
-            container_of(item, struct link, all)
-                ->heard_at_ms += pause_ms - TICK_MS;
     dispatch->ticked_at_ms = now_ms;
+    if (pause_ms <= 2 * TICK_MS)
+        return;
+    list_for_each(item, next, &dispatch->all)
+    {
+        struct link *link = container_of(item, struct link, all);
+
+        link->heard_at_ms += pause_ms - TICK_MS;
+        if (link->heard_at_ms > now_ms)
+            link->heard_at_ms = now_ms; /* it was heard in the meantime */
+    }
 }
 
 static void on_tick(uv_timer_t *timer)

@@ -16,8 +16,8 @@ struct forward {
     struct forwarder *forwarder;
     struct call *down;          /* the caller's; lives as long as this */
     struct call *up;            /* to the leader; NULL while waiting */
-    char leader[RAFT_NAME_MAX]; /* whom it was sent to ... */
-    uint64_t term;              /* ... in which term */
+    char leader[RAFT_NAME_MAX]; /* whom it was sent to */
+    uint64_t term;              /* the newest in which one was known */
     const struct method *method;
     bool answered;       /* something was passed on */
     uint64_t give_up_ms; /* 0: there has been a leader so far */
@@ -178,13 +178,13 @@ static bool try_forward(struct forward *forward)
     }
     if (!status.leader || strcmp(status.leader, master->config.name) == 0)
         return false;
+    if (forward->term != status.term)
+        forward->give_up_ms = 0; /* elections may follow one another */
+    forward->term = status.term;
     channel = replica_channel(master->replica, status.leader);
     if (!channel || !channel_connected(channel))
         return false;
     snprintf(forward->leader, sizeof forward->leader, "%s", status.leader);
-    if (forward->term != status.term)
-        forward->give_up_ms = 0; /* elections may follow one another */
-    forward->term = status.term;
     send_to(forward, channel);
     return true;
 }
@@ -282,7 +282,7 @@ void forwarder_kick(struct forwarder *forwarder)
         if (has_waited(forward))
             call_fail(forward->down, ERROR_UNAVAILABLE, "no leader");
         else
-            list_append(&forwarder->waiting, &forward->link);
+            wait_for_leader(forward);
     }
     if (list_empty(&forwarder->waiting))
         uv_timer_stop(&forwarder->timer);

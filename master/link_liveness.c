@@ -48,7 +48,7 @@ static void propose_state(struct link *link, const struct node *node,
 /* One that has yet to be asked, in its turn, waits for us. */
 bool link_is_silent(const struct link *link, uint64_t now_ms)
 {
-    return list_empty(&link->due) &&
+    return (link->asked || list_empty(&link->due)) &&
            now_ms - link->heard_at_ms >=
                link->dispatch->config.suspect_after_ms;
 }

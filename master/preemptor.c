@@ -71,6 +71,7 @@ static void propose_preemption(struct placer *placer, const struct pod *winner,
     command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_PREEMPT_PODS;
     command.preempt_pods = &operation;
+    placer->preemption->proposal.changes = victims->count;
     propose(placer->replica, &placer->preemption->proposal, &command);
     free(operation.victims);
     free(messages);

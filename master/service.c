@@ -247,6 +247,10 @@ static void on_writer_gone(struct call *call, const struct error *why)
 
     (void)why;
     write->call = NULL;
+    if (!list_empty(&write->arrived)) { /* too late to be placed */
+        list_remove(&write->arrived);
+        free(write);
+    }
 }
 
 static const struct call_events writing = {.ended = on_writer_gone};
@@ -272,6 +276,7 @@ struct write *service_write(struct call *call, const ProtobufCMessage *request,
     size_t length = protobuf_c_message_get_packed_size(request);
     struct write *write = memory_new(sizeof *write + length);
 
+    list_init(&write->arrived);
     protobuf_c_message_pack(request, write->request);
     write->length = length;
     write->proposal.kept_bytes = length;
@@ -388,6 +393,7 @@ void service_propose(struct write *write, Kontor__V1__Command *command)
         return;
     }
     write->proposal.done = on_committed;
-    write->proposal.changes = write->pods;
+    if (write->pods > 0)
+        write->proposal.changes = write->pods;
     propose(write->master->replica, &write->proposal, command);
 }

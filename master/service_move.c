@@ -52,6 +52,7 @@ static void propose_moves(struct write *write, const struct plan *plan,
     command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_MOVE_PODS;
     command.move_pods = operation;
+    write->proposal.changes = operation->n_moves;
     service_propose(write, &command);
     free(operation->moves);
     free(moves);

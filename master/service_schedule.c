@@ -10,9 +10,10 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Calls, and pods, that are placed at once; more make another batch. So many of
- * them are placed in a turn, some ms: the others must hear of us meanwhile. */
-enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, TURN_BATCHES_MAX = 8 };
+/* Calls, and pods, that are placed at once; more make another batch. When so
+ * many pods were placed the rest waits for the next turn: the others must hear
+ * of us meanwhile. */
+enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, TURN_PODS_MAX = 8192 };
 
 /* Those that have a node now, of so many from `first` on. */
 static uint32_t count_placed(const struct cluster *cluster, uint64_t first,
@@ -151,7 +152,8 @@ static size_t count_arrivals(const struct master *master, size_t *pods)
     return count;
 }
 
-static void place_some(struct master *master)
+/* Returns how many pods. */
+static size_t place_some(struct master *master)
 {
     size_t pods, at = 0, taken = 0;
     size_t count = count_arrivals(master, &pods);
@@ -187,12 +189,15 @@ static void place_some(struct master *master)
         arrival_propose(&arrivals[i], fit);
         kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
     }
+    return pods;
 }
 
 bool service_schedule_step(struct master *master)
 {
-    for (int i = 0; i < TURN_BATCHES_MAX && !list_empty(&master->arrivals); i++)
-        place_some(master);
+    size_t pods = 0;
+
+    while (pods < TURN_PODS_MAX && !list_empty(&master->arrivals))
+        pods += place_some(master);
     return !list_empty(&master->arrivals);
 }
 
