@@ -172,7 +172,8 @@ static double ms_between(uint64_t from_ns, uint64_t to_ns)
     return (double)(to_ns - from_ns) / 1e6;
 }
 
-/* Wait for what the nodes are told in a greater term. */
+/* Wait for the new pod's order, and for all nodes to be under those of a
+ * greater term. */
 static void print_orders(const struct hollow_board *board, uint64_t term,
                          uint64_t killed_at_ns)
 {

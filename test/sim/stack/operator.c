@@ -514,7 +514,7 @@ static void refused(void)
 {
     if (admin.step == DRAINING)
         admin.cordoned[admin.node] = true;
-    else if (admin.step == LABELLING && admin.tries > 1)
+    else if (admin.step == LABELLING)
         admin.unsure[admin.node] = true;
     rest();
 }
