@@ -5,6 +5,7 @@
 #include "base/memory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@ struct cluster cluster;
 /* Between commands that were joined; no command has it. */
 enum { JOINT = '\n' };
 
+static const char SLOW[] = "slow";
+
 static void machine_apply(void *data, uint64_t index, const uint8_t *bytes,
                           size_t length)
 {
@@ -31,6 +34,8 @@ static void machine_apply(void *data, uint64_t index, const uint8_t *bytes,
     assert_true(index > member->state.index);
     member->state.index = index;
     member->state.count++;
+    if (length == strlen(SLOW) && memcmp(bytes, SLOW, length) == 0)
+        poll(NULL, 0, (int)member->slow_ms);
     for (size_t i = 0; i < length; i++) {
         member->state.count += bytes[i] == JOINT;
         member->state.hash = member->state.hash * 31 + bytes[i];

@@ -41,6 +41,7 @@ struct member {
     struct save_gate *gate; /* that saving waits at; NULL: none. Borrowed */
     struct save_gate *load_gate; /* and loading */
     uint32_t format;             /* that its program knows */
+    unsigned slow_ms;            /* that it takes to apply "slow" */
 };
 
 /* The one cluster of a test program. */
