@@ -6,6 +6,7 @@
 #include "master/service.h"
 #include "master_asks.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,6 +75,56 @@ static void a_silent_nodes_pods_go_elsewhere(void **state)
     world_node_start(0);
     until_node_has(silent, 0);
     assert_int_equal(other->pod_count, 1);
+}
+
+/* A turn of the loop in whose midst a node is heard. */
+static struct {
+    uv_async_t first_half; /* is read before the report */
+    uv_check_t second_half;
+    struct fake_node *node;
+    bool half, whole;
+} turn;
+
+enum { HALF_A_TURN_MS = 150 };
+
+static void on_first_half(uv_async_t *async)
+{
+    (void)async;
+    poll(NULL, 0, HALF_A_TURN_MS);
+    turn.half = true;
+}
+
+static void on_second_half(uv_check_t *check)
+{
+    if (!turn.half)
+        return;
+    poll(NULL, 0, HALF_A_TURN_MS);
+    turn.whole = true;
+    uv_close((uv_handle_t *)check, NULL);
+    uv_close((uv_handle_t *)&turn.first_half, NULL);
+}
+
+static bool turn_is_over(void *data)
+{
+    (void)data;
+    return turn.whole;
+}
+
+/* It is forgiven no more than it was long. */
+static void a_long_turn_is_not_its_nodes_silence(void **state)
+{
+    (void)state;
+    memset(&turn, 0, sizeof turn);
+    turn.node = node_with_a_pod();
+    uv_async_init(&world.loop, &turn.first_half, on_first_half);
+    uv_check_init(&world.loop, &turn.second_half);
+    uv_check_start(&turn.second_half, on_second_half);
+    uv_async_send(&turn.first_half);
+    fake_report(turn.node, 1, PHASE(RUNNING));
+    world_until(turn_is_over, NULL, "a long turn");
+    expect_scheduled(admin, (struct ask){.app = "next"}, "next-1 n1");
+    until_pod("web-1", PHASE(RUNNING));
+    assert_int_equal(turn.node->pods[0].generation, 1);
 }
 
 /* Its machine refuses connections: the pods run on, and it may be back. */
@@ -611,6 +662,7 @@ int main(void)
         STORY(a_request_sent_again_is_answered_again),
         STORY(a_name_that_lives_is_refused),
         STORY(a_silent_nodes_pods_go_elsewhere),
+        STORY(a_long_turn_is_not_its_nodes_silence),
         STORY(an_agent_that_is_away_is_waited_for),
         STORY(node_and_state_are_compared),
         STORY(what_starts_unwanted_is_removed),
