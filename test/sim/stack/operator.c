@@ -44,7 +44,7 @@ static struct {
     bool taints;
     bool evens;                     /* nodes, instead of using fewer */
     const char *zone;               /* that it is to be in */
-    uint64_t id;                    /* of that request */
+    Kontor__V1__RequestId id;       /* of that request */
     uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
     bool tainted[NODES_HOSTS_MAX];
@@ -283,11 +283,8 @@ static void ask_transfer(void)
 static void ask_cordon(void)
 {
     Kontor__V1__CordonRequest request = KONTOR__V1__CORDON_REQUEST__INIT;
-    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
 
-    id.high = admin.id;
-    id.low = 3;
-    request.request_id = &id;
+    request.request_id = &admin.id;
     request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
     request.cordoned = admin.cordons;
     ask("/kontor.v1.Cluster/Cordon", &kontor__v1__cordon_response__descriptor,
@@ -297,11 +294,8 @@ static void ask_cordon(void)
 static void ask_drain(void)
 {
     Kontor__V1__DrainRequest request = KONTOR__V1__DRAIN_REQUEST__INIT;
-    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
 
-    id.high = admin.id;
-    id.low = 4;
-    request.request_id = &id;
+    request.request_id = &admin.id;
     request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
     request.force = admin.forces;
     ask("/kontor.v1.Cluster/Drain", &kontor__v1__drain_response__descriptor,
@@ -313,11 +307,8 @@ static void ask_rebalance(void)
     Kontor__V1__RebalanceRequest request = KONTOR__V1__REBALANCE_REQUEST__INIT;
     Kontor__V1__RebalanceRequest__Even even =
         KONTOR__V1__REBALANCE_REQUEST__EVEN__INIT;
-    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
 
-    id.high = admin.id;
-    id.low = 5;
-    request.request_id = &id;
+    request.request_id = &admin.id;
     request.even = admin.evens ? &even : NULL;
     ask("/kontor.v1.Cluster/Rebalance",
         &kontor__v1__rebalance_response__descriptor, &request.base);
@@ -328,15 +319,12 @@ static void ask_label(void)
 {
     Kontor__V1__LabelNodeRequest request = KONTOR__V1__LABEL_NODE_REQUEST__INIT;
     Kontor__V1__LabelChanges changes = KONTOR__V1__LABEL_CHANGES__INIT;
-    Kontor__V1__RequestId id = KONTOR__V1__REQUEST_ID__INIT;
     Kontor__V1__Label label = KONTOR__V1__LABEL__INIT;
     Kontor__V1__Label *labels[] = {&label};
     char key[] = "zone", taint[] = "gpu", value[2] = "";
     char *removed[] = {taint};
 
-    id.high = admin.id;
-    id.low = 6;
-    request.request_id = &id;
+    request.request_id = &admin.id;
     request.node = world.hosts[MASTERS_MAX + admin.node].identity.name;
     request.changes = &changes;
     label.key = admin.taints ? taint : key;
@@ -396,7 +384,7 @@ static void choose_node(unsigned node)
     admin.step = CORDONING;
     admin.node = node;
     admin.cordons = !admin.cordoned[node];
-    admin.id = random_next(&world.random);
+    admin.id.high = random_next(&world.random);
 }
 
 static void join(const Kontor__V1__MastersResponse *told)
@@ -578,7 +566,7 @@ static void choose_drain(unsigned node)
     admin.step = DRAINING;
     admin.node = node;
     admin.forces = world_chance(30);
-    admin.id = random_next(&world.random);
+    admin.id.high = random_next(&world.random);
 }
 
 static void choose_label(unsigned node)
@@ -587,7 +575,7 @@ static void choose_label(unsigned node)
     admin.node = node;
     admin.taints = world_chance(30);
     admin.zone = world_chance(50) ? "a" : "b";
-    admin.id = random_next(&world.random);
+    admin.id.high = random_next(&world.random);
 }
 
 /* One more that can be done without. */
@@ -603,7 +591,7 @@ static void choose_rebalance(void)
 {
     admin.step = REBALANCING;
     admin.evens = world_chance(world.traits.rebalances ? 20 : 50);
-    admin.id = random_next(&world.random);
+    admin.id.high = random_next(&world.random);
 }
 
 static void choose_change(void)
@@ -665,6 +653,8 @@ void operator_start(void)
     struct process *process;
 
     memset(&admin, 0, sizeof admin);
+    kontor__v1__request_id__init(&admin.id);
+    admin.id.low = 3; /* clients have others */
     if (world.traits.change_every_us == 0)
         return;
     admin.host = &world.hosts[HOSTS_MAX - 1];
