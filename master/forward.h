@@ -9,8 +9,7 @@
  * With no leader a call waits for its deadline or two election timeouts,
  * whichever is first, then fails with UNAVAILABLE; each leader that is found
  * makes it wait anew. Sending again is safe: reads change nothing and writes
- * carry a request id.
- */
+ * carry a request id. */
 #pragma once
 
 #include "base/list.h"

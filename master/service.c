@@ -393,7 +393,5 @@ void service_propose(struct write *write, Kontor__V1__Command *command)
         return;
     }
     write->proposal.done = on_committed;
-    if (write->pods > 0)
-        write->proposal.changes = write->pods;
     propose(write->master->replica, &write->proposal, command);
 }

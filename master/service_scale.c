@@ -67,8 +67,9 @@ static void propose_scale(struct call *call,
         place_more(write, newest, request->replicas - staying, reason);
         operation.like_pod_id = newest->facts.id;
     }
-    if (request->replicas < staying)
-        write->proposal.changes = staying - request->replicas;
+    write->proposal.changes = request->replicas > staying
+                                  ? request->replicas - staying
+                                  : staying - request->replicas;
     node_ids = service_held_nodes(write);
     operation.app = request->app;
     operation.replicas = request->replicas;

@@ -270,6 +270,7 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     }
     write = service_write(call, &request.base, &id, written);
     write->pods = service_pods_asked(&request);
+    write->proposal.changes = write->pods;
     write->gang = request.gang && write->pods > 1;
     list_append(&master->arrivals, &write->arrived);
 }

@@ -29,7 +29,7 @@ enum {
 };
 
 /* What the commands of one entry change, and their bytes: it is applied in one
- * go, some ms, and ten times as many when a snapshot's child has just been
+ * go, some ms, and several times as many when a snapshot's child has just been
  * forked, whose pages are copied as we write. A larger command is by itself. */
 enum { JOINED_MAX = 128, JOINED_MAX_BYTES = 64 << 10 };
 

@@ -148,9 +148,8 @@ static void check_master(struct kmaster *kmaster)
     for (uint64_t i = kmaster->checked_commit + 1; i <= commit; i++)
         check_commit(kmaster, raft, i);
     /* A turn in whose midst it stood still leaves the rest to the next. */
-    if (applied > commit ||
-        (applied < commit && !world.traits.apply_entries &&
-         kmaster->host->life->stalled_until_us <= world.now_us))
+    if (applied > commit || (applied < commit && !world.traits.apply_entries &&
+                             !kmaster->host->life->stopped))
         FAIL("%s has applied %" PRIu64 ", committed is %" PRIu64,
              kmaster->host->identity.name, applied, commit);
     kmaster->checked_term = term;

@@ -183,6 +183,7 @@ static void run_turn(struct process *process)
 /* What comes while a turn goes on waits for the next, and is then together. */
 static void end_turn(struct process *process)
 {
+    process->stopped = process->lag_us > 0;
     if (world.traits.turn_us)
         process->lag_us += world_between(0, world.traits.turn_us);
     if (process->lag_us > 0)

@@ -47,6 +47,7 @@ struct process {
     bool doomed; /* killed in the midst of this turn: nothing leaves it */
     bool in_turn;
     uint64_t lag_us; /* it was stopped for so long in the midst of this turn */
+    bool stopped;    /* in the midst of the turn that ended last */
     uint64_t stalled_until_us;
 
     uv_loop_t loop;   /* only its address is used */
