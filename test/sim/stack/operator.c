@@ -48,7 +48,7 @@ static struct {
     uint32_t member;                /* to be removed */
     bool cordoned[NODES_HOSTS_MAX]; /* as was acknowledged */
     bool tainted[NODES_HOSTS_MAX];
-    bool unsure[NODES_HOSTS_MAX]; /* of its zone and taint */
+    bool unsure[NODES_HOSTS_MAX][2]; /* of its zone, and of its taint */
     const char *zones[NODES_HOSTS_MAX];
     unsigned tries;
     bool answered;
@@ -104,9 +104,9 @@ bool operator_tainted(unsigned node)
     return admin.host && admin.tainted[node];
 }
 
-bool operator_unsure(unsigned node)
+bool operator_unsure(unsigned node, bool of_taint)
 {
-    return admin.host && admin.unsure[node];
+    return admin.host && admin.unsure[node][of_taint];
 }
 
 const char *operator_zone(unsigned node)
@@ -503,7 +503,7 @@ static void refused(void)
     if (admin.step == DRAINING)
         admin.cordoned[admin.node] = true;
     else if (admin.step == LABELLING)
-        admin.unsure[admin.node] = true;
+        admin.unsure[admin.node][admin.taints] = true;
     rest();
 }
 

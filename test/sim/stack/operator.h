@@ -26,7 +26,7 @@ bool operator_cordoned(unsigned node);
 /* The same of its taint, and of its zone: NULL is none. */
 bool operator_tainted(unsigned node);
 const char *operator_zone(unsigned node);
-/* Nobody knows: a change of them was refused, of which an earlier copy may be
- * carried out all the same. */
-bool operator_unsure(unsigned node);
+/* Nobody knows its zone, or its taint: a change of that was refused, of which
+ * an earlier copy may be carried out all the same. */
+bool operator_unsure(unsigned node, bool of_taint);
 void operator_fini(void);

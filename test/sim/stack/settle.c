@@ -143,12 +143,12 @@ static const char *label_missing(const struct node *node, unsigned i)
     const Kontor__V1__Label *zone = labels_find(&node->labels, "zone");
     const char *set = operator_zone(i);
 
-    if (operator_unsure(i))
-        return NULL;
-    if (strcmp(zone ? zone->value : "", set ? set : "") != 0)
+    if (!operator_unsure(i, false) &&
+        strcmp(zone ? zone->value : "", set ? set : "") != 0)
         return MISSING("node %s is in zone %s, not %s", node->name->bytes,
                        zone ? zone->value : "-", set ? set : "-");
-    if ((node->taints.count > 0) != operator_tainted(i))
+    if (!operator_unsure(i, true) &&
+        (node->taints.count > 0) != operator_tainted(i))
         return MISSING("node %s has %zu taints", node->name->bytes,
                        node->taints.count);
     return NULL;
