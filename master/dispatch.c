@@ -6,7 +6,7 @@
 enum {
     TICK_MS = 100,
     OPENED_TOGETHER_MAX = 32, /* in a turn */
-    LISTING_MAX = 128,        /* asked for their lists at the same time */
+    LISTING_MAX = 64,         /* asked for their lists at the same time */
     OPEN_EVERY_MS = 1,
     OPEN_PATIENCE_MS = 10,    /* with those that do not answer */
     ROUTES_TICK_MAX = 100000, /* told to all nodes, some 20 ms of our time */
