@@ -127,6 +127,32 @@ print("gap", said["gap_ms"], "silence", said["silence_ms"])' "$WORK/$1.json")" >
     drill transfer 3
 }
 
+@test "what clients overwrite is linearizable, whatever happens to the leader" {
+    timeout 120 python3 "$ROOT/test/e2e/label_register.py" "$WORK/labels" n1 3>&- &
+    local clients=$!
+    kctl drill leader --count 2
+    kctl drill pause --count 1
+    kctl drill partition --count 1
+    kill "$clients"
+    wait "$clients"
+    "$CHECK" "$WORK/labels"
+    [ "$(grep -c '"write".*"ok"' "$WORK/labels")" -gt 100 ]
+    [ "$(grep -c '"read".*"ok"' "$WORK/labels")" -gt 100 ]
+    # An old value, read anew at the end.
+    python3 - "$WORK/labels" <<'PYTHON'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1])]
+old = next(line for line in lines if line["kind"] == "write" and line["result"] == "ok")
+end = max(line["return_ns"] or 0 for line in lines)
+old.update(kind="read", invoke_ns=end + 1, return_ns=end + 2)
+print(json.dumps(old), file=open(sys.argv[1], "a"))
+PYTHON
+    run "$CHECK" "$WORK/labels"
+    [ "$status" = 1 ]
+    kctl node label n1 a- b-
+    as_before
+}
+
 @test "a gap longer than the budget is a failure" {
     run kctl drill pause --count 1 --budget 1ms
     [ "$status" = 1 ]
