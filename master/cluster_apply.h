@@ -83,7 +83,3 @@ void pod_event(struct apply *apply, struct pod *pod, int32_t kind,
                struct text *message);
 void node_event(struct apply *apply, const struct node *node, int32_t kind,
                 struct text *message);
-
-/* One line for a person: "running on n2, 10.42.2.7". Owned by the caller. */
-struct text *pod_status_text(const struct cluster *cluster,
-                             const struct pod_facts *facts);

@@ -1,5 +1,6 @@
 #include "base/error.h"
 #include "master/cluster_apply.h"
+#include "master/cluster_status.h"
 
 #include <assert.h>
 #include <string.h>

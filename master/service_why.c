@@ -2,7 +2,7 @@
 #include "master/service.h"
 
 #include "base/memory.h"
-#include "master/cluster_apply.h"
+#include "master/cluster_status.h"
 #include "master/cluster_view.h"
 
 struct why_verdict {
