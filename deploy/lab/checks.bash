@@ -298,6 +298,8 @@ e2e_passes() { # NAME
     note "$(grep -c '^ok ' "$WORK/said") tests, $(grep -c '^ok .* # skip' "$WORK/said") of them skipped"
 }
 
+# One cluster for all of them: a pod's number is never given again, so no two
+# files, nor these checks, have apps of one name.
 run_e2e() {
     local name
     for name in pods containers userns; do

@@ -176,10 +176,10 @@ PY
 }
 
 @test "who may mount opens none of the machine's devices" {
-    kctl schedule "$IMAGE" --name mounts --restart never --cap-add SYS_ADMIN --cap-add MKNOD \
+    kctl schedule "$IMAGE" --name opens --restart never --cap-add SYS_ADMIN --cap-add MKNOD \
         -- sh -c 'mount -t tmpfs t /tmp && cd /tmp && mknod loop b 7 0 && mknod zero c 1 5
             head -c 1 zero | wc -c; head -c 1 loop 2>&1' >/dev/null 2>&1 || true
-    run kctl logs -f mounts-1
+    run kctl logs -f opens-1
     [ "$output" = $'1\nhead: loop: Operation not permitted' ]
 }
 
@@ -218,28 +218,28 @@ side" ]' # what the second run says comes a moment after it is told to run
 @test "health by http and by tcp" {
     local well=(--cpu 100m --mem 16M --stop-grace 300ms --health-interval 200ms
         --health-retries 2 --health-start-period 3s) # a slow machine's are up by then
-    kctl schedule "$IMAGE" --name page "${well[@]}" --health-http 80/well -- sh -c \
+    kctl schedule "$IMAGE" --name site "${well[@]}" --health-http 80/well -- sh -c \
         'touch /www/well; exec httpd -f -p 80 -h /www' >/dev/null
     kctl schedule "$IMAGE" --name port "${well[@]}" --health-tcp 7000 -- sh -c \
         'httpd -p 7000; exec sleep 1000' >/dev/null
-    await_pod page-1 "status.get('ready')" >/dev/null
+    await_pod site-1 "status.get('ready')" >/dev/null
     await_pod port-1 "status.get('ready')" >/dev/null
-    kctl exec page-1 -- rm /www/well
+    kctl exec site-1 -- rm /www/well
     kctl exec port-1 -- killall httpd
-    await_pod page-1 "status.get('restarts') == 1 and status.get('ready')" 30 >/dev/null
+    await_pod site-1 "status.get('restarts') == 1 and status.get('ready')" 30 >/dev/null
     await_pod port-1 "status.get('restarts') == 1 and status.get('ready')" 30 >/dev/null
 }
 
 @test "ready: what is not runs on, and is told" {
-    kctl schedule "$IMAGE" --name slow --cpu 50m --mem 16M --stop-grace 300ms \
+    kctl schedule "$IMAGE" --name warms --cpu 50m --mem 16M --stop-grace 300ms \
         --ready-cmd '[ -e /tmp/warm ]' --ready-interval 100ms -- sleep 1000 >/dev/null
-    kctl describe pod slow-1 | grep -q '^ready  *no$'
-    kctl exec slow-1 -- touch /tmp/warm
-    await_pod slow-1 "status.get('ready')" >/dev/null
-    kctl describe pod slow-1 | grep -q '^ready  *yes$'
-    kctl exec slow-1 -- rm /tmp/warm
-    await_pod slow-1 "not status.get('ready')" >/dev/null
-    await_pod slow-1 "phase == 'running' and not status.get('restarts')" >/dev/null
+    kctl describe pod warms-1 | grep -q '^ready  *no$'
+    kctl exec warms-1 -- touch /tmp/warm
+    await_pod warms-1 "status.get('ready')" >/dev/null
+    kctl describe pod warms-1 | grep -q '^ready  *yes$'
+    kctl exec warms-1 -- rm /tmp/warm
+    await_pod warms-1 "not status.get('ready')" >/dev/null
+    await_pod warms-1 "phase == 'running' and not status.get('restarts')" >/dev/null
     # By http and tcp, as a file says it, too.
     cat >"$BATS_TEST_TMPDIR/pod.yaml" <<YAML
 app: open
