@@ -176,11 +176,13 @@ static bool try_forward(struct forward *forward)
         answer_here(forward);
         return true;
     }
-    if (!status.leader || strcmp(status.leader, master->config.name) == 0)
+    if (!status.leader)
         return false;
     if (forward->term != status.term)
         forward->give_up_ms = 0; /* elections may follow one another */
     forward->term = status.term;
+    if (strcmp(status.leader, master->config.name) == 0)
+        return false; /* we are about to be ready */
     channel = replica_channel(master->replica, status.leader);
     if (!channel || !channel_connected(channel))
         return false;

@@ -73,7 +73,7 @@ struct write {
                                       pods from its subject on; may be NULL */
     uint32_t pods;                 /* of them */
     bool gang;
-    struct list arrived; /* to be placed at the end of the turn */
+    struct list arrived; /* to be placed (service_schedule_step()) */
     size_t length;
     uint8_t request[]; /* serialised, to be brought to another leader */
 };

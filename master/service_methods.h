@@ -45,8 +45,7 @@ int service_check_gang(const struct master *master,
                        const Kontor__V1__PodSpec *spec, uint32_t pods,
                        struct error *why);
 
-/* Place what arrived in this loop turn, all together. True: there is more than
- * may be placed in one turn. */
+/* Place what has arrived, together, for some ms. True: there is more. */
 bool service_schedule_step(struct master *master);
 
 /* Judge the changes of the masters that a quorum has let through. */

@@ -1,7 +1,8 @@
-/* Schedule: choose first, then one commit, then the answer. What arrives in one
- * loop turn is placed together, the largest first; nothing waits for more. */
+/* Schedule: choose first, then one commit, then the answer. What has arrived is
+ * placed together, the largest first; nothing waits for more. */
 #include "master/service.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "master/cluster_view.h"
 #include "master/placement/ceiling.h"
@@ -10,10 +11,10 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Calls, and pods, that are placed at once; more make another batch. When so
- * many pods were placed the rest waits for the next turn: the others must hear
+/* Calls, and pods, that are placed at once; more make another batch. What is
+ * left after so long waits until the loop comes by again: the others must hear
  * of us meanwhile. */
-enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, TURN_PODS_MAX = 8192 };
+enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, PLACE_NS = 8000000 };
 
 /* Those that have a node now, of so many from `first` on. */
 static uint32_t count_placed(const struct cluster *cluster, uint64_t first,
@@ -152,8 +153,7 @@ static size_t count_arrivals(const struct master *master, size_t *pods)
     return count;
 }
 
-/* Returns how many pods. */
-static size_t place_some(struct master *master)
+static void place_some(struct master *master)
 {
     size_t pods, at = 0, taken = 0;
     size_t count = count_arrivals(master, &pods);
@@ -189,15 +189,14 @@ static size_t place_some(struct master *master)
         arrival_propose(&arrivals[i], fit);
         kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
     }
-    return pods;
 }
 
 bool service_schedule_step(struct master *master)
 {
-    size_t pods = 0;
+    uint64_t until_ns = clock_monotonic_ns() + PLACE_NS;
 
-    while (pods < TURN_PODS_MAX && !list_empty(&master->arrivals))
-        pods += place_some(master);
+    while (!list_empty(&master->arrivals) && clock_monotonic_ns() < until_ns)
+        place_some(master);
     return !list_empty(&master->arrivals);
 }
 

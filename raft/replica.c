@@ -35,7 +35,7 @@ enum { JOINED_MAX = 128, JOINED_MAX_BYTES = 64 << 10 };
 
 /* A tick that comes so late says that the loop was held up, or the machine: for
  * how long, nobody knows who slept. */
-enum { LATE_MS = 5, PUT_OFF_MS = 10 };
+enum { LATE_MS = 5, PUT_OFF_MS = 10, PUT_OFFS_MAX = 3 };
 
 /* Of each turn, for what is committed. */
 enum { APPLY_NS = 16000000 };
@@ -261,7 +261,7 @@ static void arm_tick(struct replica *replica)
     uint64_t now_ms = clock_boot_ms();
     uint64_t at_ms;
 
-    if (!replica->tick_put_off)
+    if (replica->tick_put_offs == 0)
         replica->tick_due_ms = raft_next_tick_ms(replica->raft);
     at_ms = has_work(replica) ? now_ms : replica->tick_due_ms;
     if (at_ms == replica->tick_at_ms)
@@ -303,8 +303,10 @@ static void on_check(uv_check_t *check)
 
 /* When the loop was held up, what the others sent meanwhile waits in the
  * sockets: read it before deciding that nobody was heard. And if the machine
- * was, they were with us, and have yet to speak and to answer. That we lead is
- * not put off: many long turns must not add up to our silence. */
+ * was, they were with us, and have yet to speak and to answer. So may the turn
+ * in which that is read be a long one: but whose turns all are late must judge
+ * in the end. That we lead is not put off: many long turns must not add up to
+ * our silence. */
 static void on_tick(uv_timer_t *timer)
 {
     struct replica *replica = container_of(timer, struct replica, tick);
@@ -314,12 +316,12 @@ static void on_tick(uv_timer_t *timer)
     if (now_ms < replica->tick_due_ms) {
         ; /* there was work left */
     } else if (now_ms > replica->tick_due_ms + LATE_MS &&
-               !replica->tick_put_off) {
-        replica->tick_put_off = true;
+               replica->tick_put_offs < PUT_OFFS_MAX) {
+        replica->tick_put_offs++;
         replica->tick_due_ms = now_ms + PUT_OFF_MS;
         raft_beat(replica->raft, now_ms, &replica->out);
     } else {
-        replica->tick_put_off = false;
+        replica->tick_put_offs = 0;
         raft_tick(replica->raft, now_ms, &replica->out);
     }
     replica_perform(replica); /* it is sent before the sockets are read */

@@ -67,7 +67,7 @@ struct replica {
     uint64_t tick_at_ms;  /* what `tick` is set to, sooner with work left; 0:
                              nothing */
     uint64_t tick_due_ms; /* when the core's is, or is put off to */
-    bool tick_put_off;
+    unsigned tick_put_offs;
     uv_prepare_t prepare;
     uv_check_t check;
 

@@ -185,11 +185,12 @@ static void changes_of_an_entry_are_bounded(void **state)
     }
 }
 
-/* That there is more to apply does not make the tick that follows a timely one:
- * what the others said meanwhile is yet to be read. */
-static void a_long_turn_with_work_left_deposes_nobody(void **state)
+/* That there is more to apply does not make the tick that follows a timely one,
+ * nor one after another long turn: what the others said meanwhile is yet to be
+ * read. */
+static void long_turns_with_work_left_depose_nobody(void **state)
 {
-    struct asked asked[2];
+    struct asked asked[3];
     struct member *leading;
     uint64_t term;
 
@@ -199,8 +200,9 @@ static void a_long_turn_with_work_left_deposes_nobody(void **state)
     term = replica_status(leading->replica).term;
     leading->slow_ms = 2 * CLUSTER_ELECTION_TIMEOUT_MS;
     member_ask(leading, &asked[0], "slow");
-    member_ask(leading, &asked[1], "more");
-    cluster_wait(asked_is_done, &asked[1], "what was left");
+    member_ask(leading, &asked[1], "slow");
+    member_ask(leading, &asked[2], "more");
+    cluster_wait(asked_is_done, &asked[2], "what was left");
     member_commit(leading, "after");
     assert_int_equal(replica_status(leading->replica).term, term);
 }
@@ -618,7 +620,7 @@ int main(void)
         STORY(reads_follow_writes),
         STORY(commands_of_a_turn_share_entries),
         STORY(changes_of_an_entry_are_bounded),
-        STORY(a_long_turn_with_work_left_deposes_nobody),
+        STORY(long_turns_with_work_left_depose_nobody),
         STORY(too_large_command_is_refused),
         STORY(commands_under_way_are_bounded_in_bytes),
         STORY(lost_leader_is_replaced_at_once),
