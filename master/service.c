@@ -241,16 +241,28 @@ void service_read(struct call *call, const ProtobufCMessage *request,
 
 /* ---- writes ---- */
 
+/* That is kept for a write; its first pod may be there now. */
+static void return_room(const struct write *write, uint64_t first)
+{
+    for (uint32_t i = 0; write->holds && i < write->pods; i++) {
+        if (write->holds[i])
+            placer_return(&write->master->placer, write->holds[i],
+                          first ? first + i : 0);
+    }
+}
+
 static void on_writer_gone(struct call *call, const struct error *why)
 {
     struct write *write = call_data(call);
 
     (void)why;
     write->call = NULL;
-    if (!list_empty(&write->arrived)) { /* too late to be placed */
-        list_remove(&write->arrived);
-        free(write);
-    }
+    if (list_empty(&write->arrived))
+        return;
+    list_remove(&write->arrived); /* too late to be placed */
+    return_room(write, 0);
+    free(write->holds);
+    free(write);
 }
 
 static const struct call_events writing = {.ended = on_writer_gone};
@@ -323,15 +335,6 @@ static uint64_t made_by(const struct write *write, uint64_t index)
     return request && index != write->master->replayed_index
                ? request->subject_id
                : 0;
-}
-
-static void return_room(const struct write *write, uint64_t first)
-{
-    for (uint32_t i = 0; i < write->pods; i++) {
-        if (write->holds[i])
-            placer_return(&write->master->placer, write->holds[i],
-                          first ? first + i : 0);
-    }
 }
 
 static void on_committed(struct replica_proposal *proposal, uint64_t index,

@@ -72,6 +72,7 @@ struct write {
     struct placement_hold **holds; /* owned; room that is kept for it, for the
                                       pods from its subject on; may be NULL */
     uint32_t pods;                 /* of them */
+    uint32_t tried;                /* of these room was looked for */
     bool gang;
     struct list arrived; /* to be placed (service_schedule_step()) */
     size_t length;

@@ -10,10 +10,11 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
-/* Calls, and pods, that are placed at once; more make another batch. What is
- * left after so long waits until the loop comes by again: the others must hear
- * of us meanwhile. */
+/* Calls, and pods, that are placed at once; more make another batch, also of
+ * one call. What is left after so long waits until the loop comes by again: the
+ * others must hear of us meanwhile. */
 enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, PLACE_NS = 8000000 };
 
 /* Those that have a node now, of so many from `first` on. */
@@ -58,15 +59,29 @@ struct arrival {
     struct write *write;
     Kontor__V1__ScheduleRequest *message;
     struct checked_spec checked;
+    uint32_t pods; /* of it, that are placed now */
 };
 
-static void arrival_init(struct arrival *arrival, struct write *write)
+/* How many pods of a write are placed beside `pods` of others. A gang is placed
+ * whole and by itself: its room is given back when it does not fit. */
+static uint32_t share_of(const struct write *write, size_t pods)
+{
+    uint32_t left = write->pods - write->tried;
+
+    if (write->gang)
+        return pods == 0 ? left : 0;
+    return left < ARRIVED_PODS_MAX - pods ? left
+                                          : (uint32_t)(ARRIVED_PODS_MAX - pods);
+}
+
+static void arrival_init(struct arrival *arrival, struct write *write,
+                         size_t pods_before)
 {
     struct error why;
     int code;
 
-    list_remove(&write->arrived);
     arrival->write = write;
+    arrival->pods = share_of(write, pods_before);
     arrival->message = kontor__v1__schedule_request__unpack(NULL, write->length,
                                                             write->request);
     assert(arrival->message); /* we packed it, and checked what is in it */
@@ -131,8 +146,8 @@ static void arrival_propose(struct arrival *arrival, size_t gang_fit)
         propose_pods(arrival, reason);
 }
 
-/* How many of the first that arrived are placed at once: a gang is by itself,
- * whose room is given back when it does not fit. */
+/* How many of the first that arrived are placed at once, of the last perhaps a
+ * part; *pods of them. */
 static size_t count_arrivals(const struct master *master, size_t *pods)
 {
     size_t count = 0;
@@ -141,16 +156,32 @@ static size_t count_arrivals(const struct master *master, size_t *pods)
     list_for_each(link, next, &master->arrivals)
     {
         const struct write *write = container_of(link, struct write, arrived);
+        uint32_t share = share_of(write, *pods);
 
-        if (count == ARRIVALS_MAX || *pods >= ARRIVED_PODS_MAX ||
-            (write->gang && count > 0))
+        if (count == ARRIVALS_MAX || share == 0)
             break;
         count++;
-        *pods += write->pods;
+        *pods += share;
         if (write->gang)
             break;
     }
     return count;
+}
+
+/* Keep what was found for it. With all of its pods tried, it is proposed. */
+static void arrival_keep(struct arrival *arrival,
+                         struct placement_hold *const *holds, size_t gang_fit)
+{
+    struct write *write = arrival->write;
+
+    if (!write->holds)
+        write->holds = memory_array(write->pods, sizeof *holds);
+    memcpy(&write->holds[write->tried], holds, arrival->pods * sizeof *holds);
+    write->tried += arrival->pods;
+    if (write->tried < write->pods)
+        return;
+    list_remove(&write->arrived);
+    arrival_propose(arrival, gang_fit);
 }
 
 static void place_some(struct master *master)
@@ -172,8 +203,8 @@ static void place_some(struct master *master)
 
         if (taken++ == count)
             break;
-        arrival_init(arrival, container_of(link, struct write, arrived));
-        for (uint32_t k = 0; k < arrival->write->pods; k++)
+        arrival_init(arrival, container_of(link, struct write, arrived), at);
+        for (uint32_t k = 0; k < arrival->pods; k++)
             wanted[at++] = placer_request(&arrival->checked.spec);
     }
     if (arrivals[0].write->gang) /* where equals stop to fit: so many do */
@@ -182,11 +213,8 @@ static void place_some(struct master *master)
         placement_place_all(master->placer.view, wanted, pods, holds);
     at = 0;
     for (size_t i = 0; i < count; i++) {
-        struct write *write = arrivals[i].write;
-
-        write->holds = memory_copy(&holds[at], write->pods * sizeof *holds);
-        at += write->pods;
-        arrival_propose(&arrivals[i], fit);
+        arrival_keep(&arrivals[i], &holds[at], fit);
+        at += arrivals[i].pods;
         kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
     }
 }

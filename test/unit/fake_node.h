@@ -7,7 +7,7 @@
 #include "kontor/v1/node.pb-c.h"
 #include "rpc/server.h"
 
-enum { FAKE_PODS_MAX = 64 };
+enum { FAKE_PODS_MAX = 4096 };
 
 struct fake_watch;
 

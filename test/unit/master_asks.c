@@ -36,6 +36,7 @@ void ask_schedule(struct world_asked *asked, struct channel *channel,
 
     container.image = (char[]){"registry.local/web:1"};
     resources.cpu_milli = ask.cpu_milli;
+    resources.memory_bytes = ask.memory_bytes;
     spec.containers = containers;
     spec.n_containers = 1;
     spec.resources = &resources;

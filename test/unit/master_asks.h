@@ -20,6 +20,7 @@ struct ask {
     const char *app;  /* NULL: named after the image */
     const char *with; /* an app; NULL: none */
     uint32_t cpu_milli;
+    uint64_t memory_bytes; /* 0: what is usual */
     uint32_t replicas;
     bool gang;
     bool userns;

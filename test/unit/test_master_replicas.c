@@ -209,6 +209,44 @@ static void a_gang_waits_until_all_fit(void **state)
     assert_int_equal(web()->living, 6);
 }
 
+/* What came with it is placed beside it, not with it. */
+static void a_gang_is_placed_by_itself(void **state)
+{
+    struct world_asked asked[2];
+
+    (void)state;
+    node_up(0);
+    expect_group((struct ask){.app = "db", .cpu_milli = 3000},
+                 "db-1 ... db-1: 1 placed");
+    ask_schedule(&asked[0], admin,
+                 (struct ask){.cpu_milli = 1000, .replicas = 2, .gang = true});
+    ask_schedule(&asked[1], admin,
+                 (struct ask){.app = "job", .cpu_milli = 1000});
+    for (unsigned i = 0; i < 2; i++) {
+        Kontor__V1__ScheduleResponse *response;
+
+        world_until(world_is_answered, &asked[i], "Schedule");
+        response = (void *)asked[i].answer;
+        assert_non_null(response);
+        assert_int_equal(response->placed, i);
+        kontor__v1__schedule_response__free_unpacked(response, NULL);
+    }
+}
+
+/* More than are placed at once; nothing that is kept meanwhile is lost. */
+static void many_are_placed_in_parts(void **state)
+{
+    struct ask many = {
+        .cpu_milli = 1, .memory_bytes = 1 << 20, .replicas = 5000};
+
+    (void)state;
+    node_up(0);
+    node_up(1);
+    expect_group(many, "web-1 ... web-5000: 5000 placed");
+    many.app = "db";
+    expect_group(many, "db-1 ... db-5000: 3000 placed");
+}
+
 /* Whom it waits for no more may be all that was in the way. */
 static void a_gang_goes_on_when_one_is_stopped(void **state)
 {
@@ -302,10 +340,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(replicas_are_placed_together),
+        STORY(many_are_placed_in_parts),
         STORY(bounds_are_named),
         STORY(an_app_is_scaled),
         STORY(a_pending_replica_is_placed_when_room_appears),
         STORY(a_gang_waits_until_all_fit),
+        STORY(a_gang_is_placed_by_itself),
         STORY(a_gang_goes_on_when_one_is_stopped),
         STORY(a_gang_larger_than_the_cluster_is_refused),
         STORY(a_pod_gets_the_room_of_lower_ones),
