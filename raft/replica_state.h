@@ -64,10 +64,10 @@ struct replica {
     struct replica_known known;
 
     uv_timer_t tick;
-    uint64_t tick_at_ms;  /* what `tick` is set to, sooner with work left; 0:
-                             nothing */
-    uint64_t tick_due_ms; /* when the core's is, or is put off to */
-    unsigned tick_put_offs;
+    uint64_t tick_at_ms;    /* what `tick` is set to, sooner with work left; 0:
+                               nothing */
+    uint64_t tick_due_ms;   /* when the core's is, or is put off to */
+    unsigned tick_put_offs; /* in succession */
     uv_prepare_t prepare;
     uv_check_t check;
 

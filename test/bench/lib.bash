@@ -163,19 +163,22 @@ schedule() { # concurrency count
         --concurrency "$1" --count "$2" >>"$log"
 }
 
-# kill -9 of the leader, and the same master started again.
+# kill -9 of the leader, and the same master started again: `failover SECONDS
+# OPTION...` (bench_failover's), in which it has caught up.
 failover() {
-    local name
-    "$B/test/bench/bench_failover" --pki "$work/pki" \
+    local name seconds=$1
+    shift
+    timeout 60 "$B/test/bench/bench_failover" --pki "$work/pki" "$@" \
         --master "m1=127.0.0.1:7400=${pid[m1]}" \
         --master "m2=127.0.0.1:7410=${pid[m2]}" \
         --master "m3=127.0.0.1:7420=${pid[m3]}" >"$work/gap"
     name=$(cut -d' ' -f1 "$work/gap")
-    cut -d' ' -f2 "$work/gap" >>"$work/gaps"
+    cat "$work/gap" >>"$work/gaps"
     stop_one "$name"
     start_master "$name"
-    await 20 caught_up
+    await "$seconds" caught_up
 }
+gap() { cut -d' ' -f"$1" "$work/gaps" | "$2"; } # column median|greatest
 
 # The table once more, for a page.
 print_rows() {

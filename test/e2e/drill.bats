@@ -128,7 +128,7 @@ print("gap", said["gap_ms"], "silence", said["silence_ms"])' "$WORK/$1.json")" >
 }
 
 @test "what clients overwrite is linearizable, whatever happens to the leader" {
-    timeout 120 python3 "$ROOT/test/e2e/label_register.py" "$WORK/labels" n1 3>&- &
+    timeout 120 python3 "$BATS_TEST_DIRNAME/label_register.py" "$WORK/labels" n1 3>&- &
     local clients=$!
     kctl drill leader --count 2
     kctl drill pause --count 1
