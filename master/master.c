@@ -168,7 +168,7 @@ static void step(struct master *master)
     if (master->role_changed)
         look_at_role(master);
     more = master->leading && placer_step(&master->placer);
-    if (service_schedule_step(master) || more)
+    if (service_place_step(master) || more)
         uv_timer_start(&master->again, on_again, 1, 0);
     service_members_step(master);
     dispatch_step(&master->dispatch);
@@ -295,7 +295,7 @@ static void on_server_closed(void *data)
 {
     struct master *master = data;
 
-    while (service_schedule_step(master))
+    while (service_place_step(master))
         ;
     service_members_step(master);
     uv_prepare_stop(&master->prepare);

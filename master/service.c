@@ -251,6 +251,14 @@ static void return_room(const struct write *write, uint64_t first)
     }
 }
 
+static void write_free(struct write *write)
+{
+    if (write->spec)
+        kontor__v1__pod_spec__free_unpacked(write->spec, NULL);
+    free(write->holds);
+    free(write);
+}
+
 static void on_writer_gone(struct call *call, const struct error *why)
 {
     struct write *write = call_data(call);
@@ -261,8 +269,7 @@ static void on_writer_gone(struct call *call, const struct error *why)
         return;
     list_remove(&write->arrived); /* too late to be placed */
     return_room(write, 0);
-    free(write->holds);
-    free(write);
+    write_free(write);
 }
 
 static const struct call_events writing = {.ended = on_writer_gone};
@@ -353,8 +360,7 @@ static void on_committed(struct replica_proposal *proposal, uint64_t index,
                       write->length);
     else
         service_fail(write->call, why);
-    free(write->holds);
-    free(write);
+    write_free(write);
 }
 
 uint64_t *service_held_nodes(const struct write *write)

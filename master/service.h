@@ -60,6 +60,10 @@ struct write;
 typedef void service_written_cb(struct write *write,
                                 const struct request *request);
 
+/* Room was looked for and is held; `reason` says why some has none. Is to
+ * propose the write. */
+typedef void service_placed_cb(struct write *write, const char *reason);
+
 struct write {
     struct replica_proposal proposal;
     struct replica_read current; /* before it is refused for its format */
@@ -72,9 +76,14 @@ struct write {
     struct placement_hold **holds; /* owned; room that is kept for it, for the
                                       pods from its subject on; may be NULL */
     uint32_t pods;                 /* of them */
-    uint32_t tried;                /* of these room was looked for */
-    bool gang;
-    struct list arrived; /* to be placed (service_schedule_step()) */
+    bool gang;                     /* all of them or none */
+    bool named;                    /* Schedule: the app's name was given */
+    uint64_t like_pod_id;          /* Scale: has that spec; 0: no pod is new */
+    struct list arrived;           /* to be placed (service_place_step()) */
+    Kontor__V1__PodSpec *spec;     /* owned; of what is to be placed */
+    uint32_t tried;                /* pods that room was looked for */
+    uint32_t share;                /* and those in the batch at hand */
+    service_placed_cb *placed;
     size_t length;
     uint8_t request[]; /* serialised, to be brought to another leader */
 };
@@ -87,6 +96,11 @@ void service_request_id(const Kontor__V1__RequestId *given,
 struct write *service_write(struct call *call, const ProtobufCMessage *request,
                             const Kontor__V1__RequestId *id,
                             service_written_cb *written);
+
+/* Look for room for so many pods, more than 0, with others that have arrived.
+ * The spec is copied. */
+void service_place(struct write *write, const Kontor__V1__PodSpec *spec,
+                   uint32_t pods, service_placed_cb *placed);
 
 /* Propose, and answer when it is committed. Frees the write in the end. */
 void service_propose(struct write *write, Kontor__V1__Command *command);

@@ -46,7 +46,7 @@ int service_check_gang(const struct master *master,
                        struct error *why);
 
 /* Place what has arrived, together, for some ms. True: there is more. */
-bool service_schedule_step(struct master *master);
+bool service_place_step(struct master *master);
 
 /* Judge the changes of the masters that a quorum has let through. */
 void service_members_step(struct master *master);

@@ -4,8 +4,6 @@
 
 #include "base/memory.h"
 
-#include <stdio.h>
-
 static void written(struct write *write, const struct request *request)
 {
     const struct cluster *cluster = write->master->cluster;
@@ -29,57 +27,42 @@ static void written(struct write *write, const struct request *request)
     kontor__v1__scale_request__free_unpacked(asked, NULL);
 }
 
-/* Hold room for `count` more of a pod's spec; in `reason` why not. */
-static void place_more(struct write *write, const struct pod *like,
-                       size_t count, char reason[PLACEMENT_SUMMARY_MAX])
+static void propose_scale(struct write *write, const char *reason)
 {
-    struct placer *placer = &write->master->placer;
-    struct placement_request request =
-        placer_request(like->facts.spec->message);
-    struct placement_request *wanted = memory_array(count, sizeof *wanted);
-
-    for (size_t i = 0; i < count; i++)
-        wanted[i] = request;
-    write->pods = (uint32_t)count;
-    write->holds = memory_array(count, sizeof(struct placement_hold *));
-    placement_place_all(placer->view, wanted, count, write->holds);
-    if (!write->holds[count - 1]) /* equals: the last to be placed */
-        placer_reason(placer, &request, reason);
-    free(wanted);
-}
-
-static void propose_scale(struct call *call,
-                          const Kontor__V1__ScaleRequest *request,
-                          const struct app *app)
-{
-    struct write *write =
-        service_write(call, &request->base, request->request_id, written);
+    Kontor__V1__ScaleRequest *asked =
+        kontor__v1__scale_request__unpack(NULL, write->length, write->request);
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__ScaleApp operation = KONTOR__V1__SCALE_APP__INIT;
-    char reason[PLACEMENT_SUMMARY_MAX] = "";
-    size_t staying = app ? app_staying(app) : request->replicas;
-    CLEANUP(free_pointer) uint64_t *node_ids = NULL;
+    CLEANUP(free_pointer) uint64_t *node_ids = service_held_nodes(write);
 
-    if (request->replicas > staying &&
-        request->replicas - staying <= PODS_PER_COMMAND_MAX) {
-        const struct pod *newest = app_newest_pod(app);
-
-        place_more(write, newest, request->replicas - staying, reason);
-        operation.like_pod_id = newest->facts.id;
-    }
-    write->proposal.changes = request->replicas > staying
-                                  ? request->replicas - staying
-                                  : staying - request->replicas;
-    node_ids = service_held_nodes(write);
-    operation.app = request->app;
-    operation.replicas = request->replicas;
+    operation.app = asked->app;
+    operation.replicas = asked->replicas;
+    operation.like_pod_id = write->like_pod_id;
     operation.node_ids = node_ids;
     operation.n_node_ids = write->pods;
-    operation.reason = reason;
+    operation.reason = without_const(reason);
     command.format = CLUSTER_FORMAT_1;
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_SCALE_APP;
     command.scale_app = &operation;
     service_propose(write, &command);
+    kontor__v1__scale_request__free_unpacked(asked, NULL);
+}
+
+static void scale(struct write *write, const struct app *app, uint32_t replicas)
+{
+    size_t staying = app ? app_staying(app) : replicas;
+
+    if (replicas > staying && replicas - staying <= PODS_PER_COMMAND_MAX) {
+        const struct pod *newest = app_newest_pod(app);
+
+        write->like_pod_id = newest->facts.id;
+        service_place(write, newest->facts.spec->message,
+                      (uint32_t)(replicas - staying), propose_scale);
+        return;
+    }
+    write->proposal.changes =
+        replicas > staying ? replicas - staying : staying - replicas;
+    propose_scale(write, "");
 }
 
 static void scale_now(struct master *master, struct call *call,
@@ -99,7 +82,8 @@ static void scale_now(struct master *master, struct call *call,
         service_fail(call, &why);
         return;
     }
-    propose_scale(call, request, app);
+    scale(service_write(call, &request->base, request->request_id, written),
+          app, request->replicas);
 }
 
 void service_scale(struct call *call, const ProtobufCMessage *message)

@@ -1,21 +1,10 @@
-/* Schedule: choose first, then one commit, then the answer. What has arrived is
- * placed together, the largest first; nothing waits for more. */
+/* Schedule: choose first, then one commit, then the answer. */
 #include "master/service.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "master/cluster_view.h"
 #include "master/placement/ceiling.h"
 #include "master/spec_check.h"
-
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
-
-/* Calls, and pods, that are placed at once; more make another batch, also of
- * one call. What is left after so long waits until the loop comes by again: the
- * others must hear of us meanwhile. */
-enum { ARRIVALS_MAX = 512, ARRIVED_PODS_MAX = 1024, PLACE_NS = 8000000 };
 
 /* Those that have a node now, of so many from `first` on. */
 static uint32_t count_placed(const struct cluster *cluster, uint64_t first,
@@ -53,53 +42,14 @@ static void written(struct write *write, const struct request *request)
     service_reply(write->call, &response.base);
 }
 
-/* One that arrived, read again from what would be brought to another leader:
- * the call's own message is gone by the end of the turn. */
-struct arrival {
-    struct write *write;
-    Kontor__V1__ScheduleRequest *message;
-    struct checked_spec checked;
-    uint32_t pods; /* of it, that are placed now */
-};
-
-/* How many pods of a write are placed beside `pods` of others. A gang is placed
- * whole and by itself: its room is given back when it does not fit. */
-static uint32_t share_of(const struct write *write, size_t pods)
+static void propose_pod(struct write *write, const char *reason)
 {
-    uint32_t left = write->pods - write->tried;
-
-    if (write->gang)
-        return pods == 0 ? left : 0;
-    return left < ARRIVED_PODS_MAX - pods ? left
-                                          : (uint32_t)(ARRIVED_PODS_MAX - pods);
-}
-
-static void arrival_init(struct arrival *arrival, struct write *write,
-                         size_t pods_before)
-{
-    struct error why;
-    int code;
-
-    arrival->write = write;
-    arrival->pods = share_of(write, pods_before);
-    arrival->message = kontor__v1__schedule_request__unpack(NULL, write->length,
-                                                            write->request);
-    assert(arrival->message); /* we packed it, and checked what is in it */
-    code = spec_check(arrival->message->spec, &arrival->checked, &why);
-    assert(code == 0);
-    (void)code;
-}
-
-static void propose_pod(struct arrival *arrival, const char *reason)
-{
-    struct write *write = arrival->write;
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePod operation = KONTOR__V1__CREATE_POD__INIT;
-    CLEANUP(free_pointer) char *text = memory_string(reason);
 
-    operation.spec = &arrival->checked.spec;
-    operation.named = arrival->checked.named;
-    operation.reason = text;
+    operation.spec = write->spec;
+    operation.named = write->named;
+    operation.reason = without_const(reason);
     if (write->holds[0])
         operation.node_id = placement_hold_node(write->holds[0]);
     command.operation_case = KONTOR__V1__COMMAND__OPERATION_CREATE_POD;
@@ -107,19 +57,17 @@ static void propose_pod(struct arrival *arrival, const char *reason)
     service_propose(write, &command);
 }
 
-static void propose_pods(struct arrival *arrival, const char *reason)
+static void propose_pods(struct write *write, const char *reason)
 {
-    struct write *write = arrival->write;
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePods operation = KONTOR__V1__CREATE_PODS__INIT;
-    CLEANUP(free_pointer) char *text = memory_string(reason);
     CLEANUP(free_pointer)
     uint64_t *node_ids = service_held_nodes(write);
 
-    operation.spec = &arrival->checked.spec;
-    operation.named = arrival->checked.named;
+    operation.spec = write->spec;
+    operation.named = write->named;
     operation.gang = write->gang;
-    operation.reason = text;
+    operation.reason = without_const(reason);
     operation.node_ids = node_ids;
     operation.n_node_ids = write->pods;
     command.format = CLUSTER_FORMAT_1;
@@ -128,104 +76,12 @@ static void propose_pods(struct arrival *arrival, const char *reason)
     service_propose(write, &command);
 }
 
-/* Propose what was placed, which frees the write in the end. */
-static void arrival_propose(struct arrival *arrival, size_t gang_fit)
+static void placed(struct write *write, const char *reason)
 {
-    struct write *write = arrival->write;
-    struct placement_request wanted = placer_request(&arrival->checked.spec);
-    char reason[PLACEMENT_SUMMARY_MAX] = "";
-
-    if (write->gang && gang_fit < write->pods)
-        snprintf(reason, sizeof reason, PLACER_GANG_WAITS, write->pods,
-                 gang_fit);
-    else if (!write->holds[write->pods - 1]) /* equals: the last to be placed */
-        placer_reason(&write->master->placer, &wanted, reason);
     if (write->pods == 1)
-        propose_pod(arrival, reason);
+        propose_pod(write, reason);
     else
-        propose_pods(arrival, reason);
-}
-
-/* How many of the first that arrived are placed at once, of the last perhaps a
- * part; *pods of them. */
-static size_t count_arrivals(const struct master *master, size_t *pods)
-{
-    size_t count = 0;
-
-    *pods = 0;
-    list_for_each(link, next, &master->arrivals)
-    {
-        const struct write *write = container_of(link, struct write, arrived);
-        uint32_t share = share_of(write, *pods);
-
-        if (count == ARRIVALS_MAX || share == 0)
-            break;
-        count++;
-        *pods += share;
-        if (write->gang)
-            break;
-    }
-    return count;
-}
-
-/* Keep what was found for it. With all of its pods tried, it is proposed. */
-static void arrival_keep(struct arrival *arrival,
-                         struct placement_hold *const *holds, size_t gang_fit)
-{
-    struct write *write = arrival->write;
-
-    if (!write->holds)
-        write->holds = memory_array(write->pods, sizeof *holds);
-    memcpy(&write->holds[write->tried], holds, arrival->pods * sizeof *holds);
-    write->tried += arrival->pods;
-    if (write->tried < write->pods)
-        return;
-    list_remove(&write->arrived);
-    arrival_propose(arrival, gang_fit);
-}
-
-static void place_some(struct master *master)
-{
-    size_t pods, at = 0, taken = 0;
-    size_t count = count_arrivals(master, &pods);
-    size_t fit = pods;
-    CLEANUP(free_pointer)
-    struct arrival *arrivals = memory_array(count, sizeof *arrivals);
-    CLEANUP(free_pointer)
-    struct placement_request *wanted = memory_array(pods, sizeof *wanted);
-    CLEANUP(free_pointer)
-    struct placement_hold **holds =
-        memory_array(pods, sizeof(struct placement_hold *));
-
-    list_for_each(link, next, &master->arrivals)
-    {
-        struct arrival *arrival = &arrivals[taken];
-
-        if (taken++ == count)
-            break;
-        arrival_init(arrival, container_of(link, struct write, arrived), at);
-        for (uint32_t k = 0; k < arrival->pods; k++)
-            wanted[at++] = placer_request(&arrival->checked.spec);
-    }
-    if (arrivals[0].write->gang) /* where equals stop to fit: so many do */
-        placement_place_gang(master->placer.view, wanted, pods, holds, &fit);
-    else
-        placement_place_all(master->placer.view, wanted, pods, holds);
-    at = 0;
-    for (size_t i = 0; i < count; i++) {
-        arrival_keep(&arrivals[i], &holds[at], fit);
-        at += arrivals[i].pods;
-        kontor__v1__schedule_request__free_unpacked(arrivals[i].message, NULL);
-    }
-}
-
-bool service_schedule_step(struct master *master)
-{
-    uint64_t until_ns = clock_monotonic_ns() + PLACE_NS;
-
-    while (!list_empty(&master->arrivals) && clock_monotonic_ns() < until_ns)
-        place_some(master);
-    return !list_empty(&master->arrivals);
+        propose_pods(write, reason);
 }
 
 /* ---- what is asked ---- */
@@ -271,6 +127,7 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     struct master *master = service_master(call);
     Kontor__V1__ScheduleRequest request =
         *(const Kontor__V1__ScheduleRequest *)message;
+    uint32_t pods = service_pods_asked(&request);
     Kontor__V1__RequestId id;
     struct checked_spec checked;
     struct write *write;
@@ -290,14 +147,12 @@ void service_schedule(struct call *call, const ProtobufCMessage *message)
     if (request.gang &&
         !requests_find(&master->cluster->requests,
                        (struct request_id){id.high, id.low}) &&
-        service_check_gang(master, &checked.spec, service_pods_asked(&request),
-                           &why) != 0) {
+        service_check_gang(master, &checked.spec, pods, &why) != 0) {
         service_fail(call, &why); /* what was made is answered again */
         return;
     }
     write = service_write(call, &request.base, &id, written);
-    write->pods = service_pods_asked(&request);
-    write->proposal.changes = write->pods;
-    write->gang = request.gang && write->pods > 1;
-    list_append(&master->arrivals, &write->arrived);
+    write->gang = request.gang && pods > 1;
+    write->named = checked.named;
+    service_place(write, &checked.spec, pods, placed);
 }
