@@ -11,47 +11,48 @@ static bool has_room(const struct placement_entry *entry,
     return entry->node.closed == PLACEMENT_OPEN && resources_fit(&room, want);
 }
 
-/* Of the fullest nodes that will do, not equally full, and the emptiest one,
- * the first where nothing more goes to waste, or that where least does. */
+/* Of the fullest nodes that will do, not equally full, the first being `entry`,
+ * and the emptiest one, the first where nothing more goes to waste, or that
+ * where least does. */
 static struct placement_entry *choose_tidily(const struct placement *placement,
-                                             struct order_query query)
+                                             struct order_query query,
+                                             struct placement_entry *entry)
 {
     const struct demand *demand = &placement->demand;
     struct placement_entry *best = NULL;
     int64_t best_growth = INT64_MAX;
 
-    for (int look = 0; look <= PLACEMENT_LOOKS; look++) {
-        struct placement_entry *entry;
-        struct resources room, left;
-        int64_t growth;
+    for (int look = 0; entry; look++) {
+        struct resources room = placement_room(entry);
+        struct resources left = resources_less(&room, &query.want);
+        int64_t growth = (int64_t)demand_waste(demand, &left) -
+                         (int64_t)demand_waste(demand, &room);
 
-        if (look == PLACEMENT_LOOKS &&
-            !order_last_rank(&placement->order, &query, &query.from_rank))
-            break;
-        entry = order_first(&placement->order, &query);
-        if (!entry)
-            break;
-        room = placement_room(entry);
-        left = resources_less(&room, &query.want);
-        growth = (int64_t)demand_waste(demand, &left) -
-                 (int64_t)demand_waste(demand, &room);
         if (growth < best_growth) {
             best_growth = growth;
             best = entry;
         }
-        if (growth <= 0)
+        if (growth <= 0 || look == PLACEMENT_LOOKS)
             break;
         query.from_rank = entry->ordered.key.rank + 1;
+        if (look + 1 == PLACEMENT_LOOKS &&
+            !order_last_rank(&placement->order, &query, &query.from_rank))
+            break;
+        entry = order_first(&placement->order, &query);
     }
     return best;
 }
 
+/* The query goes on to the first node that will do. */
 static struct placement_entry *choose_by(const struct placement *placement,
-                                         const struct order_query *query)
+                                         struct order_query *query)
 {
-    if (demand_is_bulky(&placement->demand, &query->want))
-        return choose_tidily(placement, *query);
-    return order_first(&placement->order, query);
+    struct placement_entry *first = order_first(&placement->order, query);
+
+    query->from_rank = first ? first->ordered.key.rank : UINT64_MAX;
+    if (first && demand_is_bulky(&placement->demand, &query->want))
+        return choose_tidily(placement, *query, first);
+    return first;
 }
 
 /* ---- with rules ---- */
@@ -70,9 +71,54 @@ static bool on_candidate(void *data, void *what)
            rules_allow(&chooser->rules, entry);
 }
 
+/* Where the search for one more of the same goes on, when nothing else was
+ * placed since: no node that comes before it will do, and the last one chosen
+ * will not either. Else each would pass by all nodes of those before it. */
+struct trail {
+    const Kontor__V1__PodSpec *spec; /* NULL: none */
+    uint32_t crowd;
+    uint64_t from_rank;
+};
+
+/* The next one cannot go where the last went, or not in such a crowd. */
+static bool leaves_its_node(const Kontor__V1__PodSpec *spec)
+{
+    bool leaves = spec->spread[0] != '\0';
+
+    for (size_t i = 0; i < spec->n_anti; i++)
+        leaves = leaves || strcmp(spec->anti[i], spec->app) == 0;
+    return leaves;
+}
+
+static struct placement_entry *search(const struct placement *placement,
+                                      struct chooser *chooser,
+                                      struct order_query *query,
+                                      struct trail *trail)
+{
+    const Kontor__V1__PodSpec *spec = chooser->rules.spec;
+    uint64_t from_rank = query->from_rank;
+    struct placement_entry *entry;
+
+    if (trail->spec) {
+        chooser->crowd = trail->crowd;
+        query->from_rank = trail->from_rank;
+    }
+    for (;;) {
+        query->kinds = rules_kinds(&chooser->rules, chooser->crowd);
+        entry = choose_by(placement, query);
+        if (entry || !rules_next_crowd(&chooser->rules, &chooser->crowd))
+            break;
+        query->from_rank = from_rank;
+    }
+    *trail = (struct trail){spec && leaves_its_node(spec) ? spec : NULL,
+                            chooser->crowd, query->from_rank};
+    return entry;
+}
+
 static struct placement_entry *
 choose_ruled(const struct placement *placement,
-             const struct placement_request *request, struct order_query query)
+             const struct placement_request *request, struct order_query query,
+             struct trail *trail)
 {
     struct chooser chooser = {.crowd = 0};
     struct placement_entry *entry = NULL;
@@ -86,10 +132,7 @@ choose_ruled(const struct placement *placement,
                       !rules_allow(&chooser.rules, entry)))
             entry = NULL;
     } else {
-        do {
-            query.kinds = rules_kinds(&chooser.rules, chooser.crowd);
-            entry = choose_by(placement, &query);
-        } while (!entry && rules_next_crowd(&chooser.rules, &chooser.crowd));
+        entry = search(placement, &chooser, &query, trail);
     }
     rules_fini(&chooser.rules);
     return entry;
@@ -108,15 +151,18 @@ bool placement_is_ruled(const struct placement *placement,
 }
 
 static uint64_t choose(struct placement *placement,
-                       const struct placement_request *request)
+                       const struct placement_request *request,
+                       struct trail *trail)
 {
     struct order_query query = {.want = request->want, .kinds = UINT64_MAX};
     const struct placement_entry *entry;
 
+    if (trail->spec != request->spec)
+        trail->spec = NULL;
     placement_settle(placement);
     query.from_rank = placement_rank(placement, &request->want);
     if (placement_is_ruled(placement, request))
-        entry = choose_ruled(placement, request, query);
+        entry = choose_ruled(placement, request, query, trail);
     else
         entry = choose_by(placement, &query);
     return entry ? entry->node.id : 0;
@@ -125,7 +171,8 @@ static uint64_t choose(struct placement *placement,
 uint64_t placement_choose(struct placement *placement,
                           const struct placement_request *request)
 {
-    uint64_t node_id = choose(placement, request);
+    struct trail trail = {NULL};
+    uint64_t node_id = choose(placement, request, &trail);
 
     if (node_id)
         demand_note(&placement->demand, &request->want);
@@ -186,13 +233,14 @@ static bool place_in_turn(struct placement *placement,
                           size_t *stuck)
 {
     struct turn *turns = turns_of(placement, requests, count);
+    struct trail trail = {NULL};
     bool all = true;
 
     for (size_t i = 0; i < count; i++) /* what comes is in demand already */
         demand_note(&placement->demand, &requests[i].want);
     for (size_t i = 0; i < count && (all || !stuck); i++) {
         const struct placement_request *request = &requests[turns[i].at];
-        uint64_t node_id = choose(placement, request);
+        uint64_t node_id = choose(placement, request, &trail);
 
         holds[turns[i].at] =
             node_id ? placement_hold(placement, node_id, request) : NULL;

@@ -121,6 +121,25 @@ static void schedule(struct plan *plan)
     assert(plan->fates[PLAN_PLACED] == 1000);
 }
 
+/* One on each node, if it can be. */
+static void keep_off(struct plan *plan)
+{
+    static char app[] = "web";
+    char *anti[] = {app};
+    Kontor__V1__PodSpec spec = KONTOR__V1__POD_SPEC__INIT;
+    Kontor__V1__Resources want = KONTOR__V1__RESOURCES__INIT;
+
+    want.cpu_milli = 100;
+    spec.resources = &want;
+    spec.app = app;
+    spec.anti = anti;
+    spec.n_anti = ARRAY_LEN(anti);
+    plan_schedule(plan, &(struct plan_wanted){.spec = &spec,
+                                              .pods = PODS_PER_COMMAND_MAX,
+                                              .number = 1});
+    assert(plan->fates[PLAN_PLACED] > 0);
+}
+
 static void drain(struct plan *plan)
 {
     plan_drain(plan, node_of(plan), false);
@@ -243,6 +262,7 @@ int main(void)
     figure_head();
     world_init(&world, NODES, create_pods);
     measure(&world, "plan schedule --replicas 1000", schedule);
+    measure(&world, "plan schedule --replicas 10000 --anti", keep_off);
     measure(&world, "plan drain", drain);
     measure(&world, "plan lose", lose);
     measure(&world, "plan add --count 100", add);

@@ -2,6 +2,7 @@
  * them, against every node looked at in the plainest way. */
 #include "master/placement/explain.h"
 #include "master/placement/index.h"
+#include "master/placement/plan.h"
 #include "master/placement/preempt.h"
 
 #include "base/lang.h"
@@ -23,6 +24,7 @@ enum {
     NODES_FEW = 20,
     NODES_MANY = 90, /* each of its own kind: more than are told apart */
     WORDS_MAX = 2,   /* of each sort in a request */
+    MANY_MAX = 40,
 };
 
 /* ---- what may be said ---- */
@@ -526,6 +528,42 @@ static bool ask(struct world *world)
     return expected != 0;
 }
 
+/* Where each of so many goes; the room is given back. */
+static void place_many(struct placement *placement,
+                       const struct placement_request *requests, size_t count,
+                       uint64_t *node_ids)
+{
+    struct placement_hold *holds[MANY_MAX];
+
+    placement_place_all(placement, requests, count, holds);
+    for (size_t i = 0; i < count; i++)
+        node_ids[i] = holds[i] ? placement_hold_node(holds[i]) : 0;
+    for (size_t i = 0; i < count; i++)
+        placement_unhold(placement, holds[i]);
+    placement_free(placement);
+}
+
+/* Many of one spec go where they would if each had a spec of its own: what is
+ * known from the last one is not wrong of the next. */
+static void ask_for_many(struct world *world)
+{
+    CLEANUP(free_pointer) struct asked *asked = draw_asked(world);
+    Kontor__V1__PodSpec specs[MANY_MAX];
+    struct placement_request same[MANY_MAX], own[MANY_MAX];
+    uint64_t expected[MANY_MAX], got[MANY_MAX];
+    size_t count = 1 + random_below(&world->random, MANY_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        same[i] = own[i] = request_of(asked);
+        specs[i] = asked->spec;
+        own[i].spec = &specs[i];
+    }
+    place_many(placement_copy(world->placement), own, count, expected);
+    place_many(placement_copy(world->placement), same, count, got);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(got[i], expected[i]);
+}
+
 static void agrees_with_brute_force(void **state)
 {
     size_t placed = 0, nowhere = 0;
@@ -539,13 +577,16 @@ static void agrees_with_brute_force(void **state)
         for (size_t i = 0; i < world.node_count; i++)
             change_node(&world);
         for (int i = 0; i < STEPS; i++) {
-            switch (random_below(&world.random, 8)) {
+            switch (random_below(&world.random, 9)) {
             case 0:
                 change_node(&world);
                 break;
             case 1:
             case 2:
                 change_thing(&world);
+                break;
+            case 3:
+                ask_for_many(&world);
                 break;
             default:
                 if (ask(&world))
