@@ -295,8 +295,7 @@ static void on_server_closed(void *data)
 {
     struct master *master = data;
 
-    while (service_place_step(master))
-        ;
+    assert(list_empty(&master->arrivals)); /* their calls have ended */
     service_members_step(master);
     uv_prepare_stop(&master->prepare);
     uv_check_stop(&master->check);

@@ -373,6 +373,11 @@ uint64_t *service_held_nodes(const struct write *write)
     return node_ids;
 }
 
+void service_give_up(struct write *write, const struct error *why)
+{
+    on_committed(&write->proposal, 0, why);
+}
+
 /* The state that it is too early for was the newest. */
 static void on_refused(struct replica_read *current, const struct error *why)
 {
@@ -383,7 +388,7 @@ static void on_refused(struct replica_read *current, const struct error *why)
         format_check(write->master, write->format, &refusal) == 0)
         error_set(&refusal, ERROR_UNAVAILABLE,
                   "the cluster has reached format %u just now", write->format);
-    on_committed(&write->proposal, 0, &refusal);
+    service_give_up(write, &refusal);
 }
 
 void service_propose(struct write *write, Kontor__V1__Command *command)

@@ -61,8 +61,9 @@ typedef void service_written_cb(struct write *write,
                                 const struct request *request);
 
 /* Room was looked for and is held; `reason` says why some has none. Is to
- * propose the write. */
-typedef void service_placed_cb(struct write *write, const char *reason);
+ * propose the write. The spec is borrowed. */
+typedef void service_placed_cb(struct write *write, Kontor__V1__PodSpec *spec,
+                               const char *reason);
 
 struct write {
     struct replica_proposal proposal;
@@ -101,6 +102,10 @@ struct write *service_write(struct call *call, const ProtobufCMessage *request,
  * The spec is copied. */
 void service_place(struct write *write, const Kontor__V1__PodSpec *spec,
                    uint32_t pods, service_placed_cb *placed);
+
+/* End a write that is not proposed as if it had failed so; where that is
+ * UNAVAILABLE it is brought to another leader. */
+void service_give_up(struct write *write, const struct error *why);
 
 /* Propose, and answer when it is committed. Frees the write in the end. */
 void service_propose(struct write *write, Kontor__V1__Command *command);

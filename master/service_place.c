@@ -32,7 +32,6 @@ void service_place(struct write *write, const Kontor__V1__PodSpec *spec,
     assert(pods > 0);
     write->spec = copy_spec(spec);
     write->pods = pods;
-    write->holds = memory_array(pods, sizeof(struct placement_hold *));
     write->placed = placed;
     write->proposal.changes = pods;
     list_append(&write->master->arrivals, &write->arrived);
@@ -73,19 +72,39 @@ static size_t share_out(const struct master *master,
     return count;
 }
 
+static bool all_have_room(const struct write *write)
+{
+    for (uint32_t i = 0; i < write->pods; i++)
+        if (!write->holds[i])
+            return false;
+    return true;
+}
+
 /* All of its pods were tried; `gang_fit` is how many of a gang would fit. */
 static void finish(struct write *write, size_t gang_fit)
 {
-    struct placement_request wanted = placer_request(write->spec);
+    Kontor__V1__PodSpec *spec = write->spec;
+    struct placement_request wanted = placer_request(spec);
     char reason[PLACEMENT_SUMMARY_MAX] = "";
 
     if (write->gang && gang_fit < write->pods)
         snprintf(reason, sizeof reason, PLACER_GANG_WAITS, write->pods,
                  gang_fit);
-    else if (!write->holds[write->pods - 1]) /* equals: the last to be placed */
+    else if (!all_have_room(write))
         placer_reason(&write->master->placer, &wanted, reason);
     list_remove(&write->arrived);
-    write->placed(write, reason);
+    write->spec = NULL;
+    write->placed(write, spec, reason);
+    kontor__v1__pod_spec__free_unpacked(spec, NULL);
+}
+
+/* Keep what was found for its share. */
+static void keep(struct write *write, struct placement_hold *const *holds)
+{
+    if (!write->holds)
+        write->holds = memory_array(write->pods, sizeof *holds);
+    memcpy(&write->holds[write->tried], holds, write->share * sizeof *holds);
+    write->tried += write->share;
 }
 
 static void place_some(struct master *master)
@@ -110,14 +129,23 @@ static void place_some(struct master *master)
         placement_place_all(master->placer.view, wanted, pods, holds);
     at = 0;
     for (size_t i = 0; i < count; i++) {
-        struct write *write = writes[i];
+        keep(writes[i], &holds[at]);
+        at += writes[i]->share;
+        if (writes[i]->tried == writes[i]->pods)
+            finish(writes[i], fit);
+    }
+}
 
-        memcpy(&write->holds[write->tried], &holds[at],
-               write->share * sizeof *holds);
-        write->tried += write->share;
-        at += write->share;
-        if (write->tried == write->pods)
-            finish(write, fit);
+/* Whoever leads now places them; our view of the nodes may be replaced. */
+static void give_up(struct master *master)
+{
+    struct error why;
+
+    error_set(&why, ERROR_UNAVAILABLE, "this master leads no longer");
+    list_for_each(link, next, &master->arrivals)
+    {
+        list_remove(link);
+        service_give_up(container_of(link, struct write, arrived), &why);
     }
 }
 
@@ -125,6 +153,8 @@ bool service_place_step(struct master *master)
 {
     uint64_t until_ns = clock_monotonic_ns() + PLACE_NS;
 
+    if (!master_leads(master))
+        give_up(master);
     while (!list_empty(&master->arrivals) && clock_monotonic_ns() < until_ns)
         place_some(master);
     return !list_empty(&master->arrivals);

@@ -48,6 +48,13 @@ static void propose_scale(struct write *write, const char *reason)
     kontor__v1__scale_request__free_unpacked(asked, NULL);
 }
 
+static void placed(struct write *write, Kontor__V1__PodSpec *spec,
+                   const char *reason)
+{
+    (void)spec; /* the command finds it */
+    propose_scale(write, reason);
+}
+
 static void scale(struct write *write, const struct app *app, uint32_t replicas)
 {
     size_t staying = app ? app_staying(app) : replicas;
@@ -57,7 +64,7 @@ static void scale(struct write *write, const struct app *app, uint32_t replicas)
 
         write->like_pod_id = newest->facts.id;
         service_place(write, newest->facts.spec->message,
-                      (uint32_t)(replicas - staying), propose_scale);
+                      (uint32_t)(replicas - staying), placed);
         return;
     }
     write->proposal.changes =

@@ -42,12 +42,13 @@ static void written(struct write *write, const struct request *request)
     service_reply(write->call, &response.base);
 }
 
-static void propose_pod(struct write *write, const char *reason)
+static void propose_pod(struct write *write, Kontor__V1__PodSpec *spec,
+                        const char *reason)
 {
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePod operation = KONTOR__V1__CREATE_POD__INIT;
 
-    operation.spec = write->spec;
+    operation.spec = spec;
     operation.named = write->named;
     operation.reason = without_const(reason);
     if (write->holds[0])
@@ -57,14 +58,15 @@ static void propose_pod(struct write *write, const char *reason)
     service_propose(write, &command);
 }
 
-static void propose_pods(struct write *write, const char *reason)
+static void propose_pods(struct write *write, Kontor__V1__PodSpec *spec,
+                         const char *reason)
 {
     Kontor__V1__Command command = KONTOR__V1__COMMAND__INIT;
     Kontor__V1__CreatePods operation = KONTOR__V1__CREATE_PODS__INIT;
     CLEANUP(free_pointer)
     uint64_t *node_ids = service_held_nodes(write);
 
-    operation.spec = write->spec;
+    operation.spec = spec;
     operation.named = write->named;
     operation.gang = write->gang;
     operation.reason = without_const(reason);
@@ -76,12 +78,13 @@ static void propose_pods(struct write *write, const char *reason)
     service_propose(write, &command);
 }
 
-static void placed(struct write *write, const char *reason)
+static void placed(struct write *write, Kontor__V1__PodSpec *spec,
+                   const char *reason)
 {
     if (write->pods == 1)
-        propose_pod(write, reason);
+        propose_pod(write, spec, reason);
     else
-        propose_pods(write, reason);
+        propose_pods(write, spec, reason);
 }
 
 /* ---- what is asked ---- */

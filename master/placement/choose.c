@@ -43,7 +43,7 @@ static struct placement_entry *choose_tidily(const struct placement *placement,
     return best;
 }
 
-/* The query goes on to the first node that will do. */
+/* The query's rank becomes that of the first node that will do. */
 static struct placement_entry *choose_by(const struct placement *placement,
                                          struct order_query *query)
 {
@@ -72,10 +72,12 @@ static bool on_candidate(void *data, void *what)
 }
 
 /* Where the search for one more of the same goes on, when nothing else was
- * placed since: no node that comes before it will do, and the last one chosen
- * will not either. Else each would pass by all nodes of those before it. */
+ * placed since: no node in a smaller crowd will do, nor in this one the last
+ * that was chosen and those before `from_rank`. Else each search would pass by
+ * the nodes of all pods before. */
 struct trail {
-    const Kontor__V1__PodSpec *spec; /* NULL: none */
+    const Kontor__V1__PodSpec *spec; /* NULL: there is none */
+    struct resources want;
     uint32_t crowd;
     uint64_t from_rank;
 };
@@ -111,7 +113,7 @@ static struct placement_entry *search(const struct placement *placement,
         query->from_rank = from_rank;
     }
     *trail = (struct trail){spec && leaves_its_node(spec) ? spec : NULL,
-                            chooser->crowd, query->from_rank};
+                            query->want, chooser->crowd, query->from_rank};
     return entry;
 }
 
@@ -157,7 +159,8 @@ static uint64_t choose(struct placement *placement,
     struct order_query query = {.want = request->want, .kinds = UINT64_MAX};
     const struct placement_entry *entry;
 
-    if (trail->spec != request->spec)
+    if (trail->spec != request->spec ||
+        memcmp(&trail->want, &request->want, sizeof trail->want) != 0)
         trail->spec = NULL;
     placement_settle(placement);
     query.from_rank = placement_rank(placement, &request->want);

@@ -50,7 +50,7 @@ typedef bool order_accept_cb(void *data, void *what);
 struct order_query {
     struct resources want;
     uint64_t kinds;          /* one of these bits is set */
-    uint64_t from_rank;      /* no node of a lower one has room */
+    uint64_t from_rank;      /* those of a lower one are passed by */
     order_accept_cb *accept; /* NULL: any */
     void *data;
     uint64_t *looks; /* items looked at are added; NULL: not counted */

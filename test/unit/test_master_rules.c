@@ -370,6 +370,28 @@ static void a_batch_keeps_its_own_rules(void **state)
     placement_free(world.placement);
 }
 
+/* What is known from the last one is not used for another's: both apps are on
+ * the fullest node that does. */
+static void apps_of_one_batch_do_not_mix(void **state)
+{
+    struct world world = world_new();
+    struct asked asked[2];
+    struct placement_request requests[4];
+    struct placement_hold *holds[4];
+
+    (void)state;
+    ask(&asked[0], "app=web anti=web");
+    ask(&asked[1], "app=db anti=db");
+    for (int i = 0; i < 4; i++)
+        requests[i] = request_of(&asked[i % 2]);
+    placement_place_all(world.placement, requests, 4, holds);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(placement_hold_node(holds[i]), i < 2 ? 1 : 2);
+    for (int i = 0; i < 4; i++)
+        placement_unhold(world.placement, holds[i]);
+    placement_free(world.placement);
+}
+
 static void a_gang_is_placed_whole_or_not(void **state)
 {
     struct world world = world_new();
@@ -571,6 +593,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_hold),
         cmocka_unit_test(a_batch_keeps_its_own_rules),
+        cmocka_unit_test(apps_of_one_batch_do_not_mix),
         cmocka_unit_test(a_gang_is_placed_whole_or_not),
         cmocka_unit_test(what_would_help_is_said),
         cmocka_unit_test(lower_ones_and_closed_nodes_would_help),

@@ -23,8 +23,8 @@
 
 /* What the limit gives is the middle one of several windows: a machine that
  * stands still for longer than the bucket holds (52 ms of 10 Mbit/s) spoils the
- * window it falls into. Segments leave up to 64 KiB at a time, so enough must
- * pass in each that one more or less does not count. */
+ * window it falls into, and one segment of up to 64 KiB more or less another.
+ */
 enum {
     WARM_MS = 600,
     WINDOWS = 5,
