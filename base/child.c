@@ -14,11 +14,11 @@ enum { CHILD_NICE = 10 };
 static void settle(pid_t parent, int fd, const char *name)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, name);
-    setpriority(PRIO_PROCESS, 0, CHILD_NICE);
     if (getppid() != parent || (fd != CHILD_FD && dup2(fd, CHILD_FD) < 0) ||
         close_range(CHILD_FD + 1, ~0U, 0) != 0)
         _exit(EXIT_FAILURE);
+    prctl(PR_SET_NAME, name);
+    setpriority(PRIO_PROCESS, 0, CHILD_NICE); /* without the parent's sockets */
 }
 
 /* Signals stay blocked in the child: their handlers are the parent's. */

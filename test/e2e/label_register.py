@@ -1,16 +1,16 @@
-"""label_register.py FILE NODE - clients that overwrite and read labels.
+"""label_register.py FILE NODE COMMAND... - clients that overwrite and read
+labels for as long as the command runs; its status is this one's.
 
 Each label is a register that many clients set to values of their own and read,
-with nothing between them but kctl, until SIGTERM. FILE gets what they were told
+with nothing between them but kctl. FILE gets what they were told
 (test/linear/history.h): what a failed write did is unknown."""
 import json
-import signal
 import subprocess
 import sys
 import threading
 import time
 
-path, node = sys.argv[1:]
+path, node, *command = sys.argv[1:]
 KEYS, WRITERS, READERS = ("a", "b"), 2, 2
 ending = threading.Event()
 lines = []
@@ -49,13 +49,15 @@ def read(client):
                 note(client, "read", key, labels.get(key), invoked, returned, True)
 
 
-signal.signal(signal.SIGTERM, lambda *_: ending.set())
 threads = [threading.Thread(target=write if i < WRITERS else read, args=(i,))
            for i in range(WRITERS + READERS)]
 for thread in threads:
     thread.start()
+status = subprocess.call(command)
+ending.set()
 for thread in threads:
     thread.join()
 with open(path, "w") as file:
     for line in lines:
         print(json.dumps(line), file=file)
+sys.exit(status)
