@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a pod may wait for room that others can make, seen at each look. */
-enum { ROOM_US = 2000000, SEEN_US = 300000 };
+/* How long a pod may wait where it fits, or for room that others can make, seen
+ * at each look. */
+enum { FITS_US = 500000, ROOM_US = 2000000, SEEN_US = 300000 };
 
 static char missing[160];
 
@@ -77,8 +78,9 @@ static bool could_preempt(struct placer *placer,
     return victims.node_id != 0;
 }
 
-/* Room is made at once, not when others happen to end. */
-static const char *waits_for_room(const struct pod *pod)
+/* It is placed, and room is made, at once, not when others happen to end. */
+static const char *waits_for_room(const struct pod *pod, uint64_t most_us,
+                                  const char *where)
 {
     static struct {
         uint64_t seed, pod_id, since_us, seen_us;
@@ -91,9 +93,9 @@ static const char *waits_for_room(const struct pod *pod)
         waiting.since_us = world.now_us;
     }
     waiting.seen_us = world.now_us;
-    if (world.now_us - waiting.since_us >= ROOM_US)
-        FAIL("after healing: %s waits where others could make room", pod->name);
-    return MISSING("%s waits where others could make room", pod->name);
+    if (world.now_us - waiting.since_us >= most_us)
+        FAIL("after healing: %s waits where %s", pod->name, where);
+    return MISSING("%s waits where %s", pod->name, where);
 }
 
 static const char *pod_missing(struct placer *placer, const struct pod *pod)
@@ -110,13 +112,13 @@ static const char *pod_missing(struct placer *placer, const struct pod *pod)
         return NULL;
     if (pod->gang && placer_gang_room(placer, pod, &size) < size)
         return NULL;
-    if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
-        could_preempt(placer, &request))
-        return waits_for_room(pod);
-    if (!pod->gang && facts->phase == KONTOR__V1__POD_PHASE__POD_PENDING &&
-        placement_choose(placer->view, &request) == 0)
-        return NULL;
-    return MISSING("%s is in phase %d", pod->name, facts->phase);
+    if (pod->gang || facts->phase != KONTOR__V1__POD_PHASE__POD_PENDING)
+        return MISSING("%s is in phase %d", pod->name, facts->phase);
+    if (placement_choose(placer->view, &request) != 0)
+        return waits_for_room(pod, FITS_US, "it fits");
+    if (could_preempt(placer, &request))
+        return waits_for_room(pod, ROOM_US, "others could make room");
+    return NULL;
 }
 
 static const char *pods_missing(struct master *master)
