@@ -5,6 +5,7 @@
 #include "master/matcher.h"
 #include "master/service.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <unistd.h>
 

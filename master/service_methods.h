@@ -45,7 +45,8 @@ int service_check_gang(const struct master *master,
                        const Kontor__V1__PodSpec *spec, uint32_t pods,
                        struct error *why);
 
-/* Place what has arrived, together, for some ms. True: there is more. */
+/* Place what has arrived, together, for some ms; when we lead no longer it goes
+ * to who does. True: there is more. */
 bool service_place_step(struct master *master);
 
 /* Judge the changes of the masters that a quorum has let through. */

@@ -27,7 +27,8 @@ static void written(struct write *write, const struct request *request)
     kontor__v1__scale_request__free_unpacked(asked, NULL);
 }
 
-static void propose_scale(struct write *write, const char *reason)
+static void propose_scale(struct write *write, Kontor__V1__PodSpec *spec,
+                          const char *reason)
 {
     Kontor__V1__ScaleRequest *asked =
         kontor__v1__scale_request__unpack(NULL, write->length, write->request);
@@ -35,6 +36,7 @@ static void propose_scale(struct write *write, const char *reason)
     Kontor__V1__ScaleApp operation = KONTOR__V1__SCALE_APP__INIT;
     CLEANUP(free_pointer) uint64_t *node_ids = service_held_nodes(write);
 
+    (void)spec; /* the command finds it */
     operation.app = asked->app;
     operation.replicas = asked->replicas;
     operation.like_pod_id = write->like_pod_id;
@@ -48,13 +50,6 @@ static void propose_scale(struct write *write, const char *reason)
     kontor__v1__scale_request__free_unpacked(asked, NULL);
 }
 
-static void placed(struct write *write, Kontor__V1__PodSpec *spec,
-                   const char *reason)
-{
-    (void)spec; /* the command finds it */
-    propose_scale(write, reason);
-}
-
 static void scale(struct write *write, const struct app *app, uint32_t replicas)
 {
     size_t staying = app ? app_staying(app) : replicas;
@@ -64,12 +59,12 @@ static void scale(struct write *write, const struct app *app, uint32_t replicas)
 
         write->like_pod_id = newest->facts.id;
         service_place(write, newest->facts.spec->message,
-                      (uint32_t)(replicas - staying), placed);
+                      (uint32_t)(replicas - staying), propose_scale);
         return;
     }
     write->proposal.changes =
         replicas > staying ? replicas - staying : staying - replicas;
-    propose_scale(write, "");
+    propose_scale(write, NULL, "");
 }
 
 static void scale_now(struct master *master, struct call *call,

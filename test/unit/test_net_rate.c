@@ -4,6 +4,7 @@
 #include "net_world.h"
 
 #include "base/clock.h"
+#include "base/compare.h"
 #include "base/fd.h"
 
 #include <inttypes.h>
@@ -21,14 +22,13 @@
 
 #include <cmocka.h>
 
-/* What the limit gives is the middle one of several windows: a machine that
- * stands still for longer than the bucket holds (52 ms of 10 Mbit/s) spoils the
- * window it falls into, and one segment of up to 64 KiB more or less another.
- */
+/* The limit holds in several windows: a machine that stands still for longer
+ * than the bucket holds (52 ms of 10 Mbit/s) spoils the one it falls into, and
+ * no other. */
 enum {
     WARM_MS = 600,
     WINDOWS = 5,
-    WINDOW_BYTES = 5 << 18,
+    WINDOW_BYTES = 7 << 18, /* a bucket at once is 3.6 % of it */
     WINDOW_MIN_MS = 200,
     PERCENT = 5,
 };
@@ -86,21 +86,14 @@ static void stop(pid_t pid)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
-static int compare_u64(const void *a, const void *b)
-{
-    const uint64_t *first = a, *second = b;
-
-    return (*first > *second) - (*first < *second);
-}
-
-/* Bits a second from one end to the other, in full frames. */
-static uint64_t measure(const int ends[2], uint64_t bits)
+/* Bits a second from one end to the other, in full frames: in each window, the
+ * least first. */
+static void measure(const int ends[2], uint64_t bits, uint64_t got[WINDOWS])
 {
     long window_ms = (long)(UINT64_C(8000) * WINDOW_BYTES / bits);
     pid_t reader = start_copier(ends[1], -1);
     pid_t writer = start_copier(-1, ends[0]);
     struct count before, after;
-    uint64_t got[WINDOWS];
 
     if (window_ms < WINDOW_MIN_MS)
         window_ms = WINDOW_MIN_MS;
@@ -116,7 +109,6 @@ static uint64_t measure(const int ends[2], uint64_t bits)
     stop(writer);
     stop(reader);
     qsort(got, WINDOWS, sizeof *got, compare_u64);
-    return got[WINDOWS / 2];
 }
 
 static void measure_rate(uint64_t bits, bool in)
@@ -125,7 +117,7 @@ static void measure_rate(uint64_t bits, bool in)
     struct error why;
     struct net *net;
     int pod, listener, ends[2], back[2];
-    uint64_t got;
+    uint64_t got[WINDOWS];
 
     must(net_open(&net, &net_world_config, &why));
     pod = start_pod(net, 1, bits, address);
@@ -133,16 +125,21 @@ static void measure_rate(uint64_t bits, bool in)
     join_tcp(-1, listener, address, ends, NULL);
     back[0] = ends[1];
     back[1] = ends[0];
-    got = measure(in ? ends : back, bits);
-    print_message("--net %" PRIu64 "M %s: %.2f M\n", bits / 1000000,
-                  in ? "in " : "out", (double)got / 1e6);
+    measure(in ? ends : back, bits, got);
+    print_message("--net %" PRIu64 "M %s: %.2f M, %.2f to %.2f\n",
+                  bits / 1000000, in ? "in " : "out",
+                  (double)got[WINDOWS / 2] / 1e6, (double)got[0] / 1e6,
+                  (double)got[WINDOWS - 1] / 1e6);
     close(ends[0]);
     close(ends[1]);
     close(listener);
     close(pod);
     await_interface_gone("kp1"); /* the next is called so, too */
     remove_net(net);
-    assert_in_range(got, bits / 100 * (100 - PERCENT),
+    /* The slowest may be one in which the machine stood still. */
+    assert_in_range(got[1], bits / 100 * (100 - PERCENT),
+                    bits / 100 * (100 + PERCENT));
+    assert_in_range(got[WINDOWS - 1], bits / 100 * (100 - PERCENT),
                     bits / 100 * (100 + PERCENT));
 }
 
