@@ -2,7 +2,7 @@
  *
  *   loop's thread                          the store's thread
  *   store_submit() --> waiting --signal--> take all, one transaction
- *   done() <-- on_finished <--async-- finished (in order)
+ *   done() <-- on_finished <-eventfd- finished (in order)
  *
  * Invariants:
  * 1. `waiting`, `finished` and `closing` are touched under `lock`; `file` by
@@ -11,6 +11,8 @@
  * 3. Requests finish in the order they were submitted. */
 #include "raft/store.h"
 
+#include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -21,6 +23,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -34,6 +37,10 @@ enum { CHECKPOINT_IDLE_PAGES = 1000, CHECKPOINT_PAGES_MAX = 4000 };
 /* After so long without work what was committed is settled: one sync more that
  * nobody waits for. */
 enum { SETTLE_AFTER_MS = 500 };
+
+/* The room on the disk is asked for after a transaction, not more often than
+ * this: nobody fills the reserve in that time. */
+enum { MEASURE_EVERY_MS = 10 };
 
 enum { THREAD_STACK_BYTES = 512 << 10 };
 
@@ -59,6 +66,7 @@ struct store {
     struct store_file file;
     struct random random;
     unsigned checkpoint_pages; /* due when nothing else is */
+    uint64_t measure_at_ms;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -69,7 +77,8 @@ struct store {
     _Atomic uint64_t free_bytes;
 
     struct queue delivering; /* the loop's thread's */
-    uv_async_t async;
+    int wake_fd; /* not a uv_async: that has the loop spin while we send */
+    uv_poll_t wake;
     void (*closed)(void *data);
     void *closed_data;
 };
@@ -140,6 +149,16 @@ static void measure_free(struct store *store)
                      (uint64_t)disk.f_bavail * disk.f_frsize);
 }
 
+static void measure_sometimes(struct store *store)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+
+    if (now_ms < store->measure_at_ms)
+        return;
+    store->measure_at_ms = now_ms + MEASURE_EVERY_MS;
+    measure_free(store);
+}
+
 static bool has_idle_work(const struct store *store)
 {
     return store->file.wal_pages >= store->checkpoint_pages ||
@@ -172,13 +191,20 @@ static bool take(struct store *store, struct queue *batch)
     return go_on;
 }
 
+static void wake_loop(struct store *store)
+{
+    int result = eventfd_write(store->wake_fd, 1);
+
+    assert(result == 0);
+}
+
 static void finish(struct store *store, struct queue *batch)
 {
     pthread_mutex_lock(&store->lock);
     queue_append(&store->finished, batch->requests, batch->count);
     pthread_mutex_unlock(&store->lock);
     batch->count = 0;
-    uv_async_send(&store->async);
+    wake_loop(store);
 }
 
 static int checkpoint(struct store *store, struct error *why)
@@ -217,7 +243,7 @@ static void *run(void *data)
         if (perform(store, &batch, &why) != 0)
             die(&why);
         finish(store, &batch);
-        measure_free(store);
+        measure_sometimes(store);
         if (store->file.wal_pages >= CHECKPOINT_PAGES_MAX &&
             checkpoint(store, &why) != 0)
             die(&why);
@@ -228,7 +254,7 @@ static void *run(void *data)
     pthread_mutex_lock(&store->lock);
     store->ended = true;
     pthread_mutex_unlock(&store->lock);
-    uv_async_send(&store->async);
+    wake_loop(store);
     return NULL;
 }
 
@@ -236,13 +262,14 @@ static void *run(void *data)
 
 static void on_closed(uv_handle_t *handle)
 {
-    struct store *store = container_of(handle, struct store, async);
+    struct store *store = container_of(handle, struct store, wake);
     void (*closed)(void *data) = store->closed;
     void *data = store->closed_data;
 
     pthread_join(store->thread, NULL);
     pthread_mutex_destroy(&store->lock);
     pthread_cond_destroy(&store->work);
+    fd_close(&store->wake_fd);
     free(store->waiting.requests);
     free(store->finished.requests);
     free(store->delivering.requests);
@@ -250,11 +277,15 @@ static void on_closed(uv_handle_t *handle)
     closed(data);
 }
 
-static void on_finished(uv_async_t *async)
+static void on_finished(uv_poll_t *wake, int status, int events)
 {
-    struct store *store = container_of(async, struct store, async);
+    struct store *store = container_of(wake, struct store, wake);
+    eventfd_t count;
     bool ended;
 
+    (void)status;
+    (void)events;
+    (void)eventfd_read(store->wake_fd, &count);
     pthread_mutex_lock(&store->lock);
     queue_swap(&store->finished, &store->delivering);
     ended = store->ended;
@@ -273,8 +304,8 @@ static void on_finished(uv_async_t *async)
         }
     }
     store->delivering.count = 0;
-    if (ended && !uv_is_closing((uv_handle_t *)async))
-        uv_close((uv_handle_t *)async, on_closed);
+    if (ended && !uv_is_closing((uv_handle_t *)wake))
+        uv_close((uv_handle_t *)wake, on_closed);
 }
 
 static void submit(struct store *store, const struct request *request)
@@ -359,8 +390,10 @@ void store_start(struct store *store, uv_loop_t *loop)
     pthread_mutex_init(&store->lock, NULL);
     pthread_cond_init(&store->work, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    result = uv_async_init(loop, &store->async, on_finished);
+    store->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    result = uv_poll_init(loop, &store->wake, store->wake_fd);
     assert(result == 0);
+    uv_poll_start(&store->wake, UV_READABLE, on_finished);
     result = start_thread(store);
     assert(result == 0);
 }

@@ -35,6 +35,7 @@ enum {
     PAGE_MIN_BYTES = 512,
     PAGE_MAX_BYTES = 65536,
     CHUNK_BYTES = 64 << 10,
+    ZEROS_BYTES = 4096,
 };
 
 static const uint32_t MAGIC = 0x377f0682; /* + 1: sums of big-endian words */
@@ -265,11 +266,26 @@ static int examine(struct store_wal *wal, struct error *why)
     return rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why);
 }
 
+/* A page at a time: ext4 walks all blocks of a folio of the page cache at each
+ * write to it, and a folio is as large as the write that made it. */
+static int write_zeros(int fd, uint64_t length, struct error *why)
+{
+    static const uint8_t zeros[ZEROS_BYTES];
+
+    for (uint64_t left = length; left > 0;) {
+        size_t part = left < sizeof zeros ? (size_t)left : sizeof zeros;
+
+        if (fd_write_all(fd, zeros, part, why) != 0)
+            return why->code;
+        left -= part;
+    }
+    return 0;
+}
+
 /* Overwrite a retired log with zeros, which SQLite ignores, and make it
  * `length` at least. A full disk can do without the length. */
 static int clear(struct store_wal *wal, size_t length, struct error *why)
 {
-    CLEANUP(free_pointer) uint8_t *zeros = NULL;
     struct stat info;
     size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
 
@@ -279,9 +295,8 @@ static int clear(struct store_wal *wal, size_t length, struct error *why)
         header = (size_t)info.st_size;
     if ((uint64_t)info.st_size > length)
         length = (size_t)info.st_size;
-    zeros = memory_new(length);
-    if (fd_write_all(wal->fd, zeros, header, why) != 0 ||
-        (fd_write_all(wal->fd, zeros, length - header, why) != 0 &&
+    if (write_zeros(wal->fd, header, why) != 0 ||
+        (write_zeros(wal->fd, length - header, why) != 0 &&
          why->code != ERROR_RESOURCE_EXHAUSTED))
         return error_wrap(why, "%s", wal->path);
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);

@@ -18,6 +18,9 @@
 /* A record's plaintext (RFC 8446 section 5.1). */
 enum { RECORD_MAX_BYTES = 16384 };
 
+/* Decrypted at once. */
+enum { PORTION_MIN_BYTES = 256 };
+
 struct tls {
     SSL *ssl;
     const uint8_t *in; /* borrowed: what is left of tls_receive()'s bytes */
@@ -246,16 +249,28 @@ static int handshake(struct tls *tls, struct error *why)
     return explain(tls, why);
 }
 
+/* How much to ask for: hardly more than there can be, as most records are small
+ * and large memory is slow to come by. */
+static size_t portion(const struct tls *tls)
+{
+    size_t most = tls->in_length + (size_t)SSL_pending(tls->ssl);
+
+    if (most < PORTION_MIN_BYTES)
+        return PORTION_MIN_BYTES;
+    return most < RECORD_MAX_BYTES ? most : RECORD_MAX_BYTES;
+}
+
 static int decrypt(struct tls *tls, struct buffer *plain, struct error *why)
 {
     for (;;) {
-        uint8_t *room = buffer_reserve(plain, RECORD_MAX_BYTES);
+        size_t size = portion(tls);
+        uint8_t *room = buffer_reserve(plain, size);
         size_t length;
 
         if (!room)
             return error_set(why, ERROR_RESOURCE_EXHAUSTED,
                              "decrypted bytes exceed %zu", plain->limit);
-        if (SSL_read_ex(tls->ssl, room, RECORD_MAX_BYTES, &length) == 1) {
+        if (SSL_read_ex(tls->ssl, room, size, &length) == 1) {
             buffer_extend(plain, length);
             continue;
         }

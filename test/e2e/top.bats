@@ -92,7 +92,10 @@ is_used() { # LOW POD WHAT HIGH
         skip "no knode n2 to stop"
     run --separate-stderr kctl top pods --timeout 3s
     kill -CONT "$(pgrep -f "knode .*--name n2 .*$WORK/cluster")"
-    [ "$status" = 0 ]
+    [ "$status" = 0 ] || {
+        echo "exit code $status: $stderr$output" >&2
+        return 1
+    }
     [[ $output == *here-1* ]]
     [[ $stderr == *"n2 is not measured"* ]]
 }
