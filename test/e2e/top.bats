@@ -90,7 +90,7 @@ is_used() { # LOW POD WHAT HIGH
     kctl schedule "$IMAGE" --cpu 100m --mem 64M --name there --node n2 -- sleep 1000
     kill -STOP "$(pgrep -f "knode .*--name n2 .*$WORK/cluster")" 2>/dev/null ||
         skip "no knode n2 to stop"
-    run --separate-stderr kctl top pods --timeout 3s
+    run --separate-stderr kctl top pods --timeout 5s
     kill -CONT "$(pgrep -f "knode .*--name n2 .*$WORK/cluster")"
     [ "$status" = 0 ] || {
         echo "exit code $status: $stderr$output" >&2
