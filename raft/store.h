@@ -103,8 +103,9 @@ struct store_compaction {
  * with writes. As store_submit() otherwise. */
 void store_compact(struct store *store, struct store_compaction *compaction);
 
-/* Bytes left on the store's disk, as of one of the last transactions or, where
- * they were fewer than the reserve then, as of now. */
+/* Bytes left on the store's disk, as of a transaction that ended not more than
+ * some ms before the last one or, where they were fewer than the reserve then,
+ * as of now. */
 uint64_t store_free_bytes(struct store *store, uint64_t reserve_bytes);
 
 /* Finish what was submitted, then close one that was started. */

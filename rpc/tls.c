@@ -18,7 +18,7 @@
 /* A record's plaintext (RFC 8446 section 5.1). */
 enum { RECORD_MAX_BYTES = 16384 };
 
-/* Decrypted at once. */
+/* What OpenSSL is asked to decrypt at once, at least. */
 enum { PORTION_MIN_BYTES = 256 };
 
 struct tls {
