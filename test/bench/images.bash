@@ -5,7 +5,7 @@ part() { awk -v part="$1" -v of="$2" 'BEGIN {printf "%.0f", of / part}'; }
 
 measure_images() {
     local peer
-    RUNS=${RUNS:-3} test/bench/image >>"$log"
+    RUNS=${RUNS:-5} test/bench/image >>"$log"
     peer=$(said 'containerd gzip' median)
     figure '200 MB image of 6 gzip layers, pull and unpack' \
         "$(said 'kontor gzip' median) ms" "<= $(part 2 "$peer") ms" \
