@@ -18,6 +18,9 @@
 
 enum { OUR_ID = 2, STEPS_MAX = 60, STEPS_PLANNED = 14 };
 
+/* Each page is an operation, and faults are to hit all others as often. */
+enum { PREPARED_BYTES = 3 * 4096 };
+
 static uint64_t below(struct torture *torture, uint64_t bound)
 {
     return random_below(&torture->random, bound);
@@ -87,7 +90,7 @@ static bool try_open(struct torture *torture, struct error *why)
     struct store_options options = {
         .folder = DISK_FOLDER,
         .self = "m2",
-        .prepared_bytes = STORE_PREPARED_BYTES,
+        .prepared_bytes = PREPARED_BYTES,
         .id = OUR_ID,
         .configuration = torture->members[0],
     };
