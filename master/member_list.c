@@ -1,6 +1,7 @@
 #include "master/member_list.h"
 
 #include "base/memory.h"
+#include "rpc/address.h"
 
 #include <string.h>
 
@@ -13,11 +14,15 @@ int member_list_parse(struct member_list *list, const char *text,
     for (char *item = strtok_r(list->text, ",", &rest); item;
          item = strtok_r(NULL, ",", &rest)) {
         char *equals = strchr(item, '=');
+        struct address address;
 
-        if (!equals || equals == item || equals[1] == '\0')
+        if (!equals || equals == item)
             return error_set(why, ERROR_INVALID_ARGUMENT,
                              "--members: \"%s\" should be NAME=HOST:PORT",
                              item);
+        if (address_parse(equals + 1, &address, why) != 0)
+            return error_wrap(why, "--members: %.*s", (int)(equals - item),
+                              item);
         if (list->count == RAFT_MEMBERS_MAX)
             return error_set(why, ERROR_INVALID_ARGUMENT,
                              "--members: more than %d", RAFT_MEMBERS_MAX);

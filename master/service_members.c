@@ -5,7 +5,9 @@
 #include "master/service.h"
 
 #include "base/memory.h"
+#include "master/cluster_names.h"
 #include "raft/replica_members.h"
+#include "rpc/address.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -199,9 +201,29 @@ static void judge_addition(struct change *change,
         propose_change(change, &wanted, answer_added);
 }
 
-void service_add_master(struct call *call, const ProtobufCMessage *request)
+/* What --members of kmaster cannot say could never be started. */
+static int check_addition(const Kontor__V1__AddMasterRequest *request,
+                          struct error *why)
 {
-    ask(call, request, judge_addition);
+    struct address address;
+
+    if (!node_name_valid(request->name))
+        return error_set(why, ERROR_INVALID_ARGUMENT,
+                         "name \"%.80s\" cannot be a master's name",
+                         request->name);
+    return address_parse(request->address, &address, why);
+}
+
+void service_add_master(struct call *call, const ProtobufCMessage *message)
+{
+    const Kontor__V1__AddMasterRequest *request =
+        (const Kontor__V1__AddMasterRequest *)message;
+    struct error why;
+
+    if (check_addition(request, &why) == 0)
+        ask(call, message, judge_addition);
+    else
+        service_fail(call, &why);
 }
 
 static void answer_removed(struct call *call, uint64_t index)

@@ -2,6 +2,8 @@
  * node reports, to a real master that leads alone: each is answered, and the
  * state can be saved and loaded after it.
  *
+ * A backup has no arguments, and forks: it is not asked for.
+ *
  * The input is a list: what it is (a method of Cluster, or something the node
  * says), who calls, the length of a message in two bytes, and the message. Each
  * input begins with a state of node n1 alone. */
@@ -9,7 +11,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "master/service.h"
+#include "raft/replica_members.h"
 #include "raft/replica_state.h"
+#include "rpc/address.h"
 #include "test/unit/master_world.h"
 
 #include <assert.h>
@@ -148,12 +152,18 @@ static void on_ended(struct call *call, const struct error *why)
     asked->call = NULL;
 }
 
-/* A master that was added would be reached for, wherever that is; a backup has
- * no arguments. */
-static bool is_left_out(const struct method *method)
+/* A master that was added would be reached for, wherever that is: those get an
+ * address at which nobody listens. A name or an address that is refused stays
+ * as it is. */
+static void make_harmless(Kontor__V1__AddMasterRequest *request)
 {
-    return strcmp(method->name, "AddMaster") == 0 ||
-           strcmp(method->name, "Backup") == 0;
+    struct address address;
+    struct error why;
+
+    if (address_parse(request->address, &address, &why) != 0)
+        return;
+    free(request->address);
+    request->address = memory_string("127.0.0.1:1");
 }
 
 static void ask(struct asked *asked, const struct method *method, uint8_t who,
@@ -189,6 +199,8 @@ static void call_method(struct asked *asked, const struct method *method,
 
     if (!message)
         return;
+    if (message->descriptor == &kontor__v1__add_master_request__descriptor)
+        make_harmless((Kontor__V1__AddMasterRequest *)(void *)message);
     ask(asked, method, who, message);
     protobuf_c_message_free_unpacked(message, NULL);
 }
@@ -249,24 +261,49 @@ static void check_state(void)
     cluster_free(loaded);
 }
 
+static const struct method *method_of(const char *name)
+{
+    const struct method *method = cluster_service.methods;
+
+    while (strcmp(method->name, name) != 0)
+        method++;
+    return method;
+}
+
 static void register_node(void)
 {
     Kontor__V1__RegisterNodeRequest request =
         KONTOR__V1__REGISTER_NODE_REQUEST__INIT;
     Kontor__V1__Resources capacity = KONTOR__V1__RESOURCES__INIT;
     struct asked asked = {0};
-    const struct method *method = cluster_service.methods;
 
-    while (strcmp(method->name, "RegisterNode") != 0)
-        method++;
     capacity.cpu_milli = 4000;
     capacity.memory_bytes = UINT64_C(4) << 30;
     request.name = (char[]){"n1"};
     request.address = memory_string(all.node_address);
     request.capacity = &capacity;
-    ask(&asked, method, 2, &request.base);
+    ask(&asked, method_of("RegisterNode"), 2, &request.base);
     await(&asked, 1);
     free(request.address);
+}
+
+/* Members are no part of the state that each input begins with. */
+static void remove_masters(void)
+{
+    const struct world_master *own = &world.masters[0];
+    const Kontor__V1__RaftConfiguration *members;
+
+    while ((members = replica_members(own->master->replica))->n_members > 1) {
+        Kontor__V1__RemoveMasterRequest request =
+            KONTOR__V1__REMOVE_MASTER_REQUEST__INIT;
+        struct asked asked = {0};
+        bool first = strcmp(members->members[0]->name, own->name) == 0;
+
+        request.name = memory_string(members->members[first]->name);
+        ask(&asked, method_of("RemoveMaster"), 0, &request.base);
+        await(&asked, 1);
+        free(request.name);
+    }
 }
 
 /* ---- the whole ---- */
@@ -328,7 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         else if (what == SAY_LIST)
             set_list(bytes, part);
         else if (what < cluster_service.method_count &&
-                 !is_left_out(&cluster_service.methods[what]))
+                 &cluster_service.methods[what] != method_of("Backup"))
             call_method(&asked[count++], &cluster_service.methods[what], who,
                         bytes, part);
         if (who & 0x80) /* else it comes together with the next */
@@ -338,5 +375,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     }
     await(asked, count);
     check_state();
+    remove_masters();
     return 0;
 }

@@ -568,30 +568,6 @@ static void a_node_that_is_away_is_named_by_a_follower_too(void **state)
     expect_refused(why, ERROR_UNAVAILABLE, "node n1 cannot be reached");
 }
 
-/* "That one is there" was true when the others were heard last; they may have
- * removed it since. */
-static void a_leader_that_is_alone_says_nothing_of_members(void **state)
-{
-    Kontor__V1__AddMasterRequest request = KONTOR__V1__ADD_MASTER_REQUEST__INIT;
-    struct error why;
-    unsigned leader, other;
-
-    (void)state;
-    world_start(3, 3);
-    leader = world_leader();
-    other = (leader + 1) % 3;
-    admin = world_channel(leader, "admin");
-    request.name = world.masters[other].name;
-    request.address = world.masters[other].address;
-    kontor__v1__add_master_response__free_unpacked(
-        world_call(admin, "AddMaster", &request.base, &why), NULL);
-    assert_int_equal(why.code, 0);
-    world_master_stop(other);
-    world_master_stop((leader + 2) % 3);
-    assert_null(world_call(admin, "AddMaster", &request.base, &why));
-    expect_refused(why, ERROR_UNAVAILABLE, "no leader");
-}
-
 static void without_a_leader_a_call_waits_a_while(void **state)
 {
     Kontor__V1__MastersRequest request = KONTOR__V1__MASTERS_REQUEST__INIT;
@@ -682,8 +658,6 @@ int main(void)
         cmocka_unit_test_teardown(any_master_takes_a_call, world_tear_down),
         cmocka_unit_test_teardown(
             a_node_that_is_away_is_named_by_a_follower_too, world_tear_down),
-        cmocka_unit_test_teardown(
-            a_leader_that_is_alone_says_nothing_of_members, world_tear_down),
         cmocka_unit_test_teardown(calls_that_wait_are_bounded_in_bytes,
                                   world_tear_down),
         cmocka_unit_test_teardown(without_a_leader_a_call_waits_a_while,
