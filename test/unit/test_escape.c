@@ -386,15 +386,15 @@ static void who_may_mount_opens_no_device(void **state)
 {
     (void)state;
     make_probed_pod(
-        "cd /tmp && mkdir t g d m && mkfifo said && mount -t tmpfs t t && "
-        "mknod t/disk b 7 0; mknod t/null c 1 3; "
+        "exec 2>&1; cd /tmp && mkdir t g d m && mkfifo said && "
+        "mount -t tmpfs t t && mknod t/disk b 7 0; mknod t/null c 1 3; "
         "{ mount -t cgroup2 g g; mount -t cgroup -o devices d d; "
         "for group in g d; do echo 0 >$group/cgroup.procs; "
         "echo a >$group/devices.allow; "
         "echo 'b *:* rwm' >$group/devices.allow; done; } 2>/dev/null; "
         "echo own $(probe open t/null) $(probe open /dev/null) "
         "$(probe open /dev/ptmx); "
-        "echo disk $(probe open t/disk); mount -t ext4 t/disk m 2>&1; "
+        "echo disk $(probe open t/disk); mount -t ext4 t/disk m; "
         "mount -t devtmpfs t t; echo all $(probe open t/kmsg); "
         "echo executed $(cat said)");
     pod->bundle->containers[0]->cap_add =
