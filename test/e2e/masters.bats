@@ -102,6 +102,8 @@ join() { # NAME PORT
     [[ $output == *'no master is called "m9"'* ]]
     expect 5 masters add "$(leader)" 127.0.0.1:1
     [[ $output == *"is one of the masters already"* ]]
+    expect 2 masters add m5 10.0.0.5
+    [[ $output == *'"10.0.0.5": not HOST:PORT'* ]]
     for other in m1 m2 m3; do
         [ -z "$(masters $other role)" ] || [ "$other" = "$(leader)" ] || break
     done
