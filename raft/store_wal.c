@@ -268,35 +268,44 @@ static int examine(struct store_wal *wal, struct error *why)
 
 /* A page at a time: ext4 walks all blocks of a folio of the page cache at each
  * write to it, and a folio is as large as the write that made it. */
-static int write_zeros(int fd, uint64_t length, struct error *why)
+static int write_zeros(const struct store_wal *wal, uint64_t from, uint64_t to,
+                       struct error *why)
 {
     static const uint8_t zeros[ZEROS_BYTES];
 
-    for (uint64_t left = length; left > 0;) {
-        size_t part = left < sizeof zeros ? (size_t)left : sizeof zeros;
+    if (lseek(wal->fd, (off_t)from, SEEK_SET) < 0)
+        return error_errno(why, "seek");
+    for (uint64_t at = from; at < to;) {
+        size_t part = to - at < sizeof zeros ? to - at : sizeof zeros;
 
-        if (fd_write_all(fd, zeros, part, why) != 0)
+        if (fd_write_all(wal->fd, zeros, part, why) != 0)
             return why->code;
-        left -= part;
+        at += part;
     }
     return 0;
 }
 
 /* Overwrite a retired log with zeros, which SQLite ignores, and make it
- * `length` at least. A full disk can do without the length. */
-static int clear(struct store_wal *wal, size_t length, struct error *why)
+ * `length` at least. A full disk can do without the length. The first frame's
+ * header goes before the log's: where a write ends half way, the log is still
+ * told by its mark, or no frame has a salt. */
+static int clear(struct store_wal *wal, uint64_t length, struct error *why)
 {
     struct stat info;
-    size_t header = HEADER_BYTES + FRAME_HEADER_BYTES;
+    uint64_t header = HEADER_BYTES;
+    uint64_t start = HEADER_BYTES + FRAME_HEADER_BYTES;
 
-    if (fstat(wal->fd, &info) != 0 || lseek(wal->fd, 0, SEEK_SET) < 0)
-        return error_errno(why, "seek %s", wal->path);
-    if ((uint64_t)info.st_size < header)
-        header = (size_t)info.st_size;
+    if (fstat(wal->fd, &info) != 0)
+        return error_errno(why, "stat %s", wal->path);
+    if ((uint64_t)info.st_size < start)
+        start = (uint64_t)info.st_size;
+    if (start < header)
+        header = start;
     if ((uint64_t)info.st_size > length)
-        length = (size_t)info.st_size;
-    if (write_zeros(wal->fd, header, why) != 0 ||
-        (write_zeros(wal->fd, length - header, why) != 0 &&
+        length = (uint64_t)info.st_size;
+    if (write_zeros(wal, header, start, why) != 0 ||
+        write_zeros(wal, 0, header, why) != 0 ||
+        (write_zeros(wal, start, length, why) != 0 &&
          why->code != ERROR_RESOURCE_EXHAUSTED))
         return error_wrap(why, "%s", wal->path);
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync %s", wal->path);

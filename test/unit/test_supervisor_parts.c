@@ -455,7 +455,7 @@ static int where_is(int fd)
  * taken by the kernel inside the root, so there is no moment for it. */
 static void a_folder_that_becomes_a_link_leads_no_way_out(void **state)
 {
-    enum { ENOUGH = 300, TRIES_MAX = 1000000 };
+    enum { ENOUGH = 20000, TRIES_MAX = 10000000 };
     unsigned seen[2] = {0, 0};
     struct error why;
     int root;

@@ -29,7 +29,7 @@ static const struct {
     {26, "a log is written again before it is recovered"},
     {174, "the folder is synced at each opening"},
     {187, "a retired log is not recovered"},
-    {14245, "the mark is synced before a checkpoint"},
+    {14245, "the first frame is cleared before the log's header"},
 };
 
 struct session {
