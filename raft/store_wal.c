@@ -292,17 +292,16 @@ static int write_zeros(const struct store_wal *wal, uint64_t from, uint64_t to,
 static int clear(struct store_wal *wal, uint64_t length, struct error *why)
 {
     struct stat info;
-    uint64_t header = HEADER_BYTES;
-    uint64_t start = HEADER_BYTES + FRAME_HEADER_BYTES;
+    uint64_t size, header, start;
 
     if (fstat(wal->fd, &info) != 0)
         return error_errno(why, "stat %s", wal->path);
-    if ((uint64_t)info.st_size < start)
-        start = (uint64_t)info.st_size;
-    if (start < header)
-        header = start;
-    if ((uint64_t)info.st_size > length)
-        length = (uint64_t)info.st_size;
+    size = (uint64_t)info.st_size;
+    header = size < HEADER_BYTES ? size : HEADER_BYTES;
+    start =
+        size < header + FRAME_HEADER_BYTES ? size : header + FRAME_HEADER_BYTES;
+    if (size > length)
+        length = size;
     if (write_zeros(wal, header, start, why) != 0 ||
         write_zeros(wal, 0, header, why) != 0 ||
         (write_zeros(wal, start, length, why) != 0 &&

@@ -18,7 +18,7 @@
 
 enum { SALT_AT = 16 }; /* in the log's header */
 
-static char folder[64]; /* of "live" and "image" */
+static char folder[64]; /* of the stores */
 
 static int make_folder(void **state)
 {
