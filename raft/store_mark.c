@@ -1,4 +1,8 @@
-/* store_mark.c - one record: salt (8), frames (8), CRC-32 of both (4). */
+/* store_mark.c - two records, each: salt (8), frames (8), its number (8),
+ * CRC-32 of all that (4).
+ *
+ * Invariant: one of them is on the disk, and what is written goes to the other,
+ * so that a crash that tears it leaves the one before. */
 #include "raft/store_mark.h"
 
 #include "base/fd.h"
@@ -9,7 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUMMED_BYTES = STORE_SALT_BYTES + 8, RECORD_BYTES = SUMMED_BYTES + 4 };
+enum {
+    FRAMES = STORE_SALT_BYTES,
+    NUMBER = FRAMES + 8,
+    SUMMED_BYTES = NUMBER + 8,
+    RECORD_BYTES = SUMMED_BYTES + 4,
+    APART_BYTES = 4096, /* no disk has larger sectors */
+};
 
 static void put_number(uint8_t *at, uint64_t number, unsigned length)
 {
@@ -17,33 +27,77 @@ static void put_number(uint8_t *at, uint64_t number, unsigned length)
         at[i] = (uint8_t)(number >> (8 * i));
 }
 
+static uint64_t get_number(const uint8_t *at)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < 8; i++)
+        number |= (uint64_t)at[i] << (8 * i);
+    return number;
+}
+
+static off_t place(uint64_t number)
+{
+    return (off_t)(number % 2 * APART_BYTES);
+}
+
 static void encode(const struct store_mark *mark, uint8_t record[RECORD_BYTES])
 {
     memcpy(record, mark->salt, STORE_SALT_BYTES);
-    put_number(record + STORE_SALT_BYTES, mark->frames, 8);
+    put_number(record + FRAMES, mark->frames, 8);
+    put_number(record + NUMBER, mark->number, 8);
     put_number(record + SUMMED_BYTES, crc32_gzip_refl(0, record, SUMMED_BYTES),
                4);
 }
 
-static void decode(struct store_mark *mark, const uint8_t record[RECORD_BYTES])
+static int write_record(const struct store_mark *mark, struct error *why)
+{
+    uint8_t record[RECORD_BYTES];
+
+    encode(mark, record);
+    if (pwrite(mark->fd, record, sizeof record, place(mark->number)) !=
+        RECORD_BYTES)
+        return error_errno(why, "write the mark");
+    return 0;
+}
+
+/* The record that is of even numbers, or of odd ones, if it is whole and newer
+ * than what `mark` is. */
+static int read_record(struct store_mark *mark, unsigned odd, struct error *why)
 {
     struct store_mark read = {.fd = mark->fd, .known = true};
-    uint8_t same[RECORD_BYTES];
+    uint8_t record[RECORD_BYTES], same[RECORD_BYTES];
+    ssize_t got = pread(mark->fd, record, sizeof record, place(odd));
 
+    if (got < 0)
+        return error_errno(why, "read the mark");
+    if (got != RECORD_BYTES)
+        return 0;
     memcpy(read.salt, record, STORE_SALT_BYTES);
-    for (unsigned i = 0; i < 8; i++)
-        read.frames |= (uint64_t)record[STORE_SALT_BYTES + i] << (8 * i);
+    read.frames = get_number(record + FRAMES);
+    read.number = get_number(record + NUMBER);
     encode(&read, same);
-    if (memcmp(record, same, RECORD_BYTES) == 0)
+    if (memcmp(record, same, RECORD_BYTES) == 0 && read.number % 2 == odd &&
+        read.number > mark->number)
         *mark = read;
+    return 0;
+}
+
+/* What an earlier process could not sync is in the page cache alone. */
+static int recover(struct store_mark *mark, struct error *why)
+{
+    if (!mark->known)
+        return 0;
+    mark->unsynced = true;
+    if (write_record(mark, why) != 0)
+        return why->code;
+    return store_mark_sync(mark, why);
 }
 
 int store_mark_open(struct store_mark *mark, const char *path,
                     struct error *why)
 {
-    uint8_t record[RECORD_BYTES];
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    ssize_t got;
 
     *mark = (struct store_mark){
         .fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
@@ -54,11 +108,9 @@ int store_mark_open(struct store_mark *mark, const char *path,
                    ? error_set(why, ERROR_FAILED_PRECONDITION,
                                "%s: another process has it open", path)
                    : error_errno(why, "lock %s", path);
-    got = pread(mark->fd, record, sizeof record, 0);
-    if (got < 0)
-        return error_errno(why, "read %s", path);
-    if (got == RECORD_BYTES)
-        decode(mark, record);
+    if (read_record(mark, 0, why) != 0 || read_record(mark, 1, why) != 0 ||
+        recover(mark, why) != 0)
+        return error_wrap(why, "%s", path);
     return 0;
 }
 
@@ -69,15 +121,12 @@ void store_mark_close(struct store_mark *mark)
 
 int store_mark_set(struct store_mark *mark, uint64_t frames, struct error *why)
 {
-    uint8_t record[RECORD_BYTES];
-
+    if (!mark->unsynced)
+        mark->number++;
     mark->frames = frames;
     mark->known = true;
     mark->unsynced = true;
-    encode(mark, record);
-    if (pwrite(mark->fd, record, sizeof record, 0) != RECORD_BYTES)
-        return error_errno(why, "write the mark");
-    return 0;
+    return write_record(mark, why);
 }
 
 int store_mark_sync(struct store_mark *mark, struct error *why)

@@ -6,7 +6,7 @@
  * file beside it, raft.db-mark, names the log and how many of its frames were
  * reported. It is written after they were synced, so it never claims too much,
  * and is itself synced later, so it costs a commit nothing: until then a power
- * cut may bring an older one back. */
+ * cut may bring back what was synced before, and no older one. */
 #pragma once
 
 #include "base/error.h"
@@ -22,6 +22,7 @@ struct store_mark {
     bool unsynced;
     uint8_t salt[STORE_SALT_BYTES]; /* of the log that is meant */
     uint64_t frames;                /* 0: raft.db has all of it */
+    uint64_t number;                /* of what was synced, and this if not */
 };
 
 /* Open or create `path`, lock it for this process, and read it.

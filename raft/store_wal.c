@@ -12,7 +12,9 @@
  * 1. A mark names the log whose header is on the disk, or the one before it
  *    with no frames: it is retired, and that synced, before a header is
  *    written; SQLite syncs the header before the first frame.
- * 2. A log that is marked as retired is never recovered. */
+ * 2. A log that is marked as retired is never recovered.
+ * 3. Transactions that no synced mark has are told apart by their ends alone;
+ *    one whose end could not be told has a mark that is synced (is_split). */
 #include "raft/store_wal.h"
 
 #include "base/fd.h"
@@ -107,18 +109,25 @@ static bool salt_is_ours(const uint8_t *salt, const uint8_t *ours)
     return memcmp(salt, ours, 4) == 0 || memcmp(salt + 4, ours + 4, 4) == 0;
 }
 
-/* Does the `i`th frame, of this log though damaged, end a transaction? If its
- * size and its salt are in different sectors, the size may be left over from
- * another log where a crash lost the one and not the other. */
-static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i,
-                      size_t frame_bytes)
+/* Is the size in the `i`th frame's header in another sector than its salt? A
+ * crash may lose one of them and not the other, and then the size is of another
+ * log. */
+static bool is_split(uint64_t i, size_t frame_bytes)
 {
     uint64_t at = HEADER_BYTES + (i - 1) * frame_bytes;
 
+    return (at + FRAME_SIZE) / SECTOR_BYTES !=
+           (at + FRAME_SALT + STORE_SALT_BYTES - 1) / SECTOR_BYTES;
+}
+
+/* Does the `i`th frame, of this log though damaged, end a transaction? Those
+ * that cannot be told are marked (store_wal_note). */
+static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i,
+                      size_t frame_bytes)
+{
     return big_endian(frame + FRAME_SIZE) != 0 &&
            salt_is_ours(frame + FRAME_SALT, header + HEADER_SALT) &&
-           (at + FRAME_SIZE) / SECTOR_BYTES ==
-               (at + FRAME_SALT + STORE_SALT_BYTES - 1) / SECTOR_BYTES;
+           !is_split(i, frame_bytes);
 }
 
 /* What stands in the log. */
@@ -236,6 +245,14 @@ static int rewrite(const struct store_wal *wal, uint64_t length,
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync");
 }
 
+/* The mark is to be of the log that begins with it. */
+static void take_header(struct store_wal *wal,
+                        const uint8_t header[HEADER_BYTES])
+{
+    memcpy(wal->mark.salt, header + HEADER_SALT, STORE_SALT_BYTES);
+    wal->frame_bytes = FRAME_HEADER_BYTES + big_endian(header + 8);
+}
+
 /* Judge it, and sync what SQLite is to recover; the header in any case, as the
  * mark will name it. */
 static int examine(struct store_wal *wal, struct error *why)
@@ -261,9 +278,11 @@ static int examine(struct store_wal *wal, struct error *why)
     if (survey_frames(wal, start, sum, &survey, why) != 0 ||
         judge_frames(&wal->mark, start, &survey, why) != 0)
         return why->code;
-    memcpy(wal->mark.salt, start + HEADER_SALT, STORE_SALT_BYTES);
+    take_header(wal, start);
     wal->needed = survey.whole > 0;
-    return rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why);
+    if (rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why) != 0)
+        return why->code;
+    return store_wal_note(wal, survey.whole, why);
 }
 
 /* A page at a time: ext4 walks all blocks of a folio of the page cache at each
@@ -340,14 +359,19 @@ void store_wal_close(struct store_wal *wal)
 int store_wal_note(struct store_wal *wal, uint64_t frames, struct error *why)
 {
     struct store_mark *mark = &wal->mark;
+    uint8_t header[HEADER_BYTES];
 
     if (frames == mark->frames)
         return 0;
-    if (mark->frames == 0 && pread(wal->fd, mark->salt, STORE_SALT_BYTES,
-                                   HEADER_SALT) != STORE_SALT_BYTES)
-        return error_errno(why, "read %s", wal->path);
+    if (mark->frames == 0) {
+        if (pread(wal->fd, header, sizeof header, 0) != sizeof header)
+            return error_errno(why, "read %s", wal->path);
+        take_header(wal, header);
+    }
     wal->needed = true;
-    return store_mark_set(mark, frames, why);
+    if (store_mark_set(mark, frames, why) != 0)
+        return why->code;
+    return is_split(frames, wal->frame_bytes) ? store_mark_sync(mark, why) : 0;
 }
 
 int store_wal_settle(struct store_wal *wal, struct error *why)

@@ -18,7 +18,8 @@ struct store_wal {
     int fd;
     char *path; /* owned */
     struct store_mark mark;
-    bool needed; /* raft.db may lack what the log holds */
+    size_t frame_bytes; /* of the log that is marked */
+    bool needed;        /* raft.db may lack what the log holds */
 };
 
 /* Open or create `path`-wal and `path`-mark, before SQLite does. DATA_LOSS
@@ -34,7 +35,7 @@ int store_wal_open(struct store_wal *wal, const char *path,
 void store_wal_close(struct store_wal *wal);
 
 /* Transactions up to `frames`, counted from the log's beginning, are synced,
- * and are about to be reported. */
+ * and are about to be reported. One sync for about one call in 64. */
 int store_wal_note(struct store_wal *wal, uint64_t frames, struct error *why);
 
 /* Make what was noted proof against a power cut. One sync, if anything is

@@ -17,6 +17,8 @@
 #include <cmocka.h>
 
 enum { SALT_AT = 16 }; /* in the log's header */
+/* Where the log's frame `i` begins, from 1. */
+#define FRAME_AT(i) (32 + ((i)-1) * (24 + 4096))
 
 static char folder[64]; /* of the stores */
 
@@ -137,6 +139,63 @@ static void a_header_that_rotted_is_told_from_a_torn_one(void **state)
     assert_non_null(strstr(why.message, "raft.db-wal: its header is damaged"));
 }
 
+/* Put entries from `index` on until the log has so many frames. */
+static uint64_t put_until(struct store_file *file, uint64_t index,
+                          unsigned frames)
+{
+    while (file->wal_pages < frames)
+        put_entry(file, index++);
+    assert_int_equal(file->wal_pages, frames);
+    return index;
+}
+
+/* Can a store be opened whose last transaction but one, of which the mark is
+ * lost, ends with the log's frame `end`, and has not all of its bytes? */
+static bool is_taken_for_torn(const char *name, unsigned end)
+{
+    struct store_content content = {0};
+    struct store_file file;
+    struct error why = {0};
+    char path[128];
+    uint64_t index;
+    int code;
+
+    open_file(&file, name);
+    index = put_until(&file, 1, end - 1);
+    snprintf(path, sizeof path, "%s/raft.db-mark", name);
+    copy(path, "mark");
+    put_entry(&file, index);
+    assert_int_equal(file.wal_pages, end);
+    put_entry(&file, index + 1);
+    snprintf(path, sizeof path, "%s.torn", name);
+    copy(name, path);
+    store_file_close(&file);
+
+    snprintf(path, sizeof path, "%s.torn/raft.db-mark", name);
+    copy("mark", path);
+    snprintf(path, sizeof path, "%s.torn/raft.db-wal", name);
+    flip_bit(path, FRAME_AT(end + 1) - 1);
+    snprintf(path, sizeof path, "%s.torn", name);
+    code = try_open(&file, path, &content, &why);
+    if (code) {
+        assert_int_equal(code, ERROR_DATA_LOSS);
+        return false;
+    }
+    assert_int_equal(content.entry_count, index - 1);
+    store_content_fini(&content);
+    store_file_close(&file);
+    return true;
+}
+
+/* Frame 42's header has its size, which is not 0 where a transaction ends, in
+ * one sector and its salt in the next: the size may be of another log. */
+static void an_end_that_may_be_of_another_log_is_none(void **state)
+{
+    (void)state;
+    assert_false(is_taken_for_torn("whole", 40));
+    assert_true(is_taken_for_torn("split", 42));
+}
+
 #define STORY(test) \
     cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
@@ -144,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_header_that_rotted_is_told_from_a_torn_one),
+        STORY(an_end_that_may_be_of_another_log_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,17 +19,25 @@ static const char *const fault_names[] = {
     [DISK_FULL] = "full",  [DISK_CUT] = "cut",
 };
 
+static const char *const theme_names[] = {
+    [TORTURE_DRAWN] = "drawn",
+    [TORTURE_RESTART] = "restart",
+    [TORTURE_CHECKPOINT] = "checkpoint",
+    [TORTURE_TAIL] = "tail",
+};
+
 /* Seeds that fail when a mend of the store is taken back, run whatever else
  * is; `make mutants` shows that they do. */
 static const struct {
     uint64_t seed;
     const char *mend;
 } regressions[] = {
-    {5, "damage to what the mark has is no torn tail"},
     {26, "a log is written again before it is recovered"},
     {174, "the folder is synced at each opening"},
     {187, "a retired log is not recovered"},
-    {14245, "the first frame is cleared before the log's header"},
+    {1060, "a mark is not written over the only one"},
+    {5702, "a mark that was read is written again and synced"},
+    {31675, "the first frame is cleared before the log's header"},
 };
 
 struct session {
@@ -84,9 +92,9 @@ static void explain(const struct session *session,
     run(&again, plan, STORY_TAIL);
     printf("seed %" PRIu64 " failed: %s\n", plan->seed, torture->story.failure);
     printf("replay: %s --seed %" PRIu64 " --fault %s --at %" PRIu64
-           "%s --story\n",
+           " --theme %s --story\n",
            session->program, plan->seed, fault_names[plan->only], plan->at,
-           plan->restarts ? " --restarts" : "");
+           theme_names[plan->theme]);
 }
 
 /* The same again, to the last operation. */
@@ -138,17 +146,32 @@ static void run_every_operation(struct session *session, uint64_t seed)
         }
 }
 
-/* The power goes while a start judges the log, marks and clears it. */
-static void run_restart(struct session *session, uint64_t seed)
+/* The power goes while a start judges the log, marks and clears it; within
+ * the first operations of a checkpoint, the second of which is past the mark's
+ * sync. */
+static void run_themes(struct session *session, uint64_t seed)
 {
-    enum { FIRST = 3, OPERATIONS = 4 };
+    static const struct {
+        enum torture_theme theme;
+        unsigned first;
+        unsigned operations;
+    } themes[] = {
+        {TORTURE_RESTART, 3, 4},
+        {TORTURE_CHECKPOINT, 2, 8},
+        {TORTURE_TAIL, 1, 1},
+    };
     struct torture torture;
-    const struct torture_plan plan = {.seed = seed,
-                                      .only = DISK_CUT,
-                                      .at = FIRST + seed % OPERATIONS,
-                                      .restarts = true};
 
-    run_plan(session, &plan, &torture);
+    for (size_t i = 0; i < ARRAY_LEN(themes); i++) {
+        const struct torture_plan plan = {
+            .seed = seed,
+            .only = DISK_CUT,
+            .at = themes[i].first + seed % themes[i].operations,
+            .theme = themes[i].theme,
+        };
+
+        run_plan(session, &plan, &torture);
+    }
 }
 
 static void summarise(const struct session *session)
@@ -167,14 +190,30 @@ static void summarise(const struct session *session)
            session->failed);
 }
 
-static bool parse_fault(const char *text, enum disk_fault *fault)
+/* Where `name` stands in `names`, or -1. */
+static int find(const char *const *names, size_t count, const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(fault_names); i++)
-        if (strcmp(text, fault_names[i]) == 0) {
-            *fault = (enum disk_fault)i;
-            return true;
-        }
-    return false;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void run_all(struct session *session, const struct seeds *range)
+{
+    struct torture_plan plan = {0};
+    struct torture torture;
+
+    run_every_operation(session, range->from);
+    for (size_t i = 0; i < ARRAY_LEN(regressions); i++) {
+        plan.seed = regressions[i].seed;
+        if (!run_plan(session, &plan, &torture))
+            printf("it guards: %s\n", regressions[i].mend);
+    }
+    for (plan.seed = range->from; plan.seed <= range->to; plan.seed++) {
+        run_plan(session, &plan, &torture);
+        run_themes(session, plan.seed);
+    }
 }
 
 static int run_one(const struct torture_plan *plan, bool story)
@@ -192,12 +231,13 @@ int main(int argc, char **argv)
 {
     const char *seeds = "1-400";
     const char *fault = "none";
+    const char *theme = "drawn";
+    int only, played;
     struct torture_plan plan = {0};
     struct session session = {.program = argv[0]};
     bool story = false;
     bool help = false;
     struct seeds range;
-    struct torture torture;
     struct operands operands;
     struct error why;
     const struct option table[] = {
@@ -206,8 +246,10 @@ int main(int argc, char **argv)
         {"fault", OPTION_STRING, &fault, "KIND",
          "one fault and no more: cut, write, sync, full"},
         {"at", OPTION_NUMBER, &plan.at, "N", "at the disk's Nth operation"},
-        {"restarts", OPTION_FLAG, &plan.restarts, NULL,
-         "a log that is started again, and the power at the Nth of a start"},
+        {"theme", OPTION_STRING, &theme, "NAME",
+         "what is played: drawn; restart, checkpoint, tail, where the power "
+         "cuts "
+         "the Nth operation"},
         {"story", OPTION_FLAG, &story, NULL, "tell all that happens in it"},
         {"v|verbose", OPTION_FLAG, &session.verbose, NULL,
          "a line for every run"},
@@ -222,10 +264,14 @@ int main(int argc, char **argv)
         options_print(table, stdout);
         return 0;
     }
-    if (!seeds_parse(seeds, &range) || !parse_fault(fault, &plan.only)) {
-        fprintf(stderr, "disk: --seeds FROM-TO, --fault KIND\n");
+    only = find(fault_names, ARRAY_LEN(fault_names), fault);
+    played = find(theme_names, ARRAY_LEN(theme_names), theme);
+    if (!seeds_parse(seeds, &range) || only < 0 || played < 0) {
+        fprintf(stderr, "disk: --seeds FROM-TO, --fault KIND, --theme NAME\n");
         return 2;
     }
+    plan.only = (enum disk_fault)only;
+    plan.theme = (enum torture_theme)played;
     /* Whole files come and go with each run: keep the memory. */
     mallopt(M_MMAP_THRESHOLD, 256 << 20);
     mallopt(M_TRIM_THRESHOLD, 256 << 20);
@@ -234,16 +280,7 @@ int main(int argc, char **argv)
     disk_register();
     if (plan.seed)
         return run_one(&plan, story);
-    run_every_operation(&session, range.from);
-    for (size_t i = 0; i < ARRAY_LEN(regressions); i++) {
-        plan.seed = regressions[i].seed;
-        if (!run_plan(&session, &plan, &torture))
-            printf("it guards: %s\n", regressions[i].mend);
-    }
-    for (plan.seed = range.from; plan.seed <= range.to; plan.seed++) {
-        run_plan(&session, &plan, &torture);
-        run_restart(&session, plan.seed);
-    }
+    run_all(&session, &range);
     summarise(&session);
     return session.failed ? 1 : 0;
 }

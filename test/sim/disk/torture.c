@@ -195,9 +195,9 @@ static void reopen(struct torture *torture)
 
 /* ---- steps ---- */
 
-static void rot(struct torture *torture)
+static void rot(struct torture *torture, const char *prefix)
 {
-    if (!disk_rot(torture->disk, ""))
+    if (!disk_rot(torture->disk, prefix))
         return;
     torture->rotten = true;
     torture->counts.rots++;
@@ -275,7 +275,7 @@ static void rot_steps(struct torture *torture)
 
     disk_fault(torture->disk, DISK_SOUND, 0);
     if (beneath && torture->open)
-        rot(torture);
+        rot(torture, "");
     for (uint64_t left = beneath ? below(torture, 8) : 0;
          left > 0 && torture->open && !torture->over; left--) {
         struct error why = {0};
@@ -286,7 +286,7 @@ static void rot_steps(struct torture *torture)
     if (torture->open)
         end_somehow(torture);
     if (!torture->rotten)
-        rot(torture);
+        rot(torture, "");
     for (unsigned again = 0;
          again < 2 && !torture->over && !story_failed(&torture->story);
          again++) {
@@ -304,6 +304,18 @@ static void rot_steps(struct torture *torture)
     }
 }
 
+static bool transact_times(struct torture *torture, unsigned times)
+{
+    struct error why = {0};
+
+    for (; times > 0; times--)
+        if (!torture_transact(torture, &why)) {
+            on_error(torture, &why); /* of a sound disk: that is a failure */
+            return false;
+        }
+    return true;
+}
+
 /* The header of the next log is in the page cache alone, as its sync failed;
  * the start that follows sees it, and the power goes: what was said of that
  * header must not let the older log come back. */
@@ -311,12 +323,11 @@ static void restart_log(struct torture *torture)
 {
     enum { TRANSACTIONS = 5 };
     struct error why = {0};
-    bool sound = true;
 
     reopen(torture);
-    for (unsigned i = 0; i < TRANSACTIONS; i++)
-        sound &= torture_transact(torture, &why);
-    if (!sound || store_file_checkpoint(&torture->file, &why) != 0) {
+    if (!transact_times(torture, TRANSACTIONS))
+        return;
+    if (store_file_checkpoint(&torture->file, &why) != 0) {
         on_error(torture, &why); /* of a sound disk: that is a failure */
         return;
     }
@@ -334,12 +345,64 @@ static void restart_log(struct torture *torture)
     reopen(torture);
 }
 
+/* The power goes in a checkpoint, of a store or of the start that recovers it:
+ * raft.db may lack a part of what the last transaction changed, which the log
+ * has, and of which the mark was synced. */
+static void cut_checkpoint(struct torture *torture)
+{
+    enum { TRANSACTIONS = 5, BEFORE_IT = 8 /* operations of a start */ };
+    struct error why = {0};
+
+    reopen(torture);
+    if (!transact_times(torture, TRANSACTIONS))
+        return;
+    if (one_in(torture, 2)) {
+        disk_fault(torture->disk, DISK_CUT, (unsigned)torture->plan.at - 1);
+        (void)store_file_checkpoint(&torture->file, &why);
+        if (torture->plan.at > 1)
+            torture->unsettled = false;
+    } else {
+        cut_power(torture);
+        disk_fault(torture->disk, DISK_CUT,
+                   BEFORE_IT + (unsigned)torture->plan.at - 1);
+        (void)try_open(torture, &why);
+    }
+    cut_power(torture);
+    disk_fault(torture->disk, DISK_SOUND, 0);
+    rot(torture, "raft.db-wal");
+    reopen(torture);
+}
+
+/* The power takes the mark of the last transactions, the first of which ends
+ * where the log alone does not tell it for sure (store_wal.c). */
+static void cut_tail(struct torture *torture)
+{
+    enum { TRANSACTIONS_MAX = 40, SPLIT_FRAME = 42, ALL_FRAMES = 64 };
+
+    reopen(torture);
+    for (unsigned i = 0; i < TRANSACTIONS_MAX &&
+                         torture->file.wal_pages % ALL_FRAMES != SPLIT_FRAME;
+         i++)
+        if (!transact_times(torture, 1))
+            return;
+    if (!transact_times(torture, 1))
+        return;
+    cut_power(torture);
+    rot(torture, "raft.db-wal");
+    reopen(torture);
+}
+
 static void work(struct torture *torture)
 {
+    static void (*const themes[])(struct torture *) = {
+        [TORTURE_RESTART] = restart_log,
+        [TORTURE_CHECKPOINT] = cut_checkpoint,
+        [TORTURE_TAIL] = cut_tail,
+    };
     uint64_t steps = STEPS_PLANNED;
 
-    if (torture->plan.restarts) {
-        restart_log(torture);
+    if (torture->plan.theme != TORTURE_DRAWN) {
+        themes[torture->plan.theme](torture);
         return;
     }
     if (torture->plan.only == DISK_SOUND)

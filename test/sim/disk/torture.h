@@ -8,15 +8,24 @@
 
 #include "base/random.h"
 
+/* What is played. */
+enum torture_theme {
+    TORTURE_DRAWN, /* as the seed has it */
+    /* A log that is started again while the one before it still stands there,
+     * and what may become of that. */
+    TORTURE_RESTART,
+    /* Half a checkpoint, then rot: what stands in raft.db needs the log. */
+    TORTURE_CHECKPOINT,
+    TORTURE_TAIL, /* rot in transactions that no mark is of any more */
+};
+
 /* Where trouble comes from: the seed, or one fault at one operation of a run
  * that is otherwise undisturbed. */
 struct torture_plan {
     uint64_t seed;
-    enum disk_fault only; /* DISK_SOUND: the seed draws faults and rot */
-    uint64_t at;          /* operation, from 1 */
-    /* Instead: a log that is started again while the one before it still
-     * stands there, and what may become of that. `only` is not DISK_SOUND. */
-    bool restarts;
+    enum disk_fault only;     /* DISK_SOUND: the seed draws faults and rot */
+    uint64_t at;              /* operation, from 1 */
+    enum torture_theme theme; /* else `only` is the power, at `at` of it */
 };
 
 /* What runs have seen. */
