@@ -136,12 +136,14 @@ int recover_alone(const char *folder, const char *name, struct recover_log *out,
                          "%s was removed from the cluster: what it holds is "
                          "no longer the cluster's",
                          name);
-    store_file_close(&file);
-    if (code)
+    if (code) {
+        store_file_abandon(&file);
         recover_log_fini(&log);
-    else
-        *out = log;
-    return code;
+        return code;
+    }
+    store_file_close(&file);
+    *out = log;
+    return 0;
 }
 
 /* ---- of a backup ---- */

@@ -318,7 +318,7 @@ static int open_existing(struct store_file *file,
     return store_load(file, options, content, why);
 }
 
-static void release(struct store_file *file)
+void store_file_abandon(struct store_file *file)
 {
     finalize(file);
     sqlite3_close(file->db);
@@ -346,7 +346,7 @@ int store_file_open(struct store_file *file,
         code = open_existing(&opened, options, content, why);
     if (code) {
         store_content_fini(content);
-        release(&opened);
+        store_file_abandon(&opened);
         return code;
     }
     *file = opened;
@@ -361,7 +361,7 @@ void store_file_close(struct store_file *file)
 
     if (store_file_checkpoint(file, &why) == 0)
         sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    release(file);
+    store_file_abandon(file);
 }
 
 bool store_exists(const char *folder)

@@ -47,10 +47,13 @@ struct store_file {
 int store_file_open(struct store_file *file,
                     const struct store_options *options,
                     struct store_content *content, struct error *why);
+/* Moves what the write-ahead log holds into the file. */
 void store_file_close(struct store_file *file);
+/* Writes nothing more, as if the process died. */
+void store_file_abandon(struct store_file *file);
 
 /* One transaction: begin, any number of writes and compactions, commit. After
- * an error nothing but close is allowed. */
+ * an error, here or below, nothing but store_file_abandon() is allowed. */
 int store_file_begin(struct store_file *file, struct error *why);
 int store_file_write(struct store_file *file, const struct store_write *write,
                      struct error *why);
