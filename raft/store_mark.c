@@ -1,8 +1,8 @@
 /* store_mark.c - two records, each: salt (8), frames (8), its number (8),
  * CRC-32 of all that (4).
  *
- * Invariant: one of them is on the disk, and what is written goes to the other,
- * so that a crash that tears it leaves the one before. */
+ * Invariant: once one was synced, one is on the disk, and what is written goes
+ * to the other, so that a crash that tears it leaves the one before. */
 #include "raft/store_mark.h"
 
 #include "base/fd.h"
@@ -55,9 +55,10 @@ static int write_record(const struct store_mark *mark, struct error *why)
     uint8_t record[RECORD_BYTES];
 
     encode(mark, record);
-    if (pwrite(mark->fd, record, sizeof record, place(mark->number)) !=
-        RECORD_BYTES)
-        return error_errno(why, "write the mark");
+    if (lseek(mark->fd, place(mark->number), SEEK_SET) < 0)
+        return error_errno(why, "seek in the mark");
+    if (fd_write_all(mark->fd, record, sizeof record, why) != 0)
+        return error_wrap(why, "the mark");
     return 0;
 }
 
@@ -83,7 +84,8 @@ static int read_record(struct store_mark *mark, unsigned odd, struct error *why)
     return 0;
 }
 
-/* What an earlier process could not sync is in the page cache alone. */
+/* What an earlier process could not sync is in the page cache alone. Written
+ * over itself it changes nothing that is on the disk. */
 static int recover(struct store_mark *mark, struct error *why)
 {
     if (!mark->known)

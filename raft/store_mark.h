@@ -22,7 +22,7 @@ struct store_mark {
     bool unsynced;
     uint8_t salt[STORE_SALT_BYTES]; /* of the log that is meant */
     uint64_t frames;                /* 0: raft.db has all of it */
-    uint64_t number;                /* of what was synced, and this if not */
+    uint64_t number; /* while it is unsynced, what was synced has one less */
 };
 
 /* Open or create `path`, lock it for this process, and read it.

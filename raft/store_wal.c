@@ -30,6 +30,7 @@ enum {
     HEADER_SALT = 16, /* where it begins */
     FRAME_SIZE = 4,   /* of the database; 0: more frames follow */
     FRAME_SALT = 8,
+    FRAME_SUM = 16,
     SECTOR_BYTES = 512, /* what a disk writes whole, at least */
     HEADER_SUMMED_BYTES = 24,
     FRAME_HEADER_BYTES = 24,
@@ -130,6 +131,34 @@ static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i,
            !is_split(i, frame_bytes);
 }
 
+static void sum_frame(struct sum *sum, const uint8_t *frame, size_t frame_bytes)
+{
+    sum_add(sum, frame, FRAME_SUMMED_BYTES);
+    sum_add(sum, frame + FRAME_HEADER_BYTES, frame_bytes - FRAME_HEADER_BYTES);
+}
+
+/* If what has rotted is the one bit that was set in a frame's size, set it
+ * again: it ended a transaction. `before` is the sum of all before the frame.
+ */
+static void mend_size(uint8_t *frame, size_t frame_bytes,
+                      const struct sum *before)
+{
+    uint8_t *size = frame + FRAME_SIZE;
+
+    if (big_endian(size) != 0)
+        return;
+    for (unsigned bit = 0; bit < 32; bit++) {
+        struct sum sum = *before;
+
+        memset(size, 0, 4);
+        size[bit / 8] = (uint8_t)(1U << bit % 8);
+        sum_frame(&sum, frame, frame_bytes);
+        if (sum_is(&sum, frame + FRAME_SUM))
+            return;
+    }
+    memset(size, 0, 4);
+}
+
 /* What stands in the log. */
 struct survey {
     uint64_t frames;      /* that the file has room for */
@@ -138,28 +167,30 @@ struct survey {
     uint64_t cut_commits; /* transactions that end from there on */
 };
 
+/* `sum` is the header's. */
 static int survey_frames(const struct store_wal *wal,
                          const uint8_t header[HEADER_BYTES], struct sum sum,
                          struct survey *survey, struct error *why)
 {
-    uint32_t page_bytes = big_endian(header + 8);
-    size_t frame_bytes = FRAME_HEADER_BYTES + page_bytes;
+    size_t frame_bytes = FRAME_HEADER_BYTES + big_endian(header + 8);
     CLEANUP(free_pointer) uint8_t *frame = memory_new(frame_bytes);
 
     for (uint64_t i = 1; i <= survey->frames; i++) {
         if (fd_read_exact(wal->fd, frame, frame_bytes, why) != 0)
             return why->code;
         if (!survey->damaged) {
-            sum_add(&sum, frame, FRAME_SUMMED_BYTES);
-            sum_add(&sum, frame + FRAME_HEADER_BYTES, page_bytes);
+            struct sum before = sum;
+
+            sum_frame(&sum, frame, frame_bytes);
             if (memcmp(frame + FRAME_SALT, header + HEADER_SALT,
                        STORE_SALT_BYTES) == 0 &&
-                sum_is(&sum, frame + 16)) {
+                sum_is(&sum, frame + FRAME_SUM)) {
                 if (big_endian(frame + FRAME_SIZE) != 0)
                     survey->whole = i;
                 continue;
             }
             survey->damaged = i;
+            mend_size(frame, frame_bytes, &before);
         }
         if (ends_ours(frame, header, i, frame_bytes))
             survey->cut_commits++;
@@ -253,8 +284,8 @@ static void take_header(struct store_wal *wal,
     wal->frame_bytes = FRAME_HEADER_BYTES + big_endian(header + 8);
 }
 
-/* Judge it, and sync what SQLite is to recover; the header in any case, as the
- * mark will name it. */
+/* Judge it; sync what SQLite is to recover, and mark that; the header in any
+ * case, as the mark will name it. */
 static int examine(struct store_wal *wal, struct error *why)
 {
     uint8_t start[HEADER_BYTES + FRAME_HEADER_BYTES] = {0};

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { SALT_AT = 16 }; /* in the log's header */
+enum { SALT_AT = 16, SIZE_LAST = 7 }; /* in the log's header, a frame's */
 /* Where the log's frame `i` begins, from 1. */
 #define FRAME_AT(i) (32 + ((i)-1) * (24 + 4096))
 
@@ -95,7 +95,8 @@ static void copy(const char *from, const char *to)
     assert_int_equal(system(command), 0);
 }
 
-static void flip_bit(const char *name, off_t at)
+/* What the byte is then. */
+static uint8_t flip_bits(const char *name, off_t at, uint8_t bits)
 {
     char path[128];
     uint8_t byte;
@@ -104,9 +105,10 @@ static void flip_bit(const char *name, off_t at)
     snprintf(path, sizeof path, "%s/%s", folder, name);
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pread(fd, &byte, 1, at), 1);
-    byte ^= 1;
+    byte ^= bits;
     assert_int_equal(pwrite(fd, &byte, 1, at), 1);
     close(fd);
+    return byte;
 }
 
 /* A power cut may bring back the mark of the log before, which was of no more
@@ -133,7 +135,7 @@ static void a_header_that_rotted_is_told_from_a_torn_one(void **state)
     store_file_close(&file);
 
     copy("mark", "rotten/raft.db-mark");
-    flip_bit("rotten/raft.db-wal", SALT_AT);
+    flip_bits("rotten/raft.db-wal", SALT_AT, 1);
     assert_int_equal(try_open(&file, "rotten", &content, &why),
                      ERROR_DATA_LOSS);
     assert_non_null(strstr(why.message, "raft.db-wal: its header is damaged"));
@@ -174,7 +176,7 @@ static bool is_taken_for_torn(const char *name, unsigned end)
     snprintf(path, sizeof path, "%s.torn/raft.db-mark", name);
     copy("mark", path);
     snprintf(path, sizeof path, "%s.torn/raft.db-wal", name);
-    flip_bit(path, FRAME_AT(end + 1) - 1);
+    flip_bits(path, FRAME_AT(end + 1) - 1, 1);
     snprintf(path, sizeof path, "%s.torn", name);
     code = try_open(&file, path, &content, &why);
     if (code) {
@@ -196,6 +198,34 @@ static void an_end_that_may_be_of_another_log_is_none(void **state)
     assert_true(is_taken_for_torn("split", 42));
 }
 
+/* A size is not 0 where a transaction ends, and may have one bit that is set.
+ */
+static void an_end_whose_only_bit_rotted_is_one(void **state)
+{
+    enum { ENTRIES = 3, PAGES = 4 };
+    struct store_content content = {0};
+    struct store_file file;
+    struct error why = {0};
+    unsigned end = 0;
+
+    (void)state;
+    open_file(&file, "live");
+    put_entry(&file, 1);
+    copy("live/raft.db-mark", "mark");
+    put_entry(&file, 2);
+    end = file.wal_pages;
+    put_entry(&file, ENTRIES);
+    copy("live", "rotten");
+    store_file_close(&file);
+
+    copy("mark", "rotten/raft.db-mark");
+    assert_int_equal(
+        flip_bits("rotten/raft.db-wal", FRAME_AT(end) + SIZE_LAST, PAGES), 0);
+    assert_int_equal(try_open(&file, "rotten", &content, &why),
+                     ERROR_DATA_LOSS);
+    assert_non_null(strstr(why.message, "2 transactions stand after it"));
+}
+
 #define STORY(test) \
     cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
@@ -204,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(a_header_that_rotted_is_told_from_a_torn_one),
         STORY(an_end_that_may_be_of_another_log_is_none),
+        STORY(an_end_whose_only_bit_rotted_is_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
