@@ -62,25 +62,35 @@ static int write_record(const struct store_mark *mark, struct error *why)
     return 0;
 }
 
-/* The record that is of even numbers, or of odd ones, if it is whole and newer
- * than what `mark` is. */
+static bool has_sum(const uint8_t *record, size_t summed_bytes)
+{
+    uint8_t sum[4];
+
+    put_number(sum, crc32_gzip_refl(0, record, summed_bytes), sizeof sum);
+    return memcmp(record + summed_bytes, sum, sizeof sum) == 0;
+}
+
+/* The record of even numbers, or of odd ones, if it is whole and newer than
+ * what `mark` is; also if the program that went before this was an older one.
+ */
 static int read_record(struct store_mark *mark, unsigned odd, struct error *why)
 {
-    struct store_mark read = {.fd = mark->fd, .known = true};
-    uint8_t record[RECORD_BYTES], same[RECORD_BYTES];
-    ssize_t got = pread(mark->fd, record, sizeof record, place(odd));
+    uint8_t record[RECORD_BYTES] = {0};
+    uint64_t number;
 
-    if (got < 0)
+    if (pread(mark->fd, record, sizeof record, place(odd)) < 0)
         return error_errno(why, "read the mark");
-    if (got != RECORD_BYTES)
+    number = get_number(record + NUMBER);
+    if (!odd && has_sum(record, NUMBER))
+        number = (mark->number + 2) & ~UINT64_C(1);
+    else if (!has_sum(record, SUMMED_BYTES) || number % 2 != odd)
         return 0;
-    memcpy(read.salt, record, STORE_SALT_BYTES);
-    read.frames = get_number(record + FRAMES);
-    read.number = get_number(record + NUMBER);
-    encode(&read, same);
-    if (memcmp(record, same, RECORD_BYTES) == 0 && read.number % 2 == odd &&
-        read.number > mark->number)
-        *mark = read;
+    if (number <= mark->number)
+        return 0;
+    memcpy(mark->salt, record, STORE_SALT_BYTES);
+    mark->frames = get_number(record + FRAMES);
+    mark->number = number;
+    mark->known = true;
     return 0;
 }
 
@@ -110,7 +120,7 @@ int store_mark_open(struct store_mark *mark, const char *path,
                    ? error_set(why, ERROR_FAILED_PRECONDITION,
                                "%s: another process has it open", path)
                    : error_errno(why, "lock %s", path);
-    if (read_record(mark, 0, why) != 0 || read_record(mark, 1, why) != 0 ||
+    if (read_record(mark, 1, why) != 0 || read_record(mark, 0, why) != 0 ||
         recover(mark, why) != 0)
         return error_wrap(why, "%s", path);
     return 0;

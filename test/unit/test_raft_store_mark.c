@@ -143,6 +143,40 @@ static void damage_to_both_leaves_none(void **state)
     store_mark_close(&mark);
 }
 
+static void write_at(off_t at, const uint8_t *bytes, size_t length)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    assert_int_equal(pwrite(fd, bytes, length, at), (ssize_t)length);
+    close(fd);
+}
+
+/* A master may be taken back to a program that knows of one record only, which
+ * has no number, and forth again. */
+static void what_an_older_program_wrote_is_the_newest(void **state)
+{
+    static const uint8_t of_9_frames[] = {
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0, 0x01, 0x3b, 0xd0, 0x60};
+    struct store_mark mark;
+
+    (void)state;
+    write_at(0, of_9_frames, sizeof of_9_frames);
+    expect_found(9);
+    for (uint64_t frames = 20; frames < 24; frames++) {
+        open_mark(&mark);
+        set_and_sync(&mark, frames);
+        store_mark_close(&mark);
+        expect_found(frames);
+    }
+    write_at(0, of_9_frames, sizeof of_9_frames);
+    expect_found(9);
+    expect_found(9);
+    open_mark(&mark);
+    set_and_sync(&mark, 30);
+    store_mark_close(&mark);
+    expect_found(30);
+}
+
 #define MARK(test) cmocka_unit_test_setup_teardown(test, make_path, remove_path)
 
 int main(void)
@@ -151,6 +185,7 @@ int main(void)
         MARK(what_was_set_is_found),
         MARK(what_was_synced_stays),
         MARK(damage_to_both_leaves_none),
+        MARK(what_an_older_program_wrote_is_the_newest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
