@@ -431,8 +431,9 @@ int replica_transfer(struct replica *replica, const char *name,
         return error_set(why, ERROR_UNAVAILABLE, "%s does not lead",
                          replica->name);
     if (raft_hands_over(replica->raft))
-        return error_set(why, ERROR_FAILED_PRECONDITION,
-                         "leadership is being handed over already");
+        return name ? error_set(why, ERROR_FAILED_PRECONDITION,
+                                "leadership is being handed over already")
+                    : 0;
     keep_in_step(replica);
     member = name ? find_name(replica->members, name) : successor(replica);
     if (check_successor(replica, name, member, why) != 0)

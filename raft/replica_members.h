@@ -44,6 +44,7 @@ bool replica_members_settled(const struct replica *replica);
 /* Hand leadership to `name`, or to whoever has most of the log (NULL).
  * 0: it is under way, machine.changed tells; nothing can be proposed until it
  * is over, or has failed, within an election timeout. NOT_FOUND,
- * FAILED_PRECONDITION (no voter, not heard), UNAVAILABLE (not the leader). */
+ * FAILED_PRECONDITION (no voter, not heard; to somebody already, and `name` is
+ * given), UNAVAILABLE (not the leader). */
 int replica_transfer(struct replica *replica, const char *name,
                      struct error *why);

@@ -218,6 +218,9 @@ static void leadership_is_handed_over(void **state)
     next = cluster_follower(leading);
     assert_int_equal(replica_transfer(leading->replica, next->name, &why), 0);
     assert_true(replica_status(leading->replica).hands_over);
+    assert_int_equal(replica_transfer(leading->replica, next->name, &why),
+                     ERROR_FAILED_PRECONDITION);
+    assert_int_equal(replica_transfer(leading->replica, NULL, &why), 0);
     cluster_wait(another_leads, leading, "another leader");
     assert_ptr_equal(cluster_leader(), next);
     member_commit(next, "after");
