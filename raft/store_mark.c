@@ -1,5 +1,6 @@
 /* store_mark.c - two records, each: salt (8), frames (8), its number (8),
- * CRC-32 of all that (4).
+ * CRC-32 of all that (4). Older programs write one, without a number, in the
+ * place of even ones.
  *
  * Invariant: once one was synced, one is on the disk, and what is written goes
  * to the other, so that a crash that tears it leaves the one before. */
