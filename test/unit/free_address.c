@@ -4,11 +4,25 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum { FIRST_PORT = 20000, PORTS = 12000 };
+
+/* Another one each time: who got one may listen on it later. */
+static uint16_t draw_port(void)
+{
+    static bool drawn;
+    static uint16_t last;
+
+    if (!drawn)
+        random_bytes(&last, sizeof last);
+    drawn = true;
+    last = (uint16_t)((last + 1) % PORTS);
+    return (uint16_t)(FIRST_PORT + last);
+}
 
 void free_address(char address[FREE_ADDRESS_MAX])
 {
@@ -18,10 +32,8 @@ void free_address(char address[FREE_ADDRESS_MAX])
 
     while (bound != 0) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        uint16_t number;
 
-        random_bytes(&number, sizeof number);
-        in.sin_port = htons((uint16_t)(FIRST_PORT + number % PORTS));
+        in.sin_port = htons(draw_port());
         bound = bind(fd, (struct sockaddr *)&in, sizeof in);
         close(fd);
     }
