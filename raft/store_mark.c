@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <isa-l/crc.h>
@@ -30,11 +31,10 @@ static void put_number(uint8_t *at, uint64_t number, unsigned length)
 
 static uint64_t get_number(const uint8_t *at)
 {
-    uint64_t number = 0;
+    uint64_t number;
 
-    for (unsigned i = 0; i < 8; i++)
-        number |= (uint64_t)at[i] << (8 * i);
-    return number;
+    memcpy(&number, at, sizeof number);
+    return le64toh(number);
 }
 
 static off_t place(uint64_t number)

@@ -5,8 +5,9 @@
  * cannot tell (Alagappan et al., "Protocol-Aware Recovery", 2018, 3.3). So a
  * file beside it, raft.db-mark, names the log and how many of its frames were
  * reported. It is written after they were synced, so it never claims too much,
- * and is itself synced later, so it costs a commit nothing: until then a power
- * cut may bring back what was synced before, and no older one. */
+ * and is itself synced later, so it costs a commit nothing, but for one in 64
+ * (store_wal.h): until then a power cut may bring back what was synced before,
+ * and no older one. */
 #pragma once
 
 #include "base/error.h"

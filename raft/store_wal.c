@@ -112,10 +112,10 @@ static bool salt_is_ours(const uint8_t *salt, const uint8_t *ours)
 
 /* Is the size in the `i`th frame's header in another sector than its salt? A
  * crash may lose one of them and not the other, and then the size is of another
- * log. */
-static bool is_split(uint64_t i, size_t frame_bytes)
+ * log. Pages are whole sectors, headers shift them. */
+static bool is_split(uint64_t i)
 {
-    uint64_t at = HEADER_BYTES + (i - 1) * frame_bytes;
+    uint64_t at = HEADER_BYTES + (i - 1) * FRAME_HEADER_BYTES;
 
     return (at + FRAME_SIZE) / SECTOR_BYTES !=
            (at + FRAME_SALT + STORE_SALT_BYTES - 1) / SECTOR_BYTES;
@@ -123,12 +123,11 @@ static bool is_split(uint64_t i, size_t frame_bytes)
 
 /* Does the `i`th frame, of this log though damaged, end a transaction? Those
  * that cannot be told are marked (store_wal_note). */
-static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i,
-                      size_t frame_bytes)
+static bool ends_ours(const uint8_t *frame, const uint8_t *header, uint64_t i)
 {
     return big_endian(frame + FRAME_SIZE) != 0 &&
            salt_is_ours(frame + FRAME_SALT, header + HEADER_SALT) &&
-           !is_split(i, frame_bytes);
+           !is_split(i);
 }
 
 static void sum_frame(struct sum *sum, const uint8_t *frame, size_t frame_bytes)
@@ -192,7 +191,7 @@ static int survey_frames(const struct store_wal *wal,
             survey->damaged = i;
             mend_size(frame, frame_bytes, &before);
         }
-        if (ends_ours(frame, header, i, frame_bytes))
+        if (ends_ours(frame, header, i))
             survey->cut_commits++;
     }
     return 0;
@@ -276,14 +275,6 @@ static int rewrite(const struct store_wal *wal, uint64_t length,
     return fsync(wal->fd) == 0 ? 0 : error_errno(why, "sync");
 }
 
-/* The mark is to be of the log that begins with it. */
-static void take_header(struct store_wal *wal,
-                        const uint8_t header[HEADER_BYTES])
-{
-    memcpy(wal->mark.salt, header + HEADER_SALT, STORE_SALT_BYTES);
-    wal->frame_bytes = FRAME_HEADER_BYTES + big_endian(header + 8);
-}
-
 /* Judge it; sync what SQLite is to recover, and mark that; the header in any
  * case, as the mark will name it. */
 static int examine(struct store_wal *wal, struct error *why)
@@ -309,7 +300,7 @@ static int examine(struct store_wal *wal, struct error *why)
     if (survey_frames(wal, start, sum, &survey, why) != 0 ||
         judge_frames(&wal->mark, start, &survey, why) != 0)
         return why->code;
-    take_header(wal, start);
+    memcpy(wal->mark.salt, start + HEADER_SALT, STORE_SALT_BYTES);
     wal->needed = survey.whole > 0;
     if (rewrite(wal, HEADER_BYTES + survey.whole * frame_bytes, why) != 0)
         return why->code;
@@ -390,19 +381,16 @@ void store_wal_close(struct store_wal *wal)
 int store_wal_note(struct store_wal *wal, uint64_t frames, struct error *why)
 {
     struct store_mark *mark = &wal->mark;
-    uint8_t header[HEADER_BYTES];
 
     if (frames == mark->frames)
         return 0;
-    if (mark->frames == 0) {
-        if (pread(wal->fd, header, sizeof header, 0) != sizeof header)
-            return error_errno(why, "read %s", wal->path);
-        take_header(wal, header);
-    }
+    if (mark->frames == 0 && pread(wal->fd, mark->salt, STORE_SALT_BYTES,
+                                   HEADER_SALT) != STORE_SALT_BYTES)
+        return error_errno(why, "read %s", wal->path);
     wal->needed = true;
     if (store_mark_set(mark, frames, why) != 0)
         return why->code;
-    return is_split(frames, wal->frame_bytes) ? store_mark_sync(mark, why) : 0;
+    return is_split(frames) ? store_mark_sync(mark, why) : 0;
 }
 
 int store_wal_settle(struct store_wal *wal, struct error *why)

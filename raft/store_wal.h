@@ -18,8 +18,7 @@ struct store_wal {
     int fd;
     char *path; /* owned */
     struct store_mark mark;
-    size_t frame_bytes; /* of the log that is marked */
-    bool needed;        /* raft.db may lack what the log holds */
+    bool needed; /* raft.db may lack what the log holds */
 };
 
 /* Open or create `path`-wal and `path`-mark, before SQLite does. DATA_LOSS

@@ -1,5 +1,4 @@
 /* The mark of a log as a crash leaves it (raft/store_mark.h). */
-#include "base/fd.h"
 #include "raft/store_mark.h"
 
 #include <fcntl.h>
